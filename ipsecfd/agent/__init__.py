@@ -1,0 +1,1 @@
+"""The Policy Agent: owns policies, modes and administration, and judges nothing."""

@@ -1,0 +1,27 @@
+"""The `ipsecfd` command: its groups, and what an error looks like."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ipsecfd.errors import IpsecfdError
+
+app = typer.Typer(
+    name="ipsecfd",
+    help="The packet filter of Windows' IP Security Policies, alive on Linux.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
+    try:
+        app()
+    except IpsecfdError as error:
+        for line in str(error).splitlines():
+            print(f"ipsecfd: {line}", file=sys.stderr)
+        sys.exit(1)

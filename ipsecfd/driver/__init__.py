@@ -1,0 +1,1 @@
+"""The IPSec driver: judges packets and knows nothing of files, sockets or clocks."""

@@ -1,0 +1,309 @@
+"""Policies to specific filters in the total order of spec 3.2, and those to a lookup table.
+
+`me` and the server types stay roles here: which address fills them is asked at lookup time, so a
+change of address needs no compilation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.driver.packet import Packet
+from ipsecfd.driver.sides import ADDRESS_BITS, Roles, Side, expand
+from ipsecfd.driver.table import (
+    ANYTHING,
+    FROM,
+    PROTOCOL,
+    Entry,
+    FamilyTable,
+    PairFilters,
+    Shape,
+    Table,
+    address_rank,
+    rank_key,
+)
+from ipsecfd.policy.model import (
+    ANY_PROTOCOL,
+    ICMP,
+    Action,
+    Connection,
+    Filter,
+    Policy,
+    Rule,
+    Store,
+)
+
+ActivePolicies: TypeAlias = Sequence[tuple[Store, Policy]]
+"""The assigned policy of each contributing store."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecificFilter:
+    """A filter expanded to one family, one pair of sides and one way (spec 2.4)."""
+
+    source: Side
+    destination: Side
+    source_port: int
+    destination_port: int
+    protocol: int
+    mirrored: bool
+    generic: Filter
+    index: int
+    """Place of the generic filter in its list, from 0."""
+    rule: Rule
+    policy: Policy
+    store: Store
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return self.source.family
+
+    @property
+    def protocol_rank(self) -> int:
+        """The protocol rank 0-4 of spec 3.2."""
+        if self.protocol == ANY_PROTOCOL:
+            return ANYTHING
+        return PROTOCOL + (self.source_port != 0) + 2 * (self.destination_port != 0)
+
+    @property
+    def rank(self) -> tuple[int, int, int, int]:
+        """The part of the order that comes from the filter's shape; the highest comes first."""
+        rank = address_rank(self.family, self.source.bits, self.destination.bits)
+        return (*rank, self.protocol_rank)
+
+    def action(self, direction: Direction) -> Action:
+        """What this filter does; routed packets meet the stricter action of both directions."""
+        action = self.rule.action
+        if direction is Direction.IN:
+            return action.inbound
+        if direction is Direction.OUT:
+            return action.outbound
+        return max(action.inbound, action.outbound)
+
+    def order_key(self, direction: Direction) -> tuple[object, ...]:
+        """Sorts into the total order of spec 3.2, the deciding filter first."""
+        class_rank, destination_bits, source_bits, protocol_rank = self.rank
+        return (
+            -class_rank,
+            -destination_bits,
+            -source_bits,
+            -protocol_rank,
+            -self.action(direction),
+            -self.store,
+            self.rule.name,
+            self.rule.filter_list.name,
+            self.index,
+            self.mirrored,
+        )
+
+    def weight(self, direction: Direction) -> int:
+        """A number that grows with precedence: the "ipsecfd weight" (spec 3.5)."""
+        class_rank, destination_bits, source_bits, protocol_rank = self.rank
+        return (
+            (class_rank << 20)
+            + (destination_bits << 14)
+            + (source_bits << 8)
+            + (protocol_rank << 4)
+            + self.action(direction)
+        )
+
+    def matches(self, packet: Packet, direction: Direction, roles: Roles) -> bool:
+        """Whether this filter by itself covers a packet; one with ports covers no packet whose
+        ports are in another fragment."""
+        if packet.family != self.family or self.protocol not in (ANY_PROTOCOL, packet.protocol):
+            return False
+        if (self.source_port or self.destination_port) and not packet.has_ports:
+            return False
+        return (
+            self.source_port in (0, packet.source_port)
+            and self.destination_port in (0, packet.destination_port)
+            and self.source.matches(
+                packet.source, roles.of_source(packet.family, packet.source, direction)
+            )
+            and self.destination.matches(
+                packet.destination,
+                roles.of_destination(packet.family, packet.destination, direction),
+            )
+        )
+
+    def __str__(self) -> str:
+        source, destination = (
+            f"[{side}]:{port}" if port and self.family == 6 else f"{side}:{port}" if port else side
+            for side, port in (
+                (self.source, self.source_port),
+                (self.destination, self.destination_port),
+            )
+        )
+        return f"{source} -> {destination}"
+
+
+def specific_filters(
+    policies: ActivePolicies, *, ipv6: bool, dialup: bool | None = None
+) -> list[SpecificFilter]:
+    """All active filters of all stores, expanded and sorted for inbound packets.
+
+    `ipv6` is whether the profile filters native IPv6. `dialup` chooses the rules for packets on
+    such interfaces (True) or on all others (False); None takes every rule.
+    """
+    expanded = [
+        one
+        for store, policy in policies
+        for rule in policy.rules
+        if rule.active and _applies(rule.connection, dialup)
+        for index, generic in enumerate(rule.filter_list.filters)
+        for family in (4, 6)[: 2 if ipv6 else 1]
+        for one in _expand(generic, index, rule, policy, store, family)
+    ]
+    expanded.sort(key=lambda one: one.order_key(Direction.IN))
+    return expanded
+
+
+def _applies(connection: Connection, dialup: bool | None) -> bool:
+    if dialup is None or connection is Connection.ALL:
+        return True
+    return connection is (Connection.DIALUP if dialup else Connection.LAN)
+
+
+def _expand(
+    generic: Filter, index: int, rule: Rule, policy: Policy, store: Store, family: int
+) -> Iterator[SpecificFilter]:
+    if family == 6 and generic.protocol == ICMP:
+        return  # protocol 1 is ICMP for IPv4 only (design)
+    for source in expand(generic.source, family):
+        for destination in expand(generic.destination, family):
+            there = SpecificFilter(
+                source=source,
+                destination=destination,
+                source_port=generic.source_port,
+                destination_port=generic.destination_port,
+                protocol=generic.protocol,
+                mirrored=False,
+                generic=generic,
+                index=index,
+                rule=rule,
+                policy=policy,
+                store=store,
+            )
+            yield there
+            if generic.mirrored:
+                back = replace(
+                    there,
+                    source=destination,
+                    destination=source,
+                    source_port=generic.destination_port,
+                    destination_port=generic.source_port,
+                    mirrored=True,
+                )
+                if (source, there.source_port) != (destination, there.destination_port):
+                    yield back  # a filter that is its own mirror is stored once (spec 2.3)
+
+
+def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
+    """The lookup table of a list of specific filters, given in any order."""
+    entries = _entries(filters, version)
+    return Table(
+        {
+            family: _family_table([pair for pair in entries if pair[0].family == family], family)
+            for family in {one.family for one in filters}
+        },
+        version,
+    )
+
+
+def _entries(filters: Sequence[SpecificFilter], version: int) -> list[tuple[SpecificFilter, Entry]]:
+    """Each filter with its decisions by direction; one object where the directions agree."""
+    if all(one.rule.action.inbound == one.rule.action.outbound for one in filters):
+        orders = [_places(filters, Direction.IN)] * len(Direction)
+    else:
+        orders = [_places(filters, direction) for direction in Direction]
+    entries = []
+    for one, *places in zip(filters, *orders, strict=True):
+        made: dict[tuple[Verdict, Action, int], Decision] = {}
+        decisions = []
+        for direction, place in zip(Direction, places, strict=True):
+            action = one.action(direction)
+            verdict = _verdict(action, direction)
+            key = (verdict, action, place)
+            if key not in made:
+                made[key] = Decision(
+                    verdict,
+                    Reason.NEGOTIATE if action.negotiates else Reason.FILTER,
+                    policy=one.policy.name,
+                    rule=one.rule.name,
+                    filter_list=one.rule.filter_list.name,
+                    filter=one.generic.written,
+                    mirrored=one.mirrored,
+                    action=action,
+                    version=version,
+                    order=place,
+                )
+            decisions.append(made[key])
+        entries.append((one, (decisions[0], decisions[1], decisions[2])))
+    return entries
+
+
+def _places(filters: Sequence[SpecificFilter], direction: Direction) -> list[int]:
+    """The place of each filter in the total order of one direction."""
+    keys = [one.order_key(direction) for one in filters]
+    places = [0] * len(filters)
+    for place, index in enumerate(sorted(range(len(filters)), key=keys.__getitem__)):
+        places[index] = place
+    return places
+
+
+def _verdict(action: Action, direction: Direction) -> Verdict:
+    inbound = direction is Direction.IN
+    permits = action in (Action.PERMIT, Action.SOFT) or (action is Action.INPASS and inbound)
+    return Verdict.PERMIT if permits else Verdict.BLOCK
+
+
+def _family_table(entries: Iterable[tuple[SpecificFilter, Entry]], family: int) -> FamilyTable:
+    numbers: dict[Side, int] = {}
+    ranks: dict[int, dict[int, dict[int, Entry]]] = {}
+    shapes: dict[int, set[Shape]] = {}
+    for one, entry in entries:
+        source = numbers.setdefault(one.source, len(numbers))
+        destination = numbers.setdefault(one.destination, len(numbers))
+        pair = source << 32 | destination
+        rank = one.protocol_rank
+        filed = ranks.setdefault(pair, {}).setdefault(rank, {})
+        key = rank_key(rank, one.protocol, one.source_port, one.destination_port)
+        rival = filed.get(key)
+        filed[key] = entry if rival is None else _winners(entry, rival)
+        if rank != ANYTHING:
+            inbound, outbound, routed = (one.action(direction) for direction in Direction)
+            shape = (one.protocol, rank >= FROM, (inbound, outbound, routed))
+            shapes.setdefault(pair, set()).add(shape)
+    lengths: dict[int, dict[int, int]] = {}
+    for side, number in numbers.items():
+        if side.role is None:
+            shift = ADDRESS_BITS[family] - side.bits
+            lengths.setdefault(shift, {})[side.value] = number
+    # Thousands of pairs have the same few shapes: share them, the packet process holds them all.
+    shared: dict[tuple[Shape, ...], tuple[Shape, ...]] = {}
+    return FamilyTable(
+        lengths=tuple(sorted(lengths.items())),
+        roles={side.role: number for side, number in numbers.items() if side.role is not None},
+        bits=[side.bits for side in numbers],
+        pairs={
+            pair: PairFilters(
+                tuple(sorted(by_rank.items(), reverse=True)),
+                shared.setdefault(found := tuple(sorted(shapes.get(pair, ()))), found),
+            )
+            for pair, by_rank in ranks.items()
+        },
+    )
+
+
+def _winners(one: Entry, other: Entry) -> Entry:
+    """Of two equal filters the more restrictive decides, in each direction (spec 3.4)."""
+    inbound, outbound, routed = (min(a, b, key=_order) for a, b in zip(one, other, strict=True))
+    return inbound, outbound, routed
+
+
+def _order(decision: Decision) -> int:
+    return decision.order

@@ -1,0 +1,72 @@
+"""What the driver answers: a verdict with its reason."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ipsecfd.policy.model import Action
+
+
+class Direction(enum.IntEnum):
+    """Which way a packet goes, seen from the host."""
+
+    IN = 0
+    OUT = 1
+    FORWARD = 2
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Verdict(enum.Enum):
+    """What becomes of a packet."""
+
+    PERMIT = "permit"
+    BLOCK = "block"
+
+
+class Reason(enum.Enum):
+    """Which part of the driver decided."""
+
+    FILTER = "filter"
+    NO_FILTER = "no-filter"
+    EXEMPTION = "exemption"
+    MODE = "mode"
+    FRAGMENT = "fragment"
+    MALFORMED = "malformed"
+    NEGOTIATE = "negotiate"
+    LOOPBACK = "loopback"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """A verdict and everything that explains it.
+
+    Compared by identity: the driver hands out the same object for the same cause, so counting
+    decisions counts causes.
+    """
+
+    verdict: Verdict
+    reason: Reason
+    policy: str | None = None
+    rule: str | None = None
+    filter_list: str | None = None
+    filter: str | None = None
+    """The deciding filter as its author wrote it (model.Filter.written)."""
+    mirrored: bool = False
+    """Whether the filter's mirror matched, not the filter itself."""
+    action: Action | None = None
+    exemption: str | None = None
+    """The exemption's name as the truth table spells it, such as `EX:KRB` (spec 4.2, 10)."""
+    detail: str | None = None
+    """What was wrong, for malformed packets and dropped fragments; the mode, for mode verdicts."""
+    version: int = 0
+    """The policy version whose table decided; 0 when none was asked."""
+    order: int = 0
+    """Place of the deciding specific filter in the total order of spec 3.2."""
+
+    @property
+    def permits(self) -> bool:
+        """Whether the packet goes on."""
+        return self.verdict is Verdict.PERMIT

@@ -1,0 +1,287 @@
+"""The IPSec driver: bytes in, decision out. Mode, then exemptions, then the table.
+
+A Driver is one fixed answer to every packet; a new policy, mode or address makes a new Driver.
+What can be settled beforehand is settled when it is made: each direction has one judge, a function
+that meets no question about mode or profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Final, Protocol
+
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.driver.exemptions import (
+    PROFILES,
+    Profile,
+    always_exempt,
+    default_exemption,
+    dhcp_exemption,
+)
+from ipsecfd.driver.host import Host
+from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.driver.packet import COPY_RANGE, Malformed, Packet, parse
+from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.stateful import Conversations
+from ipsecfd.driver.table import Lookup, Table
+
+FLOW_MEMORY: Final = 32_768
+"""Flows remembered per judge; all are forgotten when there are more."""
+
+DIALUP_INTERFACES: Final = ("ppp*", "tun*", "wg*")
+"""Interfaces that count as dial-up; a choice (spec 1.4)."""
+
+
+class Judge(Protocol):
+    """Decides about packets of one direction; `cut` as for `packet.parse`."""
+
+    def __call__(self, data: bytes, cut: bool = False) -> Decision: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a Driver decides by."""
+
+    mode: Mode = Mode.SECURE
+    profile: Profile = PROFILES["linux"]
+    exempt: int = 3
+    """NoDefaultExempt, 0 to 3 (spec 4.1)."""
+    host: Host = field(default_factory=Host)
+    boot_exemptions: tuple[BootExemption, ...] = ()
+    table: Table = field(default_factory=lambda: Table({}))
+    """The filters for packets on LAN interfaces."""
+    dialup_table: Table | None = None
+    """The filters for packets on dial-up interfaces, where they differ."""
+    dialup_interfaces: tuple[str, ...] = DIALUP_INTERFACES
+
+
+def is_dialup(interface: str, patterns: Iterable[str]) -> bool:
+    """Whether an interface counts as dial-up: shell patterns on its name (spec 1.4)."""
+    return any(fnmatchcase(interface, pattern) for pattern in patterns)
+
+
+class Driver:
+    """Judges packets by fixed Settings. `clock` gives seconds that only grow."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        roles = Roles(settings.host, settings.profile)
+        self._roles = roles
+        self._conversations = Conversations(clock)
+        self._judges: dict[tuple[Direction, bool], Judge] = {}
+        for direction in Direction:
+            judge = self._make_judge(direction, roles, settings.table)
+            self._judges[direction, False] = judge
+            self._judges[direction, True] = (
+                judge
+                if settings.dialup_table is None
+                else self._make_judge(direction, roles, settings.dialup_table)
+            )
+
+    def judge(self, direction: Direction, *, dialup: bool = False) -> Judge:
+        """The judge of packets on a real interface, which is never the loopback one."""
+        return self._judges[direction, dialup]
+
+    def decide(
+        self, data: bytes, direction: Direction, interface: str | None = None, cut: bool = False
+    ) -> Decision:
+        """Decide about one packet.
+
+        Without an interface, as in a capture, what goes from the host to itself is loopback by its
+        addresses; on a named one only `lo` is, so that a forged source opens nothing (spec 4.2).
+        """
+        if interface == "lo" or (interface is None and is_loopback(data, self._roles, cut)):
+            return LOOPBACK
+        dialup = interface is not None and is_dialup(interface, self.settings.dialup_interfaces)
+        return self._judges[direction, dialup](data, cut)
+
+    @property
+    def refused_conversations(self) -> int:
+        """Entries that stateful mode could not make because its memory was full."""
+        return self._conversations.refused
+
+    def _make_judge(self, direction: Direction, roles: Roles, table: Table) -> Judge:
+        settings = self.settings
+        match settings.mode:
+            case Mode.PERMIT | Mode.STARTUP_PERMIT:
+                return _always(_by_mode(settings.mode, Verdict.PERMIT))
+            case Mode.SECURE:
+                return _secure(direction, settings, roles, table)
+            case Mode.BLOCK:
+                return _block(settings)
+            case _:
+                return _startup(direction, settings, self._conversations)
+
+
+LOOPBACK: Final = Decision(Verdict.PERMIT, Reason.LOOPBACK)
+NO_FILTER: Final = Decision(Verdict.PERMIT, Reason.NO_FILTER)
+_IPV6: Final = Decision(Verdict.PERMIT, Reason.EXEMPTION, exemption="EX:IPV6")
+"""Profiles up to win2003 never look at native IPv6 (spec 2.1, 4.2)."""
+
+
+def _by_mode(mode: Mode, verdict: Verdict) -> Decision:
+    return Decision(verdict, Reason.MODE, detail=str(mode))
+
+
+def _exempt(name: str) -> Decision:
+    """The decision of an exemption; one object for each name."""
+    if name not in _EXEMPT:
+        _EXEMPT[name] = Decision(Verdict.PERMIT, Reason.EXEMPTION, exemption=name)
+    return _EXEMPT[name]
+
+
+def _dropped(reason: Reason, detail: str) -> Decision:
+    """The decision to drop for one cause; one object for each, and the causes are few."""
+    key = (reason, detail)
+    if key not in _DROPPED:
+        _DROPPED[key] = Decision(Verdict.BLOCK, reason, detail=detail)
+    return _DROPPED[key]
+
+
+_EXEMPT: Final[dict[str, Decision]] = {}
+_DROPPED: Final[dict[tuple[Reason, str], Decision]] = {}
+
+
+def is_loopback(data: bytes, roles: Roles, cut: bool = False) -> bool:
+    """Whether a packet is loopback by its addresses: one of 127.0.0.0/8 or ::1, or from the host
+    to itself (spec 4.2)."""
+    packet = parse(data, cut)
+    if isinstance(packet, Malformed):
+        return False
+    ends = (packet.source, packet.destination)
+    if packet.family == 4:
+        if any(end >> 24 == 127 for end in ends):
+            return True
+    elif 1 in ends:
+        return True
+    return all(roles.is_me(packet.family, end) for end in ends)
+
+
+def _always(decision: Decision) -> Judge:
+    def judge(data: bytes, cut: bool = False) -> Decision:
+        return decision
+
+    return judge
+
+
+def _block(settings: Settings) -> Judge:
+    """Operational block: no boot exemptions, no DHCP, no IPv6 (spec 6.5, X4, M16, M17)."""
+    blocked = _by_mode(settings.mode, Verdict.BLOCK)
+
+    def judge(data: bytes, cut: bool = False) -> Decision:
+        packet = parse(data, cut)
+        if isinstance(packet, Malformed):
+            return _dropped(Reason.MALFORMED, packet.why)
+        name = always_exempt(packet, settings.profile)
+        return blocked if name is None else _exempt(name)
+
+    return judge
+
+
+def _startup(direction: Direction, settings: Settings, conversations: Conversations) -> Judge:
+    """Start-up modes block and stateful: boot exemptions and DHCP pass (spec 6.1 to 6.4)."""
+    profile = settings.profile
+    stateful = settings.mode is Mode.STARTUP_STATEFUL
+    blocked = _by_mode(settings.mode, Verdict.BLOCK)
+    permitted = _by_mode(settings.mode, Verdict.PERMIT)
+    boot = {exemption: _exempt(f"EX:BOOT {exemption}") for exemption in settings.boot_exemptions}
+
+    def judge(data: bytes, cut: bool = False) -> Decision:
+        packet = parse(data, cut)
+        if isinstance(packet, Malformed):
+            return _dropped(Reason.MALFORMED, packet.why)
+        if packet.family == 6 and not profile.filters_ipv6:
+            return _IPV6
+        if packet.short_fragment:
+            return _dropped(Reason.FRAGMENT, packet.short_fragment)
+        if stateful and direction is Direction.OUT:
+            conversations.sent(packet)
+        name = always_exempt(packet, profile) or dhcp_exemption(packet, direction, profile)
+        if name is not None:
+            return _exempt(name)
+        for exemption, decision in boot.items():
+            if exemption.matches(packet, direction):
+                return decision
+        if stateful and (
+            direction is Direction.OUT
+            or (direction is Direction.IN and conversations.expected(packet))
+        ):
+            return permitted
+        return blocked
+
+    return judge
+
+
+# What tells whole TCP and UDP packets apart: version and header length, fragment bits, protocol,
+# addresses, ports. The rest of the first 24 (IPv4) or 44 bytes (IPv6) differs within a flow.
+_IPV4_FLOW: Final = int("ff00000000003fff00ff0000ffffffffffffffffffffffff", 16)
+_IPV6_FLOW: Final = int("f00000000000ff00" + "ffffffff" * 9, 16)
+
+
+def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table) -> Judge:
+    """Secure mode: exemptions, then filters, and what matches none passes (spec 3, 4, 5).
+
+    Decisions about whole TCP and UDP packets are remembered by flow: they depend on nothing else.
+    """
+    profile, exempt = settings.profile, settings.exempt
+    lookup = Lookup(table, roles, direction)
+    flows: dict[int, Decision] = {}
+    known = flows.get
+    to_int = int.from_bytes
+
+    def judge(data: bytes, cut: bool = False) -> Decision:
+        size = len(data)
+        if size < 24:
+            return decide(data, cut)[0]
+        if data[0] == 0x45:  # no options
+            flow = to_int(data[:24], "big") & _IPV4_FLOW
+            length = data[2] << 8 | data[3]
+            whole = length >= 24
+        elif data[0] >> 4 == 6 and size >= 44:
+            flow = to_int(data[:44], "big") & _IPV6_FLOW
+            length = (data[4] << 8 | data[5]) + 40
+            whole = length >= 44
+        else:
+            return decide(data, cut)[0]
+        if not whole or (length > size and not (cut or size >= COPY_RANGE)):
+            return decide(data, cut)[0]
+        decision = known(flow)
+        if decision is None:
+            decision, packet = decide(data, cut)
+            if packet is not None and packet.has_ports and not packet.fragment:
+                if len(flows) >= FLOW_MEMORY:
+                    flows.clear()
+                flows[flow] = decision
+        return decision
+
+    def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
+        packet = parse(data, cut)
+        if isinstance(packet, Malformed):
+            return _dropped(Reason.MALFORMED, packet.why), None
+        if packet.family == 6 and not profile.filters_ipv6:
+            return _IPV6, packet
+        if packet.short_fragment:
+            return _dropped(Reason.FRAGMENT, packet.short_fragment), packet
+        name = always_exempt(packet, profile) or default_exemption(
+            packet,
+            direction,
+            profile,
+            exempt,
+            group=roles.group(packet.family, packet.destination),
+        )
+        if name is not None:
+            return _exempt(name), packet
+        if packet.later_fragment:
+            decision, in_doubt = lookup.find_for_fragment(packet)
+            if in_doubt:
+                return _dropped(Reason.FRAGMENT, PORTS_UNKNOWN), packet
+        else:
+            decision = lookup.find(packet)
+        return decision or NO_FILTER, packet
+
+    return judge
+
+
+PORTS_UNKNOWN: Final = "a filter with ports may have decided otherwise"

@@ -1,0 +1,150 @@
+"""The ends of a specific filter: an address prefix, or a role that only the host can fill."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.exemptions import Profile
+from ipsecfd.driver.host import Host
+from ipsecfd.policy.model import (
+    Address,
+    AddressRange,
+    AnyAddress,
+    DnsName,
+    IPNetwork,
+    Me,
+    Prefix,
+    ServerKind,
+)
+
+ADDRESS_BITS: Final = {4: 32, 6: 128}
+
+
+class Role(enum.Enum):
+    """What an address can be to the host; each is as specific as a single address."""
+
+    ME = "me"
+    WINS = "wins"
+    DNS = "dns"
+    DHCP = "dhcp"
+    GATEWAY = "gateway"
+
+
+_ROLE_OF_SERVER: Final = {kind: Role(kind.value) for kind in ServerKind}
+_NO_ROLES: Final[frozenset[Role]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a specific filter: the first `bits` bits of `value`, or a role."""
+
+    family: int
+    bits: int
+    value: int = 0
+    """The prefix's bits, moved down to the lowest places."""
+    role: Role | None = None
+
+    @classmethod
+    def of_network(cls, network: IPNetwork) -> Side:
+        """The side that matches the addresses of a network."""
+        shift = network.max_prefixlen - network.prefixlen
+        return cls(network.version, network.prefixlen, int(network.network_address) >> shift)
+
+    def matches(self, address: int, roles: frozenset[Role]) -> bool:
+        """Whether an address of this side's family, filling these roles, is meant."""
+        if self.role is not None:
+            return self.role in roles
+        return address >> (ADDRESS_BITS[self.family] - self.bits) == self.value
+
+    def __str__(self) -> str:
+        if self.role is not None:
+            return self.role.value
+        if not self.bits:
+            return "any"
+        width = ADDRESS_BITS[self.family]
+        value = self.value << (width - self.bits)
+        make = ipaddress.IPv4Network if self.family == 4 else ipaddress.IPv6Network
+        network = make((value, self.bits))
+        return str(network.network_address if self.bits == width else network)
+
+
+def expand(address: Address, family: int) -> Iterator[Side]:
+    """The sides an address of a policy stands for in one family; none if it has no part in it."""
+    match address:
+        case AnyAddress():
+            yield Side(family, 0)
+        case Me():
+            yield Side(family, ADDRESS_BITS[family], role=Role.ME)
+        case Prefix(network):
+            if network.version == family:
+                yield Side.of_network(network)
+        case AddressRange(first, last):
+            if first.version == family:
+                for network in ipaddress.summarize_address_range(first, last):
+                    yield Side.of_network(network)
+        case DnsName(_, addresses):
+            for one in addresses:
+                if one.version == family:
+                    yield Side(family, ADDRESS_BITS[family], int(one))
+        case _:
+            yield Side(family, ADDRESS_BITS[family], role=_ROLE_OF_SERVER[address.kind])
+
+
+class Roles:
+    """Which roles an address has, for one host and profile."""
+
+    def __init__(self, host: Host, profile: Profile) -> None:
+        self._delivered = host.delivered
+        self._me_covers_groups = profile.me_covers_groups
+        self._broadcasts = frozenset(int(address) for address in host.broadcasts)
+        known: dict[int, dict[int, set[Role]]] = {4: {}, 6: {}}
+        for address in host.addresses:
+            known[address.version].setdefault(int(address), set()).add(Role.ME)
+        for kind, servers in host.servers.items():
+            for address in servers:
+                known[address.version].setdefault(int(address), set()).add(_ROLE_OF_SERVER[kind])
+        self._known = {
+            family: {address: frozenset(roles) for address, roles in addresses.items()}
+            for family, addresses in known.items()
+        }
+
+    def group(self, family: int, address: int) -> str | None:
+        """What a destination that means many hosts is: "multicast", "broadcast", or None."""
+        if family == 6:
+            return "multicast" if address >> 120 == 0xFF else None
+        if address >> 28 == 0xE:
+            return "multicast"
+        return "broadcast" if address in self._broadcasts else None
+
+    def is_me(self, family: int, address: int) -> bool:
+        """Whether this is one of the host's own addresses."""
+        return Role.ME in self._known[family].get(address, _NO_ROLES)
+
+    def of_source(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
+        """The roles of a packet's source.
+
+        What the host itself sends comes from the host, also from an address that no table knows
+        yet; only the unspecified address is nobody's (design, kernel facts).
+        """
+        roles = self._known[family].get(address, _NO_ROLES)
+        if direction is Direction.OUT and self._delivered and address:
+            return roles | {Role.ME}
+        return roles
+
+    def of_destination(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
+        """The roles of a packet's destination.
+
+        An inbound packet that the kernel delivered is for the host whatever the table knows; to a
+        multicast or broadcast address it is for `me` only where the profile says so.
+        """
+        roles = self._known[family].get(address, _NO_ROLES)
+        if direction is Direction.IN and (
+            self._me_covers_groups if self.group(family, address) else self._delivered
+        ):
+            return roles | {Role.ME}
+        return roles

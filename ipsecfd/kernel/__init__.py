@@ -1,0 +1,1 @@
+"""Everything that is Linux: NFQUEUE, nftables rules, addresses and routes."""

@@ -1,0 +1,1 @@
+"""Two or more hosts in network namespaces, and scenarios played on them."""
