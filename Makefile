@@ -1,0 +1,79 @@
+# The short names of everything; `make` alone lists them.
+#
+# On a fresh Debian 12 nothing but git and make need be there: what else is missing is installed first,
+# system packages by apt-get (when root), Python packages into .venv. tools/prepare does it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint install uninstall clean
+
+PREFIX ?= /usr/local
+LIB := $(PREFIX)/lib/ipsecfd
+UNIT := $(PREFIX)/lib/systemd/system/ipsecfd.service
+ARGS ?=
+export PYTHON ?=
+
+# After `sudo make` nothing in somebody's checkout shall belong to root.
+give_back := trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -user root -exec chown -h --reference=. {} +' EXIT
+need_root := [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
+
+help: ## this list
+	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## two hosts in network namespaces, the web server policy, real packets (root)
+	$(need_root); $(give_back)
+	tools/prepare run
+	.venv/bin/ipsecfd lab demo $(ARGS)
+
+test: ## every check and test; without root the live ones are skipped. ARGS='-k table' for some
+	$(give_back)
+	tools/prepare test
+	[ "$$(id -u)" = 0 ] || echo "Not root: the live tests are skipped, sudo make test runs them."
+	$(checks)
+	.venv/bin/pytest $(ARGS)
+
+bench: ## how fast, beside iptables, scapy and a bare queue (root)
+	$(need_root); $(give_back)
+	tools/prepare bench
+	.venv/bin/python -m tests.bench $(ARGS)
+
+lint: ## ruff and mypy only
+	$(give_back)
+	tools/prepare test
+	$(checks)
+
+define checks
+.venv/bin/ruff check --quiet
+.venv/bin/ruff format --check --quiet || { echo "ipsecfd: ruff format would change the files above" >&2; exit 1; }
+.venv/bin/mypy
+endef
+
+install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
+	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make install" >&2; exit 1; }
+	$(give_back)
+	tools/prepare run $(LIB)
+	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
+	install -d $(PREFIX)/bin $(dir $(UNIT)) /etc/ipsecfd
+	ln -sfn $(LIB)/bin/ipsecfd $(PREFIX)/bin/ipsecfd
+	sed 's|/usr/local/|$(PREFIX)/|' systemd/ipsecfd.service > $(UNIT)
+	if [ -e /etc/ipsecfd/ipsecfd.toml ]; then
+		echo "Kept your /etc/ipsecfd/ipsecfd.toml."
+	else
+		install -m 644 config/ipsecfd.toml /etc/ipsecfd/ipsecfd.toml
+	fi
+	[ ! -d /run/systemd/system ] || systemctl daemon-reload
+	echo "Installed. Start it now and at every boot: systemctl enable --now ipsecfd"
+
+uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
+	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
+	[ ! -d /run/systemd/system ] || systemctl --quiet disable --now ipsecfd 2>/dev/null || true
+	rm -rf $(LIB) $(UNIT) $(PREFIX)/bin/ipsecfd
+	[ ! -d /run/systemd/system ] || systemctl daemon-reload
+	echo "Removed. Left in place: /etc/ipsecfd, /var/lib/ipsecfd, /var/log/ipsecfd, group ipsecfd."
+
+clean: ## remove .venv, caches and build leftovers
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
