@@ -1,0 +1,96 @@
+"""Netlink messages that no library at hand can send: queue settings, verdicts in batches, and the
+iptables NFQUEUE target in an nftables chain.
+
+Layouts are those of linux/netfilter/nfnetlink_queue.h, nf_tables.h, nf_tables_compat.h and
+xt_NFQUEUE.h.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import Final
+
+from ipsecfd.kernel.errors import KernelError
+
+_NETLINK_NETFILTER: Final = 12
+_SUBSYS_QUEUE, _SUBSYS_NFTABLES = 3, 10
+_REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
+_NESTED = 0x8000
+
+_QUEUE_VERDICT = _SUBSYS_QUEUE << 8 | 1
+_QUEUE_CONFIG = _SUBSYS_QUEUE << 8 | 2
+_QUEUE_VERDICT_BATCH = _SUBSYS_QUEUE << 8 | 3
+_QUEUE_CONFIG_MASK, _QUEUE_CONFIG_FLAGS = 4, 5
+_VERDICT_HEADER = 2
+QUEUE_FLAG_GSO: Final = 1 << 2
+
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NEW_RULE = _SUBSYS_NFTABLES << 8 | 6
+_INET = 1
+
+DROP: Final = 0
+ACCEPT: Final = 1
+
+
+def queue_flags(queue: int, flags: int) -> bytes:
+    """The message that sets a queue's flags; all in one, since the kernel keeps only the last."""
+    payload = _attribute(_QUEUE_CONFIG_MASK, struct.pack("!I", flags))
+    payload += _attribute(_QUEUE_CONFIG_FLAGS, struct.pack("!I", flags))
+    return _message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload)
+
+
+def verdict(queue: int, verdict: int, *, batch: bool) -> bytearray:
+    """The message that gives a verdict: to one packet, or to all waiting ones up to an id.
+
+    Made once and sent many times: the id, in network order, is the last four bytes.
+    """
+    kind = _QUEUE_VERDICT_BATCH if batch else _QUEUE_VERDICT
+    attribute = _attribute(_VERDICT_HEADER, struct.pack("!II", verdict, 0))
+    return bytearray(_message(kind, _REQUEST, socket.AF_UNSPEC, queue, attribute))
+
+
+def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: bool) -> None:
+    """Append the iptables NFQUEUE target to a chain of an `inet` table, as one transaction.
+
+    It spreads packets over `count` queues from number `first`, both directions of a flow to the
+    same one; `bypass` accepts packets of queues that nobody is bound to, which are dropped
+    otherwise. Raises KernelError where the kernel has no such target.
+    """
+    information = struct.pack("=HHHxx", first, count, int(bypass))
+    target = (
+        _attribute(1, b"NFQUEUE\0")
+        + _attribute(2, struct.pack("!I", 3))
+        + _attribute(3, information)
+    )
+    expression = _attribute(1, b"target\0") + _attribute(2 | _NESTED, target)
+    rule = (
+        _attribute(1, table.encode() + b"\0")
+        + _attribute(2, chain.encode() + b"\0")
+        + _attribute(4 | _NESTED, _attribute(1 | _NESTED, expression))
+    )
+    batch = (
+        _message(_BATCH_BEGIN, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
+        + _message(_NEW_RULE, _REQUEST | _ACK | _CREATE | _APPEND, _INET, 0, rule)
+        + _message(_BATCH_END, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
+    )
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
+        netlink.settimeout(5)
+        netlink.send(batch)
+        answer = netlink.recv(65536)
+    (error,) = struct.unpack_from("=i", answer, 16)
+    if error:
+        raise KernelError(
+            f"this kernel cannot queue packets: nftables' own queue statement is missing"
+            f" (CONFIG_NFT_QUEUE) and the NFQUEUE target failed too: {os.strerror(-error)}"
+        )
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+
+
+def _message(kind: int, flags: int, family: int, resource: int, payload: bytes) -> bytes:
+    body = struct.pack("!BBH", family, 0, resource) + payload
+    return struct.pack("=IHHII", len(body) + 16, kind, flags, 0, 0) + body

@@ -1,0 +1,212 @@
+"""NFQUEUE: binds a queue, asks a judge about each packet, gives the verdicts.
+
+This is the packet path, and every line of it is measured (tests/bench). Verdicts are held back and
+given in batches, headers are read once, and whatever goes wrong with a packet ends in its drop.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from netfilterqueue import COPY_PACKET, NetfilterQueue, Packet
+
+from ipsecfd.driver.decision import Decision, Direction, Verdict
+from ipsecfd.driver.driver import Judge
+from ipsecfd.driver.packet import COPY_RANGE
+from ipsecfd.kernel import nfnetlink
+from ipsecfd.kernel.errors import KernelError
+
+BATCH: Final = 32
+"""Packets after which held verdicts are given; they are given as well when none are waiting."""
+
+DIRECTION_OF_HOOK: Final = {1: Direction.IN, 2: Direction.FORWARD, 4: Direction.OUT}
+"""Netfilter's numbers of the hooks INPUT, FORWARD and POSTROUTING."""
+
+_SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
+_BYTES_PER_PACKET = 2048  # what a packet may take of the socket's buffer, with its metadata
+_SEND_TRIES = 50
+
+OnDrop = Callable[[Decision, Direction, int, bytes], None]
+"""Told of each dropped packet: why, which way, its interface's index, its first bytes."""
+
+
+class Handler(NamedTuple):
+    """What to do with the packets of one hook."""
+
+    judge: Judge
+    direction: Direction
+    packets: dict[Decision, int]
+    """How often each decision was made."""
+
+
+class Handlers(NamedTuple):
+    """Handlers by hook number; `by_interface` chooses others for some interface indexes."""
+
+    of_hook: Mapping[int, Handler]
+    by_interface: Callable[[int], Mapping[int, Handler]] | None = None
+
+
+class Queue:
+    """A bound queue in this process' network namespace.
+
+    `between` is called after each batch, when no verdict is held back: the place for everything
+    else that a process has to do, even in a flood. Raises KernelError when the queue is taken.
+    """
+
+    def __init__(
+        self, number: int, length: int, on_drop: OnDrop, between: Callable[[], None]
+    ) -> None:
+        self._handlers = Handlers({})
+        self._on_drop = on_drop
+        self._between = between
+        self.faults = 0
+        """Packets dropped because judging them failed."""
+        try:
+            self._queue = NetfilterQueue()
+            self._queue.bind(
+                number,
+                self._on_packet,
+                max_len=length,
+                mode=COPY_PACKET,
+                range=COPY_RANGE,
+                sock_len=length * _BYTES_PER_PACKET,
+            )
+        except OSError as error:
+            raise KernelError(_cannot_bind(number, error)) from error
+        # The library's own socket, for the messages that it cannot send.
+        self._socket = socket.socket(fileno=os.dup(self._queue.get_fd()))
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
+        self._socket.send(nfnetlink.queue_flags(number, nfnetlink.QUEUE_FLAG_GSO))
+        self._accept_batch = nfnetlink.verdict(number, nfnetlink.ACCEPT, batch=True)
+        self._drop_batch = nfnetlink.verdict(number, nfnetlink.DROP, batch=True)
+        self._drop_one = nfnetlink.verdict(number, nfnetlink.DROP, batch=False)
+        self._held: bytearray | None = None  # the batch that will answer the packets held back
+        self._last = 0  # id of the newest of them
+        self._since = 0  # packets since the last batch was given
+
+    def fileno(self) -> int:
+        """The descriptor to poll for packets."""
+        return int(self._queue.get_fd())
+
+    def use(self, handlers: Handlers) -> None:
+        """Judge by these from the next packet on."""
+        self._handlers = handlers
+
+    def judge_waiting(self) -> None:
+        """Judge all packets that wait, without waiting for more."""
+        self._queue.run(block=False)
+        self._flush()
+
+    def close(self) -> None:
+        """Give the queue up; the kernel drops what still waits."""
+        self._queue.unbind()
+        self._socket.close()
+
+    def _on_packet(self, packet: Packet) -> None:
+        permitted = False
+        try:
+            data = packet.get_payload()
+            handlers = self._handlers
+            if handlers.by_interface is None:
+                handler = handlers.of_hook[packet.hook]
+            else:
+                handler = handlers.by_interface(packet.indev or packet.outdev)[packet.hook]
+            judge, direction, packets = handler
+            decision = judge(data)
+            packets[decision] = packets.get(decision, 0) + 1
+            if decision.verdict is Verdict.PERMIT:
+                permitted = True
+            else:
+                self._on_drop(decision, direction, packet.indev or packet.outdev, data)
+        except Exception:  # noqa: BLE001 - nothing may end the loop, and this packet is dropped
+            permitted = False
+            self.faults += 1
+        finally:
+            self._answer(packet.id, permitted)
+
+    def _answer(self, packet_id: int, permitted: bool) -> None:
+        """Give a verdict, or hold it back for a batch.
+
+        A batch answers every waiting packet up to its id, so all that is held back has one
+        verdict. A drop among held accepts is given at once, which takes it out of the batch.
+        """
+        held = self._held
+        if permitted:
+            if held is self._drop_batch:
+                self._flush()
+            self._held = self._accept_batch
+            self._last = packet_id
+        elif held is self._accept_batch:
+            self._send(self._drop_one, packet_id)
+        else:
+            self._held = self._drop_batch
+            self._last = packet_id
+        self._since += 1
+        if self._since >= BATCH:
+            self._flush()
+            self._between()
+
+    def _flush(self) -> None:
+        if self._held is not None:
+            self._send(self._held, self._last)
+            self._held = None
+        self._since = 0
+
+    def _send(self, message: bytearray, packet_id: int) -> None:
+        """Send a verdict, and make sure that it was taken.
+
+        A lost drop would be accepted by the next batch. So when the kernel has no memory for the
+        message it is tried again, and then the process ends, which closes the queue: closed.
+        """
+        message[-4:] = packet_id.to_bytes(4, "big")
+        for _ in range(_SEND_TRIES):
+            try:
+                self._socket.send(message)
+            except (BlockingIOError, InterruptedError):
+                pass
+            except OSError as error:
+                if error.errno not in (errno.ENOBUFS, errno.ENOMEM):
+                    raise SystemExit(f"cannot give verdicts: {error}") from error
+            else:
+                return
+            time.sleep(0.001)
+        raise SystemExit("cannot give verdicts: the kernel takes no messages")
+
+
+class Health(NamedTuple):
+    """What the kernel says of a queue."""
+
+    waiting: int
+    """Packets without a verdict."""
+    dropped_full: int
+    """Packets dropped because too many were waiting."""
+    dropped_socket: int
+    """Packets dropped because the socket's buffer was full."""
+
+
+def health(number: int, table: Path = Path("/proc/net/netfilter/nfnetlink_queue")) -> Health | None:
+    """The state of a queue, or None when nobody is bound to it."""
+    try:
+        lines = table.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if fields and int(fields[0]) == number:
+            return Health(int(fields[2]), int(fields[5]), int(fields[6]))
+    return None
+
+
+def _cannot_bind(number: int, error: OSError) -> str:
+    if os.geteuid() != 0 or error.errno in (errno.EPERM, errno.EACCES):
+        return f"queue {number} cannot be bound: {error}; run as root or with CAP_NET_ADMIN"
+    return (
+        f"queue {number} cannot be bound, another program uses it (see"
+        " /proc/net/netfilter/nfnetlink_queue): stop that program or set `number` in [queue]"
+    )
