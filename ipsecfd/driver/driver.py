@@ -26,6 +26,7 @@ from ipsecfd.driver.packet import COPY_RANGE, Malformed, Packet, parse
 from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.stateful import Conversations
 from ipsecfd.driver.table import Lookup, Table
+from ipsecfd.policy.model import TCP, UDP
 
 FLOW_MEMORY: Final = 32_768
 """Flows remembered per judge; all are forgotten when there are more."""
@@ -218,6 +219,7 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
 # addresses, ports. The rest of the first 24 (IPv4) or 44 bytes (IPv6) differs within a flow.
 _IPV4_FLOW: Final = int("ff00000000003fff00ff0000ffffffffffffffffffffffff", 16)
 _IPV6_FLOW: Final = int("f00000000000ff00" + "ffffffff" * 9, 16)
+_PORTED: Final = (TCP, UDP)
 
 
 def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table) -> Judge:
@@ -239,7 +241,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             flow = to_int(data[:24], "big") & _IPV4_FLOW
             length = data[2] << 8 | data[3]
             whole = length >= 24
-        elif data[0] >> 4 == 6 and size >= 44:
+        elif data[0] >> 4 == 6 and size >= 44 and data[6] in _PORTED:  # no extension headers
             flow = to_int(data[:44], "big") & _IPV6_FLOW
             length = (data[4] << 8 | data[5]) + 40
             whole = length >= 44

@@ -231,7 +231,8 @@ def _transport(
             fragment=fragment,
             hop_limit=hop_limit,
         )
-    if family == 6 and protocol == ICMPV6 and not payload and not fragment:
+    icmpv6 = family == 6 and protocol == ICMPV6 and not fragment
+    if icmpv6 and not payload:
         return Malformed("ICMPv6 message without a type")
     return Packet(
         family,
@@ -239,6 +240,6 @@ def _transport(
         destination,
         protocol,
         fragment=fragment,
-        icmpv6_type=payload[0] if protocol == ICMPV6 and payload and not fragment else None,
+        icmpv6_type=payload[0] if icmpv6 else None,
         hop_limit=hop_limit,
     )
