@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.packet import Packet
-from ipsecfd.driver.sides import ADDRESS_BITS, Roles, Side, expand
+from ipsecfd.driver.sides import ADDRESS_BITS, Role, Roles, Side, expand
 from ipsecfd.driver.table import (
     ANYTHING,
     FROM,
@@ -175,6 +175,8 @@ def _expand(
         return  # protocol 1 is ICMP for IPv4 only (design)
     for source in expand(generic.source, family):
         for destination in expand(generic.destination, family):
+            if source.role is destination.role is Role.ME:
+                continue  # the host's traffic with itself is never filtered (spec 2.1)
             there = SpecificFilter(
                 source=source,
                 destination=destination,

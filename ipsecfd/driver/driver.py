@@ -160,6 +160,11 @@ def is_loopback(data: bytes, roles: Roles, cut: bool = False) -> bool:
     return all(roles.is_me(packet.family, end) for end in ends)
 
 
+def _leaves_alone(profile: Profile, data: bytes) -> bool:
+    """Whether this is native IPv6 in a profile that never looks at it, not even for damage."""
+    return not profile.filters_ipv6 and len(data) > 0 and data[0] >> 4 == 6
+
+
 def _always(decision: Decision) -> Judge:
     def judge(data: bytes, cut: bool = False) -> Decision:
         return decision
@@ -190,11 +195,11 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     boot = {exemption: _exempt(f"EX:BOOT {exemption}") for exemption in settings.boot_exemptions}
 
     def judge(data: bytes, cut: bool = False) -> Decision:
+        if _leaves_alone(profile, data):
+            return _IPV6
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
             return _dropped(Reason.MALFORMED, packet.why)
-        if packet.family == 6 and not profile.filters_ipv6:
-            return _IPV6
         if packet.short_fragment:
             return _dropped(Reason.FRAGMENT, packet.short_fragment)
         if stateful and direction is Direction.OUT:
@@ -259,11 +264,11 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
         return decision
 
     def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
+        if _leaves_alone(profile, data):
+            return _IPV6, None
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
             return _dropped(Reason.MALFORMED, packet.why), None
-        if packet.family == 6 and not profile.filters_ipv6:
-            return _IPV6, packet
         if packet.short_fragment:
             return _dropped(Reason.FRAGMENT, packet.short_fragment), packet
         name = always_exempt(packet, profile) or default_exemption(
