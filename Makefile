@@ -17,8 +17,8 @@ ARGS ?=
 export PYTHON ?=
 
 # After `sudo make` nothing in somebody's checkout shall belong to root.
-give_back := trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -user root -exec chown -h --reference=. {} +' EXIT
-need_root := [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
+give_back = trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -user root -exec chown -h --reference=. {} +' EXIT
+need_root = [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
 
 help: ## this list
 	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
