@@ -111,7 +111,7 @@ class Driver:
             case Mode.SECURE:
                 return _secure(direction, settings, roles, table)
             case Mode.BLOCK:
-                return _block(settings)
+                return _block(direction, settings)
             case _:
                 return _startup(direction, settings, self._conversations)
 
@@ -172,7 +172,7 @@ def _always(decision: Decision) -> Judge:
     return judge
 
 
-def _block(settings: Settings) -> Judge:
+def _block(direction: Direction, settings: Settings) -> Judge:
     """Operational block: no boot exemptions, no DHCP, no IPv6 (spec 6.5, X4, M16, M17)."""
     blocked = _by_mode(settings.mode, Verdict.BLOCK)
 
@@ -180,7 +180,7 @@ def _block(settings: Settings) -> Judge:
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
             return _dropped(Reason.MALFORMED, packet.why)
-        name = always_exempt(packet, settings.profile)
+        name = always_exempt(packet, direction, settings.profile)
         return blocked if name is None else _exempt(name)
 
     return judge
@@ -204,7 +204,9 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
             return _dropped(Reason.FRAGMENT, packet.short_fragment)
         if stateful and direction is Direction.OUT:
             conversations.sent(packet)
-        name = always_exempt(packet, profile) or dhcp_exemption(packet, direction, profile)
+        name = always_exempt(packet, direction, profile) or dhcp_exemption(
+            packet, direction, profile
+        )
         if name is not None:
             return _exempt(name)
         for exemption, decision in boot.items():
@@ -271,7 +273,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             return _dropped(Reason.MALFORMED, packet.why), None
         if packet.short_fragment:
             return _dropped(Reason.FRAGMENT, packet.short_fragment), packet
-        name = always_exempt(packet, profile) or default_exemption(
+        name = always_exempt(packet, direction, profile) or default_exemption(
             packet,
             direction,
             profile,

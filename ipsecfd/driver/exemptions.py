@@ -58,9 +58,14 @@ PROFILES = {
 }
 
 
-def always_exempt(packet: Packet, profile: Profile) -> str | None:
-    """The exemption of packets that no mode may stop, or None (design, profile `linux`)."""
+def always_exempt(packet: Packet, direction: Direction, profile: Profile) -> str | None:
+    """The exemption of packets that no mode may stop, or None (design, profile `linux`).
+
+    They concern one link, so what is routed is none of them.
+    """
     if not profile.neighbours_exempt or packet.icmpv6_type is None:
+        return None
+    if direction is Direction.FORWARD:
         return None
     if packet.icmpv6_type in NEIGHBOUR_DISCOVERY and packet.hop_limit == 255:
         return "EX:ND"
