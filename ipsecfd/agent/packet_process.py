@@ -1,0 +1,250 @@
+"""The packet process: judges packets, and nothing else that could hold one up.
+
+It loads the driver, the queue and the drop counters only, so that it starts fast and stays small.
+Tables, mode and addresses come from the agent over a socket, between packets; dropped packets go
+back over another, which never blocks. It ends with its agent.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import pickle
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from ipsecfd.agent.drops import Drops
+from ipsecfd.agent.transfer import Assembly
+from ipsecfd.driver.decision import Decision, Direction
+from ipsecfd.driver.driver import Driver, Settings, is_dialup
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
+
+HEADER: Final = struct.Struct("=I")
+"""Every message on the control socket has its length before it."""
+
+TICK: Final = 0.05
+"""Seconds between two looks at drops that are due and, in a flood, at the control socket."""
+
+DROPS_PER_MESSAGE: Final = 64
+"""Records in one message to the agent; a message must fit the socket's buffer."""
+
+_PR_SET_PDEATHSIG = 1
+_CONTROL_BYTES = 1 << 16
+
+
+class Judged(NamedTuple):
+    """How often one decision was made since the settings last changed."""
+
+    direction: Direction
+    decision: Decision
+    packets: int
+
+
+class PacketReport(NamedTuple):
+    """What a packet process has done so far."""
+
+    pid: int
+    memory: int
+    """Resident memory in bytes, at its highest."""
+    version: int
+    """The policy version it judges by."""
+    totals: Mapping[tuple[str, str, str], int]
+    """Packets by direction, verdict and reason, since the process started."""
+    judged: tuple[Judged, ...]
+    faults: int
+    """Packets dropped because judging them failed, which is a defect."""
+    refused_conversations: int
+    """Entries for which stateful start-up mode had no room."""
+
+
+class PacketProcess:
+    """The process' state. `control` carries commands and answers, `outlet` the drops."""
+
+    def __init__(
+        self,
+        queue: int,
+        length: int,
+        control: socket.socket,
+        outlet: socket.socket,
+        drops: Drops,
+    ) -> None:
+        self._control = control
+        self._control.setblocking(False)
+        self._outlet = outlet
+        self._outlet.setblocking(False)
+        self._received = bytearray()
+        self._drops = drops
+        self._assembly = Assembly()
+        self._driver = Driver(Settings(), time.monotonic)
+        self._handlers: list[Handler] = []
+        self._totals: Counter[tuple[str, str, str]] = Counter()
+        self._next_tick = 0.0
+        self._queue = Queue(queue, length, self._on_drop, self._between)
+
+    def run(self) -> None:
+        """Judge packets until the agent goes away."""
+        poll = select.poll()
+        poll.register(self._queue.fileno(), select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while True:
+            ready = dict(poll.poll(TICK * 1000))
+            if self._queue.fileno() in ready:
+                self._queue.judge_waiting()
+            if self._control.fileno() in ready:
+                self._take_commands()
+            self._hand_over_drops()
+
+    def _on_drop(
+        self, decision: Decision, direction: Direction, interface: int, data: bytes
+    ) -> None:
+        self._drops.add(decision, direction, interface, data)
+
+    def _between(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + TICK
+            self._take_commands()
+            self._hand_over_drops()
+
+    def _take_commands(self) -> None:
+        """Read what the agent sent. One call takes one piece of a table at most, so that packets
+        are judged between two of them."""
+        try:
+            data = self._control.recv(_CONTROL_BYTES)
+        except BlockingIOError:
+            data = None
+        if data == b"":
+            raise SystemExit(0)
+        self._received += data or b""
+        while len(self._received) >= HEADER.size:
+            (length,) = HEADER.unpack_from(self._received)
+            end = HEADER.size + length
+            if len(self._received) < end:
+                return
+            message = bytes(self._received[HEADER.size : end])
+            del self._received[:end]
+            self._command(message)
+
+    def _command(self, message: bytes) -> None:
+        """Commands are one letter and a body: a piece of settings, or the wish for a report."""
+        kind, body = message[:1], message[1:]
+        if kind == b"S":
+            settings = self._assembly.feed(body)
+            if settings is not None:
+                self._assembly = Assembly()
+                self._use(settings)
+                self._answer(settings.table.version)
+        elif kind == b"R":
+            self._answer(self._report())
+        elif kind == b"D":
+            held = self._drops.drain()
+            level, interval = pickle.loads(body)
+            self._drops = Drops(level, interval, time.time)
+            self._drops.unsent(held)
+            self._answer(None)
+        else:
+            raise SystemExit(f"unknown command {kind!r}")
+
+    def _answer(self, value: Any) -> None:
+        data = pickle.dumps(value, protocol=5)
+        self._control.setblocking(True)  # the agent waits for it
+        self._control.sendall(HEADER.pack(len(data)) + data)
+        self._control.setblocking(False)
+
+    def _use(self, settings: Settings) -> None:
+        self._totals.update(self._count_by_reason())
+        driver = Driver(settings, time.monotonic)
+        lan, dialup = _handlers(driver, dialup=False), _handlers(driver, dialup=True)
+        self._handlers = [*lan.values(), *dialup.values()]
+        if settings.dialup_table is None:
+            self._queue.use(Handlers(lan))
+        else:
+            chosen: dict[int, Mapping[int, Handler]] = {}
+
+            def by_interface(index: int) -> Mapping[int, Handler]:
+                # Names are asked once: a link that is renamed comes with new settings.
+                if index not in chosen:
+                    name = socket.if_indextoname(index)
+                    chosen[index] = dialup if is_dialup(name, settings.dialup_interfaces) else lan
+                return chosen[index]
+
+            self._queue.use(Handlers(lan, by_interface))
+        self._driver = driver
+
+    def _report(self) -> PacketReport:
+        return PacketReport(
+            pid=os.getpid(),
+            memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            version=self._driver.settings.table.version,
+            totals=dict(self._totals + self._count_by_reason()),
+            judged=tuple(
+                Judged(handler.direction, decision, packets)
+                for handler in self._handlers
+                for decision, packets in handler.packets.items()
+            ),
+            faults=self._queue.faults,
+            refused_conversations=self._driver.refused_conversations,
+        )
+
+    def _count_by_reason(self) -> Counter[tuple[str, str, str]]:
+        counted: Counter[tuple[str, str, str]] = Counter()
+        for handler in self._handlers:
+            for decision, packets in handler.packets.items():
+                verdict, reason = decision.verdict.value, decision.reason.value
+                counted[str(handler.direction), verdict, reason] += packets
+        return counted
+
+    def _hand_over_drops(self) -> None:
+        due = self._drops.due()
+        for start in range(0, len(due), DROPS_PER_MESSAGE):
+            records = due[start : start + DROPS_PER_MESSAGE]
+            try:
+                self._outlet.send(pickle.dumps(records, protocol=5))
+            except OSError:  # the agent is behind: count them, and give the counts later
+                self._drops.unsent(due[start:])
+                return
+
+
+def _handlers(driver: Driver, *, dialup: bool) -> dict[int, Handler]:
+    return {
+        hook: Handler(driver.judge(direction, dialup=dialup), direction, {})
+        for hook, direction in DIRECTION_OF_HOOK.items()
+    }
+
+
+def main(arguments: list[str]) -> None:
+    """Run with: queue number, queue length, agent's pid, control and outlet descriptors, level,
+    interval. Says on the control socket whether the queue could be bound."""
+    queue, length, agent, control_fd, outlet_fd, level = map(int, arguments[:6])
+    interval = float(arguments[6])
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent
+    if os.getppid() != agent:
+        return  # it ended before it could be watched
+    control = socket.socket(fileno=control_fd)
+    outlet = socket.socket(fileno=outlet_fd)
+    try:
+        process = PacketProcess(queue, length, control, outlet, Drops(level, interval, time.time))
+    except KernelError as error:
+        data = pickle.dumps(str(error))
+        control.sendall(HEADER.pack(len(data)) + data)
+        sys.exit(1)
+    data = pickle.dumps(None)
+    control.sendall(HEADER.pack(len(data)) + data)
+    # No cycles are made here, and a collection over a large table would hold packets up.
+    gc.disable()
+    process.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

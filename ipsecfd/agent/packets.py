@@ -1,0 +1,160 @@
+"""The agent's handle on a packet process: start it, give it settings, ask it, hear of its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+from ipsecfd.agent.drops import DropRecord
+from ipsecfd.agent.packet_process import HEADER, PacketReport
+from ipsecfd.agent.transfer import pieces
+from ipsecfd.driver.driver import Settings
+from ipsecfd.kernel.errors import KernelError
+
+__all__ = ["PacketProcess", "PacketReport"]
+
+_START_SECONDS: Final = 10.0
+_ANSWER_SECONDS: Final = 30.0
+_OUTLET_BYTES: Final = 1 << 20
+_MESSAGE_BYTES: Final = 1 << 18
+
+OnDrops = Callable[[list[DropRecord]], None]
+
+
+class PacketProcess:
+    """A running packet process. Made by `start`; ended by `stop`, or seen to end in `died`."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        inlet: socket.socket,
+        on_drops: OnDrops,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._inlet = inlet
+        self._on_drops = on_drops
+        self._asking = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(inlet, self._take_drops)
+        self.died: asyncio.Future[str] = loop.create_future()
+        """Done when the process has ended, with how it ended."""
+        self._watch = asyncio.create_task(self._wait())
+
+    @property
+    def pid(self) -> int:
+        """The process' id."""
+        return self._process.pid
+
+    @classmethod
+    async def start(
+        cls, queue: int, length: int, on_drops: OnDrops, *, level: int, interval: float
+    ) -> PacketProcess:
+        """Start a process and have it bind a queue of `length` packets.
+
+        It drops nothing and judges by no policy until `install`: its first settings are the
+        driver's defaults. `level` and `interval` are those of `Drops`. Raises KernelError when
+        the queue is taken or may not be bound.
+        """
+        control, its_control = socket.socketpair()
+        inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        inlet.setblocking(False)
+        outlet.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTLET_BYTES)
+        with its_control, outlet:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "ipsecfd.agent.packet_process",
+                *map(str, (queue, length, os.getpid(), its_control.fileno(), outlet.fileno())),
+                *map(str, (level, interval)),
+                pass_fds=(its_control.fileno(), outlet.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+            )
+        reader, writer = await asyncio.open_connection(sock=control)
+        self = cls(process, reader, writer, inlet, on_drops)
+        try:
+            refusal = await self._read(_START_SECONDS)
+        except KernelError:
+            await self.stop()
+            raise
+        if refusal is not None:
+            await self.stop()
+            raise KernelError(refusal)
+        return self
+
+    async def install(self, settings: Settings) -> None:
+        """Have packets judged by these settings; returns when they are."""
+        async with self._asking:
+            for piece in pieces(settings):
+                self._write(b"S" + piece)
+                await self._writer.drain()
+            await self._read(_ANSWER_SECONDS)
+
+    async def report(self) -> PacketReport:
+        """Ask what the process has done so far."""
+        async with self._asking:
+            self._write(b"R")
+            report: PacketReport = await self._read(_ANSWER_SECONDS)
+            return report
+
+    async def set_diagnostics(self, level: int, interval: float) -> None:
+        """Change what drops are recorded, and how long they are aggregated (spec 7.1)."""
+        async with self._asking:
+            self._write(b"D" + pickle.dumps((level, interval)))
+            await self._read(_ANSWER_SECONDS)
+
+    async def stop(self) -> None:
+        """End the process; the kernel drops what waits in its queue."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._watch
+
+    def _write(self, message: bytes) -> None:
+        self._writer.write(HEADER.pack(len(message)) + message)
+
+    async def _read(self, seconds: float) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+                return pickle.loads(await self._reader.readexactly(length))
+        except TimeoutError:
+            # Its answer may still come and be taken for another one's: only a new process helps.
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            raise KernelError(
+                f"packet process {self.pid} did not answer in {seconds:g} s"
+            ) from None
+        except (EOFError, ConnectionError) as error:
+            raise KernelError(f"packet process {self.pid} has ended") from error
+
+    def _take_drops(self) -> None:
+        for _ in range(16):  # then let others have their turn
+            try:
+                data = self._inlet.recv(_MESSAGE_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._inlet)
+                return
+            self._on_drops(pickle.loads(data))
+
+    async def _wait(self) -> None:
+        status = await self._process.wait()
+        loop = asyncio.get_running_loop()
+        if self._inlet.fileno() >= 0:
+            self._take_drops()
+            loop.remove_reader(self._inlet)
+            self._inlet.close()
+        self._writer.close()
+        how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        if not self.died.done():
+            self.died.set_result(f"packet process {self.pid} ended with {how}")

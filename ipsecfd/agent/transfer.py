@@ -1,0 +1,121 @@
+"""Settings on their way to the packet process, in pieces small enough to fit between packets.
+
+A table of 100,000 filters takes half a second to unpickle in one piece, and no packet is judged
+meanwhile. So the big mappings travel in parts of a few hundred entries.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Final
+
+from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.table import Entry, FamilyTable, PairFilters, Table
+
+PIECE: Final = 256
+"""Filters in one piece."""
+
+Piece = tuple[str, Any]
+"""("part", (table, family, pairs)), ("more", (table, family, pair, rank, filters)) or, at the end,
+("settings", Settings without pairs)."""
+
+_TABLES = ("table", "dialup_table")
+
+
+def pieces(settings: Settings) -> Iterator[bytes]:
+    """Settings as pickled pieces, to be fed to an Assembly in this order."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=5)  # one for all: names are sent once
+    for piece in _cut(settings):
+        buffer.seek(0)
+        buffer.truncate()
+        pickler.dump(piece)
+        yield buffer.getvalue()
+
+
+class Assembly:
+    """Puts pieces together; `feed` returns the Settings with the last one."""
+
+    def __init__(self) -> None:
+        self._buffer = io.BytesIO()
+        self._unpickler = pickle.Unpickler(self._buffer)  # the agent is the only one who sends
+        self._pairs: dict[tuple[str, int], dict[int, PairFilters]] = {}
+
+    def feed(self, data: bytes) -> Settings | None:
+        """Take the next piece."""
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        self._buffer.write(data)
+        self._buffer.seek(0)
+        kind, value = self._unpickler.load()
+        if kind == "part":
+            name, family, pairs = value
+            self._pairs.setdefault((name, family), {}).update(pairs)
+        elif kind == "more":
+            name, family, pair, place, filters = value
+            filed: Any = self._pairs[name, family][pair].ranks[place][1]
+            filed.update(filters)
+        else:
+            return self._complete(value)
+        return None
+
+    def _complete(self, settings: Settings) -> Settings:
+        tables: dict[str, Any] = {}
+        for name in _TABLES:
+            table: Table | None = getattr(settings, name)
+            if table is not None:
+                families = {
+                    family: replace(one, pairs=self._pairs.get((name, family), {}))
+                    for family, one in table.families.items()
+                }
+                tables[name] = replace(table, families=families)
+        return replace(settings, **tables)
+
+
+def _cut(settings: Settings) -> Iterator[Piece]:
+    empty: dict[str, Any] = {}
+    for name in _TABLES:
+        table: Table | None = getattr(settings, name)
+        if table is None:
+            continue
+        for family, one in table.families.items():
+            yield from _cut_family(name, family, one)
+        empty[name] = replace(
+            table,
+            families={family: replace(one, pairs={}) for family, one in table.families.items()},
+        )
+    yield "settings", replace(settings, **empty)
+
+
+def _cut_family(name: str, family: int, table: FamilyTable) -> Iterator[Piece]:
+    part: dict[int, PairFilters] = {}
+    size = 0
+    for pair, filters in table.pairs.items():
+        number = sum(len(filed) for _, filed in filters.ranks)
+        if number > PIECE:
+            yield "part", (name, family, {pair: _emptied(filters)})
+            for place, (_, filed) in enumerate(filters.ranks):
+                for some in _batched(filed.items()):
+                    yield "more", (name, family, pair, place, some)
+            continue
+        part[pair] = filters
+        size += number
+        if size >= PIECE:
+            yield "part", (name, family, part)
+            part, size = {}, 0
+    if part:
+        yield "part", (name, family, part)
+
+
+def _emptied(filters: PairFilters) -> PairFilters:
+    return PairFilters(tuple((rank, {}) for rank, _ in filters.ranks), filters.shapes)
+
+
+def _batched(items: Any) -> Iterator[dict[int, Entry]]:
+    iterator = iter(items)
+    while some := dict(islice(iterator, PIECE)):
+        yield some
