@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from ipsecfd.cli.explain import explain
+from ipsecfd.cli.replay import replay
 from ipsecfd.errors import IpsecfdError
 
 app = typer.Typer(
@@ -15,6 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(explain)
+app.command()(replay)
 
 
 def main() -> None:

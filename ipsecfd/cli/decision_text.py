@@ -1,0 +1,91 @@
+"""A driver's decision in words for people, and as the JSON fields of `explain` and `replay`."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Final
+
+from ipsecfd.driver.decision import Decision, Reason
+from ipsecfd.policy.model import Action
+
+_EXEMPTIONS: Final = {
+    "EX:KRB": "Kerberos: TCP or UDP with source or destination port 88",
+    "EX:RSVP": "RSVP, IP protocol 46",
+    "EX:IKE": "IKE, UDP port 500",
+    "EX:NATT": "IKE behind NAT, UDP port 4500",
+    "EX:MCAST": "multicast",
+    "EX:BCAST": "broadcast",
+    "EX:MCAST-IN": "inbound multicast",
+    "EX:BCAST-IN": "inbound broadcast",
+    "EX:IPV6": "native IPv6, which this profile never filters",
+    "EX:ND": "IPv6 neighbour discovery",
+    "EX:MLD": "IPv6 multicast listener discovery",
+    "EX:DHCP": "DHCP, in the start-up modes",
+    "EX:DHCPV6": "DHCPv6, in the start-up modes",
+}
+
+
+def decision_fields(decision: Decision | None) -> dict[str, object]:
+    """A decision as the JSON of both commands has it; None is a packet that was not judged."""
+    if decision is None:
+        return dict.fromkeys(("verdict", "reason", "rule", "filter")) | {
+            "mirrored": False,
+            "exemption": None,
+        }
+    return {
+        "verdict": decision.verdict.value,
+        "reason": decision.reason.value,
+        "rule": decision.rule,
+        "filter": decision.filter,
+        "mirrored": decision.mirrored,
+        "exemption": decision.exemption,
+    }
+
+
+def action_name(action: Action) -> str:
+    """The name of an action, as a policy file has it."""
+    return action.name.lower()
+
+
+def half(written: str, mirrored: bool) -> str:
+    """A filter as its author wrote it, and whether its mirror is meant."""
+    return f"{written} (its mirror)" if mirrored else written
+
+
+def reason_in_words(decision: Decision) -> str:
+    """Why a packet met its verdict; the filter is named elsewhere."""
+    match decision.reason:
+        case Reason.FILTER:
+            return "a filter matches"
+        case Reason.NEGOTIATE:
+            return "a filter that negotiates security, and nobody here can"
+        case Reason.NO_FILTER:
+            return "no filter matches"
+        case Reason.EXEMPTION:
+            about = _EXEMPTIONS.get(decision.exemption or "")
+            return f"exemption {decision.exemption}" + (f" ({about})" if about else "")
+        case Reason.MODE:
+            return f"mode {decision.detail}"
+        case Reason.LOOPBACK:
+            return "loopback is never filtered"
+        case _:
+            return f"{decision.reason.value}: {decision.detail}"
+
+
+def in_a_line(decision: Decision) -> str:
+    """Verdict, and filter or reason."""
+    if decision.filter is None:
+        return f"{decision.verdict.value}, {reason_in_words(decision)}"
+    by = half(decision.filter, decision.mirrored)
+    return f"{decision.verdict.value} by filter {by} of rule {decision.rule}"
+
+
+def wrap(label: str, text: str, width: int) -> list[str]:
+    """Lines of at most `width` characters with the label before the first, the others below it."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_on_hyphens=False,
+    ) or [label.rstrip()]

@@ -1,0 +1,256 @@
+"""`ipsecfd explain`: what becomes of one packet, which filter decides, and why the others lose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Final
+
+import typer
+
+from ipsecfd.cli import offline
+from ipsecfd.cli.decision_text import (
+    action_name,
+    decision_fields,
+    half,
+    in_a_line,
+    reason_in_words,
+    wrap,
+)
+from ipsecfd.cli.packet_text import FORM, PacketTextError, parse_packet_text
+from ipsecfd.driver.compile import SpecificFilter, specific_filters
+from ipsecfd.driver.decision import Decision, Direction, Reason
+from ipsecfd.driver.driver import NO_FILTER, Driver
+from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.packet import Malformed, parse
+from ipsecfd.driver.sides import ADDRESS_BITS, Roles, Side
+from ipsecfd.driver.table import Lookup
+
+_RANKS: Final = (
+    "any protocol",
+    "protocol alone",
+    "protocol and source port",
+    "protocol and destination port",
+    "protocol and both ports",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loser:
+    """A filter that matches the packet and does not decide."""
+
+    filter: SpecificFilter
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with everything around it."""
+
+    direction: Direction
+    decision: Decision
+    losers: tuple[Loser, ...]
+    """In the order in which they would have decided."""
+    otherwise: Decision | None
+    """For an exemption or a mode: the decision without it, in mode secure."""
+
+
+def explain(
+    packet: Annotated[str, typer.Argument(metavar="PACKET", help=f'"{FORM}"', show_default=False)],
+    policy: offline.PolicyOption = [],  # noqa: B006 - typer copies it
+    address: offline.AddressOption = [],  # noqa: B006
+    profile: offline.ProfileOption = "linux",
+    exempt: offline.ExemptOption = None,
+    mode: offline.ModeOption = "secure",
+    interface: offline.InterfaceOption = None,
+    server: offline.ServerOption = [],  # noqa: B006
+    boot_exemption: offline.BootExemptionOption = [],  # noqa: B006
+    as_json: offline.JsonOption = False,
+) -> None:
+    """Say what becomes of one packet, which filter decides, and why the others lose.
+
+    PACKET is DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]: in, out or forward; the
+    name or number of a protocol; an IPv6 address with a port is [2001:db8::1]:80. A port left out
+    is port 0. Needs neither root nor the daemon.
+    """
+    with offline.usage_errors():
+        try:
+            direction, data = parse_packet_text(packet)
+        except PacketTextError as error:
+            raise offline.UsageError(str(error)) from None
+        situation = offline.read_situation(
+            policy=policy,
+            address=address,
+            profile=profile,
+            exempt=exempt,
+            mode=mode,
+            interface=interface,
+            server=server,
+            boot_exemption=boot_exemption,
+        )
+    offline.print_warnings(situation.warnings)
+    explanation = explain_packet(direction, data, situation)
+    if as_json:
+        print(json.dumps(explanation_fields(explanation)))
+        return
+    width = min(80, shutil.get_terminal_size((80, 24)).columns)
+    print("\n".join(report(packet, explanation, situation, width)))
+
+
+def explain_packet(direction: Direction, data: bytes, situation: offline.Situation) -> Explanation:
+    """The decision about a packet, with the filters that lost."""
+    settings, interface = situation.settings, situation.interface
+    decision = Driver(settings, lambda: 0.0).decide(data, direction, interface)
+    roles = Roles(settings.host, settings.profile)
+    matching = list(_matching(direction, data, situation, roles))
+    otherwise = None
+    if decision.reason in (Reason.EXEMPTION, Reason.MODE):
+        if settings.mode is not Mode.SECURE:
+            secure = Driver(replace(settings, mode=Mode.SECURE), lambda: 0.0)
+            otherwise = secure.decide(data, direction, interface)
+        else:
+            otherwise = _by_filters(direction, data, situation, roles)
+    if decision.reason in (Reason.FILTER, Reason.NEGOTIATE):
+        winner, *others = matching
+        losers = [Loser(one, why_it_lost(one, winner, direction)) for one in others]
+    else:
+        why = _why_no_filter(decision, settings.mode)
+        losers = [Loser(one, why) for one in matching]
+    return Explanation(direction, decision, tuple(losers), otherwise)
+
+
+def _matching(
+    direction: Direction, data: bytes, situation: offline.Situation, roles: Roles
+) -> Iterator[SpecificFilter]:
+    """The filters that match a packet, the deciding one first; each half of a filter once."""
+    packet = parse(data)
+    if isinstance(packet, Malformed):
+        return
+    filters = specific_filters(
+        situation.policies,
+        ipv6=situation.settings.profile.filters_ipv6,
+        dialup=situation.dialup,
+    )
+    seen = set()
+    for one in sorted(filters, key=lambda one: one.order_key(direction)):
+        half = (id(one.generic), id(one.rule), one.index, one.mirrored)
+        if half not in seen and one.matches(packet, direction, roles):
+            seen.add(half)
+            yield one
+
+
+def _by_filters(
+    direction: Direction, data: bytes, situation: offline.Situation, roles: Roles
+) -> Decision | None:
+    """The decision of the filters alone; None where the profile does not look at the packet."""
+    packet = parse(data)
+    settings = situation.settings
+    if isinstance(packet, Malformed) or (packet.family == 6 and not settings.profile.filters_ipv6):
+        return None
+    table = settings.dialup_table if situation.dialup else settings.table
+    return Lookup(table or settings.table, roles, direction).find(packet) or NO_FILTER
+
+
+def _why_no_filter(decision: Decision, mode: Mode) -> str:
+    if decision.reason is Reason.EXEMPTION:
+        return f"exemption {decision.exemption} comes before every filter"
+    if decision.reason is Reason.LOOPBACK:
+        return "loopback is never filtered"
+    return f"in mode {mode} no filter is asked"
+
+
+def why_it_lost(loser: SpecificFilter, winner: SpecificFilter, direction: Direction) -> str:
+    """Why one matching filter stands behind another in the total order (spec 3.2)."""
+    mine, its = loser.rank, winner.rank
+    if mine[0] != its[0]:
+        return f"less specific addresses: {_classes(winner)} ranks above {_classes(loser)}"
+    if mine[1] != its[1]:
+        return f"shorter destination prefix: /{mine[1]} against /{its[1]}"
+    if mine[2] != its[2]:
+        return f"shorter source prefix: /{mine[2]} against /{its[2]}"
+    if mine[3] != its[3]:
+        return f"less specific protocol: {_RANKS[its[3]]} ranks above {_RANKS[mine[3]]}"
+    actions = loser.action(direction), winner.action(direction)
+    if actions[0] is not actions[1]:
+        mine_name, its_name = map(action_name, actions)
+        return f"equally specific, but {its_name} is more restrictive than {mine_name}"
+    return "equally specific and the same action: the first by store and name decides"
+
+
+def _classes(one: SpecificFilter) -> str:
+    return f"({_address_class(one.source)}, {_address_class(one.destination)})"
+
+
+def _address_class(side: Side) -> str:
+    if side.bits == ADDRESS_BITS[side.family]:
+        return "host"
+    return "subnet" if side.bits else "any"
+
+
+def explanation_fields(explanation: Explanation) -> dict[str, object]:
+    """An explanation as JSON: the fields of replay, further ones, and the losers."""
+    decision = explanation.decision
+    return {
+        "index": 0,
+        "direction": str(explanation.direction),
+        **decision_fields(decision),
+        "policy": decision.policy,
+        "filter_list": decision.filter_list,
+        "action": action_name(decision.action) if decision.action else None,
+        "detail": decision.detail,
+        "losers": [
+            {
+                "rule": loser.filter.rule.name,
+                "filter": loser.filter.generic.written,
+                "mirrored": loser.filter.mirrored,
+                "action": action_name(loser.filter.action(explanation.direction)),
+                "why": loser.why,
+            }
+            for loser in explanation.losers
+        ],
+    }
+
+
+def report(
+    text: str, explanation: Explanation, situation: offline.Situation, width: int
+) -> Iterator[str]:
+    """An explanation for people, in lines of at most `width` characters."""
+    decision = explanation.decision
+    settings = situation.settings
+    yield from wrap("", text, width)
+    yield ""
+    yield from wrap("  Verdict  ", decision.verdict.value, width)
+    yield from wrap("  Reason   ", reason_in_words(decision), width)
+    if decision.filter is not None:
+        yield from wrap("  Filter   ", half(decision.filter, decision.mirrored), width)
+        yield from wrap("  Rule     ", decision.rule or "", width)
+        yield from wrap("  Policy   ", decision.policy or "", width)
+    if explanation.otherwise is not None:
+        without = "the exemption" if settings.mode is Mode.SECURE else f"mode {settings.mode}"
+        yield from wrap("  Without  ", f"{without}: {in_a_line(explanation.otherwise)}", width)
+    if settings.mode is Mode.STARTUP_STATEFUL and explanation.direction is Direction.IN:
+        yield from wrap(
+            "  Note     ",
+            "in mode stateful, answers to what was sent before pass; this packet stands alone",
+            width,
+        )
+    if decision.exemption == "EX:KRB":
+        yield from wrap(
+            "  Warning  ",
+            f"exemption value {settings.exempt} lets every packet from source port 88 in,"
+            " to any local port, whatever is blocked; values 1 and 3 close that",
+            width,
+        )
+    if not explanation.losers:
+        return
+    yield ""
+    yield "Also matches, in order:"
+    for loser in explanation.losers:
+        one = loser.filter
+        yield ""
+        action = action_name(one.action(explanation.direction))
+        yield from wrap(f"  {action:<9}", half(one.generic.written, one.mirrored), width)
+        yield from wrap("           ", f"rule {one.rule.name}", width)
+        yield from wrap("           ", loser.why, width)

@@ -1,0 +1,284 @@
+"""What `explain` and `replay` share: their options, and the driver's Settings made of them."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import typer
+
+from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
+from ipsecfd.driver.driver import Settings, is_dialup
+from ipsecfd.driver.exemptions import PROFILES, Profile
+from ipsecfd.driver.host import Host
+from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.model import Connection, IPAddress, Policy, ServerKind, Store
+
+Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+_WITH_BOOT_EXEMPTIONS: Final = (Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
+
+PolicyOption = Annotated[
+    list[Path],
+    typer.Option("--policy", metavar="FILE", help="A policy to judge by; may repeat."),
+]
+AddressOption = Annotated[
+    list[str],
+    typer.Option(
+        "--address",
+        metavar="ADDRESS[/PREFIX]",
+        help="An address of the host, its broadcast address follows from the prefix;"
+        " may repeat. Default: this machine's own.",
+    ),
+]
+ProfileOption = Annotated[
+    str, typer.Option("--profile", metavar="PROFILE", help=", ".join(PROFILES) + ".")
+]
+ExemptOption = Annotated[
+    int | None,
+    typer.Option(
+        "--exempt", metavar="0-3", help="Default exemptions; default is the profile's own."
+    ),
+]
+ModeOption = Annotated[
+    str,
+    typer.Option("--mode", metavar="MODE", help=", ".join(str(mode) for mode in Mode) + "."),
+]
+InterfaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--interface",
+        metavar="NAME",
+        help="Where the packets pass: lo is loopback, ppp*, tun* and wg* are dial-up.",
+    ),
+]
+ServerOption = Annotated[
+    list[str],
+    typer.Option(
+        "--server",
+        metavar="KIND=ADDRESS",
+        help="What dns, wins, dhcp or gateway stands for, such as dns=192.0.2.53; may repeat.",
+    ),
+]
+BootExemptionOption = Annotated[
+    list[str],
+    typer.Option(
+        "--boot-exemption",
+        metavar="EXEMPTION",
+        help="What passes in the modes startup-block and stateful, such as tcp:0:22:inbound;"
+        " may repeat. Default: the configuration's default.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class UsageError(IpsecfdError):
+    """An option or argument that says nothing sensible; exit status 2."""
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Turn a UsageError into one line on stderr and exit status 2."""
+    try:
+        yield
+    except UsageError as error:
+        print(f"ipsecfd: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """By what, and where, packets are judged offline."""
+
+    settings: Settings
+    policies: ActivePolicies
+    interface: str | None
+    """The interface that packets pass; None as in a capture, where nobody knows."""
+    warnings: tuple[str, ...]
+
+    @property
+    def dialup(self) -> bool:
+        """Whether the rules for dial-up interfaces apply (spec 1.4)."""
+        return self.interface is not None and is_dialup(
+            self.interface, self.settings.dialup_interfaces
+        )
+
+
+def read_situation(
+    *,
+    policy: Sequence[Path],
+    address: Sequence[str],
+    profile: str,
+    exempt: int | None,
+    mode: str,
+    interface: str | None,
+    server: Sequence[str],
+    boot_exemption: Sequence[str],
+) -> Situation:
+    """The Situation that the command line describes.
+
+    Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
+    """
+    known = _profile(profile)
+    value = _exempt(exempt, known)
+    driver_mode = _mode(mode)
+    boot_exemptions = _boot_exemptions(boot_exemption, driver_mode)
+    host = _host(address, server, known)
+    policies, warnings = _policies(policy)
+    if not policy and driver_mode is Mode.SECURE:
+        warnings.append("no --policy is given, so nothing is filtered")
+    active = [(Store.LOCAL, one) for one in policies]
+    settings = make_settings(
+        active,
+        mode=driver_mode,
+        profile=known,
+        exempt=value,
+        host=host,
+        boot_exemptions=boot_exemptions,
+    )
+    return Situation(settings, active, interface, tuple(warnings))
+
+
+def make_settings(
+    policies: ActivePolicies,
+    *,
+    mode: Mode,
+    profile: Profile,
+    exempt: int,
+    host: Host,
+    boot_exemptions: tuple[BootExemption, ...] = (),
+) -> Settings:
+    """The driver's Settings for some policies."""
+    ipv6 = profile.filters_ipv6
+    by_connection = any(
+        rule.connection is not Connection.ALL for _, policy in policies for rule in policy.rules
+    )
+    return Settings(
+        mode=mode,
+        profile=profile,
+        exempt=exempt,
+        host=host,
+        boot_exemptions=boot_exemptions,
+        table=compile_table(specific_filters(policies, ipv6=ipv6, dialup=False)),
+        dialup_table=compile_table(specific_filters(policies, ipv6=ipv6, dialup=True))
+        if by_connection
+        else None,
+    )
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """Say warnings on stderr, one line each."""
+    for warning in warnings:
+        print(f"ipsecfd: warning: {warning}", file=sys.stderr)
+
+
+def _profile(name: str) -> Profile:
+    if name not in PROFILES:
+        raise UsageError(f"--profile {name}: expected one of {', '.join(PROFILES)}")
+    return PROFILES[name]
+
+
+def _exempt(value: int | None, profile: Profile) -> int:
+    if value is None:
+        return profile.default_exempt
+    if value not in profile.allowed_exempt:
+        allowed = ", ".join(map(str, sorted(profile.allowed_exempt)))
+        raise UsageError(f"--exempt {value}: profile {profile.name} allows {allowed}")
+    return value
+
+
+def _mode(name: str) -> Mode:
+    try:
+        return Mode(name)
+    except ValueError:
+        modes = ", ".join(str(mode) for mode in Mode)
+        raise UsageError(f"--mode {name}: expected one of {modes}") from None
+
+
+def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, ...]:
+    if texts:
+        try:
+            return tuple(BootExemption.parse(text) for text in texts)
+        except ValueError as error:
+            raise UsageError(f"--boot-exemption {error}") from None
+    if mode not in _WITH_BOOT_EXEMPTIONS:
+        return ()
+    from ipsecfd.agent.config import Startup
+
+    return Startup().exemptions
+
+
+def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:
+    interfaces = [_interface(text) for text in addresses] if addresses else own_addresses()
+    if not profile.filters_ipv6:
+        interfaces = [one for one in interfaces if one.version == 4]
+    known: dict[ServerKind, frozenset[IPAddress]] = {}
+    for text in servers:
+        kind, address = _server(text)
+        known[kind] = known.get(kind, frozenset()) | {address}
+    return Host.from_interfaces(interfaces, known)
+
+
+def _interface(text: str) -> Interface:
+    try:
+        return ipaddress.ip_interface(text)
+    except ValueError:
+        raise UsageError(
+            f"--address {text}: expected an address, with or without its prefix length,"
+            " such as 192.0.2.10/24 or 2001:db8::10/64"
+        ) from None
+
+
+def _server(text: str) -> tuple[ServerKind, IPAddress]:
+    kind, _, address = text.partition("=")
+    try:
+        return ServerKind(kind.lower()), ipaddress.ip_address(address)
+    except ValueError:
+        kinds = ", ".join(one.value for one in ServerKind)
+        raise UsageError(
+            f"--server {text}: expected KIND=ADDRESS with KIND one of {kinds},"
+            " such as dns=192.0.2.53"
+        ) from None
+
+
+def own_addresses() -> list[Interface]:
+    """The addresses of this machine with their prefixes, as the kernel tells anybody."""
+    from pyroute2 import IPRoute
+
+    with IPRoute() as route:
+        return [
+            ipaddress.ip_interface(
+                f"{found.get('IFA_LOCAL') or found.get('IFA_ADDRESS')}/{found['prefixlen']}"
+            )
+            for found in route.get_addr()
+        ]
+
+
+def _policies(paths: Sequence[Path]) -> tuple[list[Policy], list[str]]:
+    """The policies of files, and what is odd about them; the mistakes of all files at once."""
+    if not paths:
+        return [], []
+    from ipsecfd.policy.files import load
+    from ipsecfd.policy.names import Names
+
+    names = Names(None)
+    policies: list[Policy] = []
+    warnings: list[str] = []
+    mistakes: list[str] = []
+    for path in paths:
+        try:
+            loaded = load(path, names)
+        except IpsecfdError as error:
+            mistakes.append(str(error))
+        else:
+            policies.append(loaded.policy)
+            warnings.extend(str(warning) for warning in loaded.warnings)
+    if mistakes:
+        raise IpsecfdError("\n".join(mistakes))
+    return policies, warnings
