@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.replay import replay
 from ipsecfd.errors import IpsecfdError
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 app.command()(explain)
 app.command()(replay)
+app.command("after-stop", hidden=True)(after_stop)
 
 
 def main() -> None:
