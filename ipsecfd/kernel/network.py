@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import errno
 import ipaddress
 import os
 import socket
@@ -111,7 +110,7 @@ def _dhclient_leases(text: str) -> Iterator[Lease | None]:
 def _networkd_lease(text: str) -> Lease | None:
     # NetworkManager's own client writes the same format, but newer ones no server into it.
     fields = dict(line.partition("=")[::2] for line in text.split("\n"))
-    return _lease(fields, "ADDRESS", "SERVER_ADDRESS", "NETBIOS_NAME_SERVERS")
+    return _lease(fields, "ADDRESS", "SERVER_ADDRESS")
 
 
 def _bootp_lease(content: bytes) -> Lease | None:
@@ -131,14 +130,17 @@ def _bootp_lease(content: bytes) -> Lease | None:
     return _lease(fields, "address", "54", "44")
 
 
-def _lease(fields: Mapping[str, str], address: str, dhcp: str, wins: str) -> Lease | None:
+def _lease(
+    fields: Mapping[str, str], address: str, dhcp: str, wins: str | None = None
+) -> Lease | None:
     own = _address(fields.get(address, ""))
     if own is None:
         return None
-    dhcp_servers, wins_servers = (
-        _servers(fields.get(key, "").replace(",", " ").split()) for key in (dhcp, wins)
-    )
-    return Lease(own, dhcp_servers, wins_servers)
+    servers = [
+        _servers(fields.get(key, "").replace(",", " ").split()) if key else frozenset[IPAddress]()
+        for key in (dhcp, wins)
+    ]
+    return Lease(own, servers[0], servers[1])
 
 
 def _address(text: str) -> IPAddress | None:
@@ -419,7 +421,7 @@ class NetworkWatcher:
         """Read the host for the first time; raises KernelError when that cannot be done."""
         self._events = _event_socket()  # first, so that no change falls in between
         try:
-            self._stamp, self.host = await asyncio.to_thread(self._look)
+            self.host = await asyncio.to_thread(self._read)
         except BaseException:
             self._events.close()
             raise
@@ -437,27 +439,32 @@ class NetworkWatcher:
         asyncio.get_running_loop().remove_reader(self._events)
         self._events.close()
 
-    def _look(self) -> tuple[_Stamp, Host]:
+    def _read(self) -> Host:
         """Run in a thread, since a full routing table takes seconds to read."""
-        return _stamp(self._root), read_host(self._root, delivered=True)
+        self._stamp = _stamp(self._root)
+        return read_host(self._root, delivered=True)
+
+    def _read_changed_files(self) -> Host | None:
+        return None if self._stamp == _stamp(self._root) else self._read()
 
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         resync = loop.time() + RESYNC
         while True:
             changed = await self._event() or loop.time() >= resync
-            if not changed and self._stamp == await asyncio.to_thread(_stamp, self._root):
-                continue
             started = loop.time()
             try:
-                self._stamp, host = await asyncio.to_thread(self._look)
-            except KernelError as error:
+                host = await asyncio.to_thread(self._read if changed else self._read_changed_files)
+            except (KernelError, OSError) as error:
                 self._stamp = None  # so that the next look at the files tries again
                 loop.call_exception_handler({"message": str(error), "exception": error})
-            else:
-                if host != self.host:
-                    self.host = host
-                    loop.call_soon(self._on_change, host)  # its errors are not ours
+                await asyncio.sleep(POLL)
+                continue
+            if host is None:
+                continue
+            if host != self.host:
+                self.host = host
+                loop.call_soon(self._on_change, host)  # its errors are not ours
             resync = loop.time() + RESYNC
             await asyncio.sleep(max(REST, 10 * (loop.time() - started)))
 
@@ -483,7 +490,6 @@ class NetworkWatcher:
                 self._events.recv(1)
             except BlockingIOError:
                 break
-            except OSError as error:
-                if error.errno != errno.ENOBUFS:  # which says that events were lost: no matter
-                    raise
+            except OSError:  # ENOBUFS: some events were lost, which does not matter
+                continue
         return True
