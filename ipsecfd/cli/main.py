@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ipsecfd.cli.after_stop import after_stop
+from ipsecfd.cli.check import check
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.replay import replay
 from ipsecfd.errors import IpsecfdError
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(check)
 app.command()(explain)
 app.command()(replay)
 app.command("after-stop", hidden=True)(after_stop)

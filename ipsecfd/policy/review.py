@@ -1,0 +1,104 @@
+"""What is accepted in a policy but probably not meant: the warnings of `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from ipsecfd.policy.model import ICMP, TCP, Address, Connection, Filter, Me, Policy, Prefix
+
+Doubt: TypeAlias = tuple[str, str, str]
+"""Place, offending text, and why it is probably not meant."""
+
+_ESP_AND_AH: Final = {50: "ESP", 51: "AH"}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenList:
+    """A filter list of a policy file: where it stands and which rules use it."""
+
+    place: str
+    """The key path of its filters, counting from 1, such as `rule[2].filters`."""
+    filters: Sequence[Filter]
+    connections: frozenset[Connection]
+    """The connection types of the active rules that use it; empty if there is none."""
+
+
+def review(policy: Policy, lists: Iterable[WrittenList]) -> Iterator[Doubt]:
+    """All doubts about a valid policy."""
+    yield from _same_names(policy)
+    lists = list(lists)
+    for one_list in lists:
+        for number, one in enumerate(one_list.filters, 1):
+            for why in _about_filter(one):
+                yield f"{one_list.place}[{number}]", one.text or str(one), why
+    yield from _same_filters(lists)
+
+
+def _same_names(policy: Policy) -> Iterator[Doubt]:
+    first: dict[str, int] = {}
+    for number, rule in enumerate(policy.rules, 1):
+        earlier = first.setdefault(rule.name, number)
+        if earlier != number:
+            yield f"rule[{number}].name", rule.name, f"rule[{earlier}] has the same name"
+
+
+def _about_filter(one: Filter) -> Iterator[str]:
+    if isinstance(one.source, Me) and isinstance(one.destination, Me):
+        yield "matches nothing: what the host sends to itself is not filtered"
+    if one.protocol == TCP:
+        for number in sorted({one.source_port, one.destination_port} & _ESP_AND_AH.keys()):
+            name = _ESP_AND_AH[number]
+            yield f"TCP port {number} is not {name}, which is protocol {number} without ports"
+    if one.protocol == ICMP and (_is_ipv6(one.source) or _is_ipv6(one.destination)):
+        yield "matches nothing: IPv6 has icmpv6, not icmp"
+
+
+def _is_ipv6(address: Address) -> bool:
+    return isinstance(address, Prefix) and address.network.version == 6
+
+
+def _same_filters(lists: Iterable[WrittenList]) -> Iterator[Doubt]:
+    """Filters that another one, or its mirror, already is (spec 3.4).
+
+    Lists that no packet can meet together are not compared: inactive rules, or LAN and dial-up.
+    """
+    OneWay: TypeAlias = tuple[Address, Address, int, int, int]
+    seen: dict[OneWay, tuple[str, WrittenList, bool]] = {}
+    for one_list in lists:
+        for number, one in enumerate(one_list.filters, 1):
+            place = f"{one_list.place}[{number}]"
+            ways: list[OneWay] = [
+                (one.source, one.destination, one.source_port, one.destination_port, one.protocol)
+            ]
+            if one.mirrored:
+                ways.append(
+                    (
+                        one.destination,
+                        one.source,
+                        one.destination_port,
+                        one.source_port,
+                        one.protocol,
+                    )
+                )
+            for mirror, way in enumerate(ways):
+                earlier, other_list, other_mirror = seen.setdefault(
+                    way, (place, one_list, bool(mirror))
+                )
+                if earlier != place and _meet(one_list, other_list):
+                    same = "the mirror of " if other_mirror != bool(mirror) else ""
+                    why = f"the same as {same}{earlier}"
+                    if one_list is not other_list:
+                        why += "; of two actions the more restrictive decides"
+                    yield place, one.text or str(one), why
+                    break
+
+
+def _meet(one: WrittenList, other: WrittenList) -> bool:
+    if one is other:
+        return True
+    both = one.connections | other.connections
+    return bool(one.connections and other.connections) and (
+        Connection.ALL in both or bool(one.connections & other.connections)
+    )

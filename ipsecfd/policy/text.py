@@ -1,0 +1,59 @@
+"""From the bytes of a policy file to text, and from text to TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+from ipsecfd.policy.mistakes import Mistake, PolicyError
+
+_SYNTAX_ERROR: Final = re.compile(
+    r"(.*) \(at (?:(line (\d+), column \d+)|end of document)\)", re.DOTALL
+)
+
+
+def read_text(path: Path) -> str:
+    """The text of a policy file: UTF-8, with or without a byte order mark. Raises PolicyError."""
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise PolicyError([Mistake(str(path), "", "", f"cannot be read: {why}")]) from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        wrong = "expected UTF-8 text, not UTF-16; save it as UTF-8"
+        raise PolicyError([Mistake(str(path), "", "", wrong)])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        wrong = f"expected UTF-8 text, not byte 0x{data[error.start]:02x}"
+        line = data.count(b"\n", 0, error.start) + 1
+        raise PolicyError([Mistake(str(path), f"line {line}", "", wrong)]) from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise PolicyError(
+            [Mistake(str(path), f"line {line}", "", "expected text, not a zero byte")]
+        )
+    return text
+
+
+def parse_toml(text: str, file: str) -> dict[str, Any]:
+    """The text as TOML; `file` is what the mistake calls it. Raises PolicyError."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise PolicyError([Mistake(file, "", "", "expected TOML that is nested less")]) from error
+    except ValueError as error:  # syntax, and numbers too long for Python
+        raise PolicyError([_syntax_mistake(str(error), text, file)]) from error
+
+
+def _syntax_mistake(message: str, text: str, file: str) -> Mistake:
+    found = _SYNTAX_ERROR.fullmatch(message)
+    if found is None:
+        return Mistake(file, "", "", f"not TOML: {message}")
+    what, place, number = found.groups()
+    what = f"not TOML: {what[:1].lower()}{what[1:]}"
+    lines = text.split("\n")
+    wrong = lines[int(number) - 1].strip() if number else ""
+    return Mistake(file, place or f"line {len(lines)}", wrong, what)
