@@ -65,7 +65,11 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 		install -m 644 config/ipsecfd.toml /etc/ipsecfd/ipsecfd.toml
 	fi
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
-	echo "Installed. Start it now and at every boot: systemctl enable --now ipsecfd"
+	if systemctl --quiet is-active ipsecfd 2>/dev/null; then
+		echo "Installed. What runs is still the old one: systemctl restart ipsecfd"
+	else
+		echo "Installed. Start it, now and at every boot: systemctl enable --now ipsecfd"
+	fi
 
 uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
