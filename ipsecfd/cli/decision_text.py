@@ -58,7 +58,8 @@ def reason_in_words(decision: Decision) -> str:
         case Reason.FILTER:
             return "a filter matches"
         case Reason.NEGOTIATE:
-            return "a filter that negotiates security, and nobody here can"
+            action = action_name(decision.action) if decision.action else "negotiate"
+            return f"a filter with action {action} matches; ipsecfd negotiates no security"
         case Reason.NO_FILTER:
             return "no filter matches"
         case Reason.EXEMPTION:
@@ -77,7 +78,7 @@ def in_a_line(decision: Decision) -> str:
     if decision.filter is None:
         return f"{decision.verdict.value}, {reason_in_words(decision)}"
     by = half(decision.filter, decision.mirrored)
-    return f"{decision.verdict.value} by filter {by} of rule {decision.rule}"
+    return f'{decision.verdict.value} by filter "{by}" of rule "{decision.rule}"'
 
 
 def wrap(label: str, text: str, width: int) -> list[str]:

@@ -27,6 +27,7 @@ from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.packet import Malformed, parse
 from ipsecfd.driver.sides import ADDRESS_BITS, Roles, Side
 from ipsecfd.driver.table import Lookup
+from ipsecfd.policy.model import IPAddress
 
 _RANKS: Final = (
     "any protocol",
@@ -55,6 +56,8 @@ class Explanation:
     """In the order in which they would have decided."""
     otherwise: Decision | None
     """For an exemption or a mode: the decision without it, in mode secure."""
+    stranger: IPAddress | None
+    """The end that should be the host's own and is not, or None."""
 
 
 def explain(
@@ -71,9 +74,11 @@ def explain(
 ) -> None:
     """Say what becomes of one packet, which filter decides, and why the others lose.
 
-    PACKET is DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]: in, out or forward; the
-    name or number of a protocol; an IPv6 address with a port is [2001:db8::1]:80. A port left out
-    is port 0. Needs neither root nor the daemon.
+    PACKET is DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]. DIRECTION
+    is in, out or forward, PROTOCOL a name or a number. An IPv6 address with a
+    port is [2001:db8::1]:80. A port left out is port 0, ICMP is an echo request.
+
+    Needs neither root nor the daemon. The exit status is 0 whatever the verdict.
     """
     with offline.usage_errors():
         try:
@@ -118,7 +123,19 @@ def explain_packet(direction: Direction, data: bytes, situation: offline.Situati
     else:
         why = _why_no_filter(decision, settings.mode)
         losers = [Loser(one, why) for one in matching]
-    return Explanation(direction, decision, tuple(losers), otherwise)
+    stranger = _stranger(direction, data, roles)
+    return Explanation(direction, decision, tuple(losers), otherwise, stranger)
+
+
+def _stranger(direction: Direction, data: bytes, roles: Roles) -> IPAddress | None:
+    packet = parse(data)
+    if isinstance(packet, Malformed) or direction is Direction.FORWARD:
+        return None
+    family, end = packet.family, packet.destination
+    if direction is Direction.OUT:
+        return None if roles.is_me(family, packet.source) else packet.source_address
+    known = roles.is_me(family, end) or roles.group(family, end)
+    return None if known else packet.destination_address
 
 
 def _matching(
@@ -230,12 +247,8 @@ def report(
     if explanation.otherwise is not None:
         without = "the exemption" if settings.mode is Mode.SECURE else f"mode {settings.mode}"
         yield from wrap("  Without  ", f"{without}: {in_a_line(explanation.otherwise)}", width)
-    if settings.mode is Mode.STARTUP_STATEFUL and explanation.direction is Direction.IN:
-        yield from wrap(
-            "  Note     ",
-            "in mode stateful, answers to what was sent before pass; this packet stands alone",
-            width,
-        )
+    for note in _notes(explanation, situation):
+        yield from wrap("  Note     ", note, width)
     if decision.exemption == "EX:KRB":
         yield from wrap(
             "  Warning  ",
@@ -243,14 +256,34 @@ def report(
             " to any local port, whatever is blocked; values 1 and 3 close that",
             width,
         )
+    yield from _losers(explanation, width)
+
+
+def _notes(explanation: Explanation, situation: offline.Situation) -> Iterator[str]:
+    direction, settings = explanation.direction, situation.settings
+    if explanation.stranger is not None and settings.mode is Mode.SECURE:
+        yield (
+            f"{explanation.stranger} is no address of the host, so me does not stand for it;"
+            " --address gives the host another"
+        )
+    if settings.mode is Mode.STARTUP_STATEFUL and direction is Direction.IN:
+        yield "answers to what the host sent before pass; this packet stands alone"
+
+
+def _losers(explanation: Explanation, width: int) -> Iterator[str]:
     if not explanation.losers:
         return
+    by_filter = explanation.decision.filter is not None
     yield ""
-    yield "Also matches, in order:"
+    if by_filter:
+        yield "Also matches, in order:"
+    else:
+        yield from wrap("", f"Matches, in order, but {explanation.losers[0].why}:", width)
     for loser in explanation.losers:
         one = loser.filter
         yield ""
         action = action_name(one.action(explanation.direction))
         yield from wrap(f"  {action:<9}", half(one.generic.written, one.mirrored), width)
         yield from wrap("           ", f"rule {one.rule.name}", width)
-        yield from wrap("           ", loser.why, width)
+        if by_filter:
+            yield from wrap("           ", loser.why, width)

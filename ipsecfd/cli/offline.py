@@ -6,7 +6,7 @@ import ipaddress
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, TypeAlias
 
@@ -63,7 +63,8 @@ ServerOption = Annotated[
     typer.Option(
         "--server",
         metavar="KIND=ADDRESS",
-        help="What dns, wins, dhcp or gateway stands for, such as dns=192.0.2.53; may repeat.",
+        help="A dns, wins, dhcp or gateway server, such as dns=192.0.2.53; may repeat."
+        " Default: none with --address, else this machine's.",
     ),
 ]
 BootExemptionOption = Annotated[
@@ -215,14 +216,23 @@ def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, .
 
 
 def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:
-    interfaces = [_interface(text) for text in addresses] if addresses else own_addresses()
+    """The host of `--address` and `--server`; without any address, this machine."""
+    if addresses:
+        host = Host.from_interfaces(_interface(text) for text in addresses)
+    else:
+        from ipsecfd.kernel.network import read_host
+
+        host = read_host()
     if not profile.filters_ipv6:
-        interfaces = [one for one in interfaces if one.version == 4]
+        own = frozenset(address for address in host.addresses if address.version == 4)
+        host = replace(host, addresses=own)
+    if not servers:
+        return host
     known: dict[ServerKind, frozenset[IPAddress]] = {}
     for text in servers:
         kind, address = _server(text)
         known[kind] = known.get(kind, frozenset()) | {address}
-    return Host.from_interfaces(interfaces, known)
+    return replace(host, servers={**host.servers, **known})
 
 
 def _interface(text: str) -> Interface:
@@ -245,19 +255,6 @@ def _server(text: str) -> tuple[ServerKind, IPAddress]:
             f"--server {text}: expected KIND=ADDRESS with KIND one of {kinds},"
             " such as dns=192.0.2.53"
         ) from None
-
-
-def own_addresses() -> list[Interface]:
-    """The addresses of this machine with their prefixes, as the kernel tells anybody."""
-    from pyroute2 import IPRoute
-
-    with IPRoute() as route:
-        return [
-            ipaddress.ip_interface(
-                f"{found.get('IFA_LOCAL') or found.get('IFA_ADDRESS')}/{found['prefixlen']}"
-            )
-            for found in route.get_addr()
-        ]
 
 
 def _policies(paths: Sequence[Path]) -> tuple[list[Policy], list[str]]:

@@ -105,7 +105,7 @@ def _end(place: str, text: str, protocol: int) -> tuple[IPAddress, int]:
     port = _number(port_text, 65535)
     if port is None:
         raise PacketTextError(f"{place} {text!r}: port {port_text!r}: expected 0 to 65535")
-    if protocol not in (TCP, UDP):
+    if port and protocol not in (TCP, UDP):
         raise PacketTextError(f"{place} {text!r}: only tcp and udp packets have ports")
     return address, port
 

@@ -51,11 +51,13 @@ def replay(
     boot_exemption: offline.BootExemptionOption = [],  # noqa: B006
     as_json: offline.JsonOption = False,
 ) -> None:
-    """Run a capture through the driver: a summary, or with --json one object per packet and line.
+    """Run a capture through the driver; --json prints an object for each packet.
 
-    A packet is outbound if its source is the host's, else inbound if its destination is the
-    host's, multicast or broadcast, else not judged. Needs neither root nor the daemon. If the
-    capture is damaged or cut short, what comes before counts and the exit status is 1.
+    A packet is outbound if its source is the host's, else inbound if its
+    destination is the host's, multicast or broadcast, else not judged.
+
+    Needs neither root nor the daemon. If the capture is damaged or cut short,
+    what comes before counts, and the exit status is 1.
     """
     with offline.usage_errors():
         situation = offline.read_situation(
