@@ -9,7 +9,15 @@ import typer
 from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.check import check
 from ipsecfd.cli.explain import explain
+from ipsecfd.cli.lab import app as lab
+from ipsecfd.cli.log import log
+from ipsecfd.cli.mode import mode
+from ipsecfd.cli.policy import app as policy
+from ipsecfd.cli.reload import reload
 from ipsecfd.cli.replay import replay
+from ipsecfd.cli.run import run
+from ipsecfd.cli.stats import stats
+from ipsecfd.cli.status import status
 from ipsecfd.errors import IpsecfdError
 
 app = typer.Typer(
@@ -20,9 +28,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(run)
+app.command()(status)
+app.command()(mode)
+app.command()(reload)
+app.add_typer(policy, name="policy")
+app.command()(stats)
 app.command()(check)
 app.command()(explain)
 app.command()(replay)
+app.command()(log)
+app.add_typer(lab, name="lab")
 app.command("after-stop", hidden=True)(after_stop)
 
 

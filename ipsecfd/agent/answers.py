@@ -1,0 +1,277 @@
+"""The agent's answers to the control socket: its own words turned into reports."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from ipsecfd import __version__
+from ipsecfd.agent.advice import advice
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.health import QueueWatch
+from ipsecfd.agent.packet_process import PacketReport
+from ipsecfd.agent.policies import Source
+from ipsecfd.agent.report import (
+    Count,
+    LogReport,
+    PolicyReport,
+    PolicyText,
+    QueueReport,
+    ReasonCount,
+    RuleReport,
+    Stats,
+    Status,
+)
+from ipsecfd.driver.decision import Decision, Direction
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.queue import Health
+from ipsecfd.policy.model import FilterAction, IPAddress, Rule
+
+FORWARDING: Final = (
+    Path("/proc/sys/net/ipv4/ip_forward"),
+    Path("/proc/sys/net/ipv6/conf/all/forwarding"),
+)
+
+
+class LogState(Protocol):
+    """What the diagnostic log says of itself, as `agent.diagnostics.Diagnostics` does."""
+
+    path: Path
+    problem: str | None
+    lost_drops: int
+    lost_events: int
+
+
+class Answers:
+    """Answers questions about an agent, and passes on what it is told to do."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        log: LogState,
+        *,
+        health: Callable[[int], Health | None],
+        forwarding: Callable[[], bool],
+    ) -> None:
+        self._agent = agent
+        self._log = log
+        self._health = health
+        self._forwarding = forwarding
+        self._warnings: list[str] = []
+        queue = agent.config.queue
+        numbers = range(queue.number, queue.number + queue.processes)
+        self._queues = {number: QueueWatch(number) for number in numbers}
+
+    def warn(self, warning: str) -> None:
+        """Show this warning in every status from now on."""
+        self._warnings.append(warning)
+
+    def watch(self) -> None:
+        """Take a sample of the queues' health; call it every few seconds."""
+        for number, queue in self._queues.items():
+            queue.note(self._health(number))
+
+    def mode(self) -> str:
+        """The mode's name."""
+        return str(self._agent.mode)
+
+    async def set_mode(self, name: str) -> None:
+        """Change the mode."""
+        await self._agent.set_mode(name)
+
+    async def reload(self) -> list[str]:
+        """Read configuration and policies again."""
+        return await self._agent.reload()
+
+    async def assign(self, file: str) -> list[str]:
+        """Make a file the local policy."""
+        path = Path(file)
+        if not path.is_absolute():
+            raise IpsecfdError(f"{file!r}: expected an absolute path")
+        return await self._agent.assign(path)
+
+    async def unassign(self, name: str | None) -> list[str]:
+        """Take the local policy away."""
+        return await self._agent.unassign(name)
+
+    async def resolve(self) -> list[str]:
+        """Resolve DNS names anew."""
+        return await self._agent.resolve()
+
+    def list_policies(self) -> list[PolicyReport]:
+        """The policies in force."""
+        return [_policy(source) for source in self._agent.policies.sources]
+
+    def show_policy(self, name: str | None) -> list[PolicyText]:
+        """Policies in force, whole: all, or those of a name."""
+        sources = self._agent.policies.sources
+        found = [source for source in sources if name in (None, source.policy.name)]
+        if not found and name is not None:
+            raise IpsecfdError(f'no policy named "{name}" is in force: {self._agent.policies}')
+        return [
+            PolicyText(_policy(source), [_rule(rule) for rule in source.policy.rules])
+            for source in found
+        ]
+
+    async def stats(self) -> Stats:
+        """How often each decision was made since the settings last changed."""
+        counted: Counter[Count] = Counter()
+        for report in (await self._agent.pool.reports()).values():
+            for one in report.judged if report else ():
+                counted[_count(one.direction, one.decision)] += one.packets
+        return Stats(
+            since=_time(self._agent.judging_since),
+            counts=[replace(one, packets=packets) for one, packets in counted.most_common()],
+        )
+
+    async def status(self) -> Status:
+        """Everything about the agent."""
+        agent = self._agent
+        config = agent.config
+        self.watch()
+        reports = await agent.pool.reports()
+        totals: Counter[tuple[str, str]] = Counter()
+        for report in reports.values():
+            if report is not None:
+                for (_, verdict, reason), packets in report.totals.items():
+                    totals[verdict, reason] += packets
+        host = agent.host
+        return Status(
+            release=__version__,
+            pid=os.getpid(),
+            since=_time(agent.started),
+            mode=str(agent.mode),
+            mode_reason=agent.mode_reason,
+            startup_mode=str(agent.startup_mode()).removeprefix("startup-"),
+            profile=config.profile,
+            exempt=config.exempt_value,
+            on_failure=config.on_failure,
+            hook=agent.hook,
+            forward=config.forward,
+            version=agent.policies.version,
+            policies=self.list_policies(),
+            addresses=[str(one) for one in sorted(host.addresses, key=_by_family)],
+            servers={
+                kind.value: [str(one) for one in sorted(found, key=_by_family)]
+                for kind, found in host.servers.items()
+                if found
+            },
+            packets=[
+                ReasonCount(verdict, reason, packets)
+                for (verdict, reason), packets in totals.most_common()
+            ],
+            queues=[self._queue(number, reports.get(number)) for number in self._queues],
+            restarts=agent.pool.restarts,
+            log=LogReport(
+                str(self._log.path),
+                config.diagnostics.level,
+                config.diagnostics.interval,
+                self._log.lost_drops,
+                self._log.lost_events,
+                self._log.problem,
+            ),
+            warnings=self._all_warnings(reports.values()),
+        )
+
+    def _queue(self, number: int, report: PacketReport | None) -> QueueReport:
+        health = self._health(number)
+        return QueueReport(
+            number=number,
+            pid=report.pid if report else 0,
+            memory=report.memory if report else 0,
+            waiting=health.waiting if health else 0,
+            dropped_full=health.dropped_full if health else 0,
+            dropped_socket=health.dropped_socket if health else 0,
+        )
+
+    def _all_warnings(self, reports: Iterable[PacketReport | None]) -> list[str]:
+        agent = self._agent
+        found = [*self._warnings, *agent.pending, *agent.policies.warnings]
+        found += advice(
+            agent.policies.policies,
+            agent.settings(agent.mode),
+            forwarding=self._forwarding(),
+            forward=agent.config.forward,
+        )
+        for queue in self._queues.values():
+            found += queue.warnings()
+        for report in reports:
+            if report is None:
+                found.append("a packet process is down: the packets of its queue are not judged")
+            elif report.faults:
+                found.append(
+                    f"{report.faults:,} packets were dropped because judging them failed, which is"
+                    " a defect of ipsecfd: please report it"
+                )
+        if self._log.problem:
+            found.append(f"{self._log.path}: cannot be written: {self._log.problem}")
+        return found
+
+
+def forwarding() -> bool:
+    """Whether this host routes packets of others, of either family."""
+    for path in FORWARDING:
+        try:
+            if path.read_text().strip() != "0":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _policy(source: Source) -> PolicyReport:
+    policy = source.policy
+    return PolicyReport(
+        name=policy.name,
+        store=source.store.name.lower(),
+        file=str(source.path),
+        description=policy.description,
+        rules=sum(rule.active for rule in policy.rules),
+        filters=source.filters,
+        since=_time(source.since),
+    )
+
+
+def _rule(rule: Rule) -> RuleReport:
+    return RuleReport(
+        name=rule.name,
+        description=rule.description,
+        active=rule.active,
+        connection=rule.connection.value,
+        action=_action(rule.action),
+        filter_list=rule.filter_list.name,
+        filters=[one.written for one in rule.filter_list.filters],
+    )
+
+
+def _action(action: FilterAction) -> str:
+    inbound, outbound = action.inbound.name.lower(), action.outbound.name.lower()
+    return inbound if inbound == outbound else f"{inbound} in, {outbound} out"
+
+
+def _count(direction: Direction, decision: Decision) -> Count:
+    return Count(
+        direction=str(direction),
+        verdict=decision.verdict.value,
+        reason=decision.reason.value,
+        policy=decision.policy,
+        rule=decision.rule,
+        filter=decision.filter,
+        mirrored=decision.mirrored,
+        exemption=decision.exemption,
+        detail=decision.detail,
+        packets=0,
+    )
+
+
+def _time(moment: datetime.datetime) -> str:
+    return moment.astimezone().isoformat(timespec="seconds")
+
+
+def _by_family(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)

@@ -1,0 +1,73 @@
+"""Commands' side of the control socket: one call, one answer, errors in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+from asyncvarlink import (
+    GenericVarlinkErrorReply,
+    VarlinkClientProtocol,
+    VarlinkErrorReply,
+    connect_unix_varlink,
+)
+
+from ipsecfd.agent.interface import Control, Refused
+from ipsecfd.errors import IpsecfdError
+
+ANSWER_SECONDS: Final = 120
+"""A reload may have to wait for DNS servers that do not answer."""
+
+
+class ClientError(IpsecfdError):
+    """The agent cannot be reached, refused, or is another release; the text says which."""
+
+
+def call(socket: Path, method: str, **parameters: Any) -> Any:
+    """Call a method of `io.ipsecfd.Control` and return its one result, or None without any.
+
+    Raises ClientError.
+    """
+    return asyncio.run(_call(socket, method, parameters))
+
+
+async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            transport, protocol = await connect_unix_varlink(VarlinkClientProtocol, socket)
+            try:
+                answer = await getattr(protocol.make_proxy(Control), method)(**parameters)
+            finally:
+                transport.close()
+                await asyncio.sleep(0)
+    except Refused as error:
+        raise ClientError(error.parameters["reason"]) from error
+    except GenericVarlinkErrorReply as error:
+        raise ClientError(_in_words(error.name, socket)) from error
+    except VarlinkErrorReply as error:
+        raise ClientError(f"the daemon answered {error.name}") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise ClientError(
+            f"the daemon is not running (nobody serves {socket}): start it with"
+            " `systemctl start ipsecfd` or `ipsecfd run`"
+        ) from error
+    except PermissionError as error:
+        raise ClientError(f"{socket}: permission denied: {_WHO}") from error
+    except TimeoutError as error:
+        raise ClientError(f"the daemon at {socket} does not answer") from error
+    except OSError as error:
+        raise ClientError(f"{socket}: {error.strerror or error}") from error
+    return next(iter(answer.values()), None)
+
+
+_WHO: Final = "only root may change anything, and only root and the control group may look"
+
+
+def _in_words(error: str, socket: Path) -> str:
+    if error == "org.varlink.service.PermissionDenied":
+        return f"permission denied: {_WHO}"
+    return (
+        f"the daemon at {socket} does not understand this command ({error}): is it another"
+        " release? restart it"
+    )

@@ -1,0 +1,276 @@
+"""The configuration, `ipsecfd.toml`: every key has a default, every mistake is told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from ipsecfd.driver.driver import DIALUP_INTERFACES
+from ipsecfd.driver.exemptions import PROFILES, Profile
+from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
+from ipsecfd.kernel.rules import DEFAULT_MARK
+from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
+from ipsecfd.policy.text import parse_toml, read_text
+
+DEFAULT_PATH: Final = Path("/etc/ipsecfd/ipsecfd.toml")
+DEFAULT_SOCKET: Final = Path("/run/ipsecfd/control.sock")
+MAX_PROCESSES: Final = 16
+
+_STARTUP_MODES: Final = {
+    "permit": Mode.STARTUP_PERMIT,
+    "block": Mode.STARTUP_BLOCK,
+    "stateful": Mode.STARTUP_STATEFUL,
+}
+
+
+def _absolute_path(value: object) -> Path:
+    if isinstance(value, Path) or (isinstance(value, str) and value.startswith("/")):
+        return Path(value)
+    raise ValueError("expected an absolute path in quotes, one that begins with /")
+
+
+def _single_bit(mark: int) -> int:
+    if not 0 < mark < 1 << 32 or mark.bit_count() != 1:
+        raise ValueError("expected a number of 32 bits with one of them set, such as 0x80000000")
+    return mark
+
+
+def _processes(value: object) -> int:
+    if value == "auto":
+        return max(1, min(4, (os.cpu_count() or 1) // 2))
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_PROCESSES:
+        return value
+    raise ValueError(f'expected "auto" or a number from 1 to {MAX_PROCESSES}')
+
+
+def _boot_exemption(value: object) -> BootExemption:
+    if isinstance(value, BootExemption):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('expected text such as "tcp:0:22:inbound"')
+    return BootExemption.parse(value)
+
+
+_AbsolutePath = Annotated[Path, PlainValidator(_absolute_path)]
+_BootExemption = Annotated[BootExemption, PlainValidator(_boot_exemption)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Startup(_Section):
+    """`[startup]`: until the policies are in force (spec 6.1 to 6.3)."""
+
+    mode: Literal["permit", "block", "stateful"] | None = Field(
+        default=None, description='"permit", "block" or "stateful"'
+    )
+    """None: stateful once a policy was ever assigned, else permit (spec 6.1)."""
+    exemptions: tuple[_BootExemption, ...] = Field(
+        default=(
+            BootExemption.parse("udp:0:68:inbound"),
+            BootExemption.parse("tcp:0:22:inbound"),
+            BootExemption.parse("tcp:22:0:outbound"),
+        ),
+        max_length=MAX_BOOT_EXEMPTIONS,
+        description=f'a list of up to {MAX_BOOT_EXEMPTIONS}, such as ["tcp:0:22:inbound"]',
+    )
+
+    def driver_mode(self, *, ever_assigned: bool) -> Mode:
+        """The mode between the start and the policies (spec 6.1)."""
+        default = "stateful" if ever_assigned else "permit"
+        return _STARTUP_MODES[self.mode or default]
+
+
+class Queue(_Section):
+    """`[queue]`: between the kernel and the packet processes."""
+
+    number: StrictInt = Field(default=88, ge=0, le=65535, description="a number from 0 to 65535")
+    """The first queue; each process has one of its own."""
+    processes: Annotated[int, PlainValidator(_processes)] = _processes("auto")
+    """How many packet processes; "auto" is half the processors, at least one, at most four."""
+    length: StrictInt = Field(
+        default=16_384, ge=32, le=1_000_000, description="a number of packets from 32 to 1000000"
+    )
+    """Packets that may wait in a queue; the kernel drops what comes on top."""
+    mark: Annotated[StrictInt, AfterValidator(_single_bit)] = Field(
+        default=DEFAULT_MARK,
+        description="a number of 32 bits with one of them set, such as 0x80000000",
+    )
+    """The bit of the packet mark that tells routed packets from the host's own."""
+
+    @model_validator(mode="after")
+    def _last_queue_exists(self) -> Queue:
+        if self.number + self.processes > 65536:
+            raise ValueError(
+                f"expected number + processes up to 65536, got {self.number} + {self.processes}"
+            )
+        return self
+
+
+class Diagnostics(_Section):
+    """`[diagnostics]`: the log of dropped packets (spec 7)."""
+
+    level: StrictInt = Field(default=7, ge=0, le=7, description="a number from 0 to 7 (spec 7.1)")
+    interval: StrictInt = Field(
+        default=0, ge=0, le=86_400, description="a number of seconds from 0 to 86400"
+    )
+    """Seconds of aggregation; 0 writes every record at once."""
+    log: _AbsolutePath = Path("/var/log/ipsecfd/diagnostic.jsonl")
+
+
+class Control(_Section):
+    """`[control]`: the socket that commands talk to."""
+
+    socket: _AbsolutePath = DEFAULT_SOCKET
+    group: StrictStr = Field(
+        default="ipsecfd", min_length=1, description="the name of a group, as text in quotes"
+    )
+    """Members may look; only root may change anything."""
+
+
+class Config(_Section):
+    """The whole file; what it says is what the agent does from one start to the next."""
+
+    profile: str = "linux"
+    exempt: StrictInt | None = Field(default=None, description="a number from 0 to 3")
+    """NoDefaultExempt (spec 4.1); None is the profile's own default, 3 for `linux`."""
+    on_failure: Literal["block", "permit"] = Field(
+        default="block", description='"block" or "permit"'
+    )
+    """What the host is while nobody judges."""
+    state_dir: _AbsolutePath = Path("/var/lib/ipsecfd")
+    forward: StrictBool = Field(default=False, description="true or false")
+    """Also judge routed packets, by their literal addresses."""
+    cache: Literal["on", "off"] = Field(default="on", description='"on" or "off"')
+    """Verdicts learnt by the kernel, once that exists; "off" queues every packet."""
+    dialup_interfaces: tuple[StrictStr, ...] = Field(
+        default=DIALUP_INTERFACES, description='a list of patterns, such as ["ppp*", "wg0"]'
+    )
+    """Shell patterns of the interfaces that count as dial-up (spec 1.4)."""
+    startup: Startup = Field(default=Startup(), description="[startup], a table")
+    queue: Queue = Field(default=Queue(), description="[queue], a table")
+    diagnostics: Diagnostics = Field(default=Diagnostics(), description="[diagnostics], a table")
+    control: Control = Field(default=Control(), description="[control], a table")
+
+    @field_validator("profile", mode="before")
+    @classmethod
+    def _known_profile(cls, value: object) -> object:
+        if not isinstance(value, str) or value not in PROFILES:
+            raise ValueError(f"expected one of {', '.join(PROFILES)}")
+        return value
+
+    @field_validator("exempt")
+    @classmethod
+    def _fits_profile(cls, value: int | None, info: Any) -> int | None:
+        profile = PROFILES.get(info.data.get("profile"))
+        if value is not None and profile is not None and value not in profile.allowed_exempt:
+            allowed = ", ".join(str(one) for one in sorted(profile.allowed_exempt))
+            raise ValueError(f"expected one of {allowed} in profile {profile.name} (spec 4.1)")
+        return value
+
+    @property
+    def driver_profile(self) -> Profile:
+        """The profile that `profile` names."""
+        return PROFILES[self.profile]
+
+    @property
+    def exempt_value(self) -> int:
+        """NoDefaultExempt in force, 0 to 3."""
+        return self.driver_profile.default_exempt if self.exempt is None else self.exempt
+
+    def changes(self, other: Config) -> list[str]:
+        """Each key that `other` has otherwise, with both values, in words."""
+        before, after = dict(_flat(self, "")), dict(_flat(other, ""))
+        return [
+            f"{key} changed from {_toml(before[key])} to {_toml(after[key])}"
+            for key in before
+            if before[key] != after[key]
+        ]
+
+
+def load(path: Path | None) -> Config:
+    """The configuration in a file; None is the default place, where it may be missing.
+
+    Raises PolicyError with every mistake of the file.
+    """
+    if path is None and not DEFAULT_PATH.exists():
+        return Config()
+    return parse(read_text(path or DEFAULT_PATH), str(path or DEFAULT_PATH))
+
+
+def parse(text: str, file: str) -> Config:
+    """The configuration that a text means; raises PolicyError with every mistake in it."""
+    try:
+        return Config.model_validate(parse_toml(text, file))
+    except ValidationError as error:
+        raise PolicyError(_mistakes(error, file)) from error
+
+
+def _mistakes(error: ValidationError, file: str) -> Iterator[Mistake]:
+    """Pydantic's findings in an administrator's words."""
+    for one in error.errors(include_url=False):
+        *section, key = one["loc"] or ("",)
+        table: type[BaseModel] = Config
+        expected = ""
+        for step in one["loc"]:
+            if step not in table.model_fields:
+                break
+            field = table.model_fields[str(step)]
+            expected = f"expected {field.description}"
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                table = field.annotation
+        if one["type"] == "extra_forbidden":
+            hint = known_names(str(key), table.model_fields)
+            yield Mistake(file, _place(section), str(key), f"unknown key; {hint}")
+        elif one["type"] == "value_error":
+            yield Mistake(file, _place(one["loc"]), _toml(one["input"]), str(one["ctx"]["error"]))
+        else:
+            yield Mistake(file, _place(one["loc"]), _toml(one["input"]), expected)
+
+
+def _place(location: Iterable[int | str]) -> str:
+    """A key path that counts from 1."""
+    place = ""
+    for key in location:
+        place += f"[{key + 1}]" if isinstance(key, int) else f".{key}" if place else key
+    return place
+
+
+def _toml(value: object) -> str:
+    """A value roughly as the file spells it, for messages."""
+    match value:
+        case None:
+            return "unset"
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return "[" + ", ".join(_toml(one) for one in value) + "]"
+        case dict():
+            return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    return str(value)
+
+
+def _flat(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
+    """All keys with their values, by key path."""
+    for key, value in section:
+        if isinstance(value, BaseModel):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,68 @@
+"""What the agent acts through: rules, packet processes, log and files. Tests replace them."""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ipsecfd.agent.config import Config
+from ipsecfd.agent.policies import Load
+from ipsecfd.agent.pool import Say, StartProcess
+from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.policy.names import Renewal
+
+
+class Event(enum.IntEnum):
+    """Windows' numbers for what happens to the agent (spec 7.2)."""
+
+    FAILURE = 4288
+    STATEFUL = 4291
+    BLOCK = 4292
+    PERMIT = 4293
+    SECURE = 4294
+    STARTUP_PERMIT = 4295
+    STARTUP_BLOCK = 4296
+    STARTED = 4709
+    APPLIED = 5460
+    FAILED = 5461
+    RELOADED = 5465
+
+
+class Rules(Protocol):
+    """The kernel's rules, as `kernel.rules` has them."""
+
+    def install(self, config: RulesConfig) -> str:
+        """Queue packets from now on; says by which hook."""
+
+    def remove(self) -> None:
+        """Take all rules away."""
+
+    def present(self) -> bool:
+        """Whether there are rules, perhaps of a run that crashed."""
+
+
+class Log(Protocol):
+    """Takes the agent's events, as `agent.diagnostics.Diagnostics` does."""
+
+    def event(self, event_id: int, message: str, **fields: object) -> None:
+        """Log something that happened, under Windows' number for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything outside the agent that it acts through."""
+
+    rules: Rules
+    start_process: StartProcess
+    log: Log
+    load: Load
+    renew: Callable[[Iterable[str]], tuple[Renewal, ...]]
+    """Resolves DNS names anew, for the policies that are read afterwards."""
+    load_config: Callable[[], Config]
+    """Reads the configuration again."""
+    say: Say
+    """For whoever watches the terminal or the journal."""
+    now: Callable[[], datetime.datetime]

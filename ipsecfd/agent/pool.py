@@ -1,0 +1,151 @@
+"""The packet processes together: one for each queue, replaced when it dies.
+
+While a queue has no process the kernel drops its packets (or passes them, with `on_failure =
+"permit"`), so a death opens nothing; the pool only has to be quick about the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from ipsecfd.agent.packet_process import PacketReport
+from ipsecfd.driver.driver import Settings
+from ipsecfd.kernel.errors import KernelError
+
+RETRY_SECONDS: Final = (0.0, 0.5, 1.0, 5.0)
+"""Pauses before a dead process is replaced: the first time at once, the last one for good."""
+CALM_SECONDS: Final = 60.0
+"""A process that lived so long died of something new."""
+
+
+class Process(Protocol):
+    """A running packet process, as `agent.packets.PacketProcess` is one."""
+
+    died: asyncio.Future[str]
+
+    async def install(self, settings: Settings) -> None:
+        """Judge by these settings from the moment of return on."""
+
+    async def report(self) -> PacketReport:
+        """Say what was done so far."""
+
+    async def set_diagnostics(self, level: int, interval: float) -> None:
+        """Log drops at this level and interval."""
+
+    async def stop(self) -> None:
+        """End the process."""
+
+
+StartProcess = Callable[[int, tuple[int, float]], Awaitable[Process]]
+"""Binds a queue by its number, to log drops at a level and interval; raises KernelError."""
+
+Say = Callable[[str], None]
+
+
+class Pool:
+    """Packet processes on consecutive queues, all judging by the same settings."""
+
+    def __init__(
+        self, numbers: range, start: StartProcess, drops: tuple[int, float], say: Say
+    ) -> None:
+        self._numbers = numbers
+        self._start = start
+        self._drops = drops
+        self._say = say
+        self._settings: Settings | None = None
+        self._processes: dict[int, Process] = {}
+        self._guards: list[asyncio.Task[None]] = []
+        self.restarts = 0
+        """Processes that were replaced since the pool opened."""
+
+    async def open(self, settings: Settings) -> None:
+        """Bind all queues and judge by these settings; KernelError when one cannot be had."""
+        self._settings = settings
+        try:
+            for number in self._numbers:
+                self._processes[number] = await self._start(number, self._drops)
+            for process in self._processes.values():
+                await process.install(settings)
+        except BaseException:
+            await self.close()
+            raise
+        self._guards = [asyncio.create_task(self._guard(number)) for number in self._numbers]
+
+    async def install(self, settings: Settings) -> None:
+        """Judge by these settings; on return every packet is judged by them or dropped.
+
+        A process that does not take them is ended, and its successor gets them.
+        """
+        self._settings = settings
+        await self._on_all(lambda process: process.install(settings))
+
+    async def set_diagnostics(self, level: int, interval: float) -> None:
+        """Log drops at this level and interval (spec 7.1) from now on."""
+        self._drops = (level, interval)
+        await self._on_all(lambda process: process.set_diagnostics(level, interval))
+
+    async def reports(self) -> dict[int, PacketReport | None]:
+        """What each process says of itself, by queue; None for one that is being replaced."""
+        found: dict[int, PacketReport | None] = dict.fromkeys(self._numbers)
+
+        async def ask(number: int, process: Process) -> None:
+            try:
+                found[number] = await process.report()
+            except (KernelError, OSError):
+                found[number] = None
+
+        await asyncio.gather(*(ask(*one) for one in self._processes.items()))
+        return found
+
+    async def close(self) -> None:
+        """End all processes."""
+        for guard in self._guards:
+            guard.cancel()
+        await asyncio.gather(*self._guards, return_exceptions=True)
+        processes = list(self._processes.values())
+        self._processes.clear()
+        await asyncio.gather(*(process.stop() for process in processes))
+
+    async def _on_all(self, act: Callable[[Process], Awaitable[None]]) -> None:
+        async def one(process: Process) -> None:
+            try:
+                await act(process)
+            except (KernelError, OSError):
+                await process.stop()
+
+        await asyncio.gather(*(one(process) for process in list(self._processes.values())))
+
+    async def _guard(self, number: int) -> None:
+        """Replace the process of one queue whenever it dies."""
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        while True:
+            born = loop.time()
+            why = await asyncio.shield(self._processes[number].died)
+            del self._processes[number]
+            deaths = 0 if loop.time() - born > CALM_SECONDS else deaths
+            self._say(f"the packet process of queue {number} died ({why}); starting another")
+            while number not in self._processes:
+                await asyncio.sleep(RETRY_SECONDS[min(deaths, len(RETRY_SECONDS) - 1)])
+                deaths += 1
+                try:
+                    await self._replace(number)
+                except (KernelError, OSError) as error:
+                    self._say(f"the packet process of queue {number} cannot be replaced: {error}")
+            self.restarts += 1
+            self._say(f"queue {number} is judged again")
+
+    async def _replace(self, number: int) -> None:
+        process = await self._start(number, self._drops)
+        settings = None
+        try:
+            while settings is not self._settings:  # they may have changed meanwhile
+                settings = self._settings
+                assert settings is not None
+                await process.install(settings)
+        except BaseException:
+            await process.stop()
+            raise
+        self._processes[number] = process

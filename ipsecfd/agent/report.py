@@ -1,0 +1,143 @@
+"""What the agent tells of itself: the values that the control socket carries.
+
+asyncvarlink reads the annotations at run time, so they are not postponed here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReport:
+    """One policy in force."""
+
+    name: str
+    store: str
+    file: str
+    description: str
+    rules: int
+    """Active rules only."""
+    filters: int
+    """Filters of active rules, as written: a mirrored filter counts once."""
+    since: str
+    """When this text came into force, ISO 8601 with the local time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """One rule, for people."""
+
+    name: str
+    description: str
+    active: bool
+    connection: str
+    action: str
+    filter_list: str
+    filters: list[str]
+    """As their author wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyText:
+    """One policy in force, whole."""
+
+    policy: PolicyReport
+    rules: list[RuleReport]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Packets judged alike."""
+
+    direction: str
+    verdict: str
+    reason: str
+    policy: str | None
+    rule: str | None
+    filter: str | None
+    mirrored: bool
+    exemption: str | None
+    detail: str | None
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How often each decision was made."""
+
+    since: str
+    """When mode, policies or addresses last changed."""
+    counts: list[Count]
+    """The most frequent first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """Packets with one verdict for one reason, since the packet processes started."""
+
+    verdict: str
+    reason: str
+    packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """A queue, and the process that judges its packets."""
+
+    number: int
+    pid: int
+    """0 while a process that died is not replaced yet."""
+    memory: int
+    """Resident memory of the process in bytes."""
+    waiting: int
+    """Packets without a verdict now."""
+    dropped_full: int
+    """Packets dropped because too many waited."""
+    dropped_socket: int
+    """Packets dropped because the socket's buffer was full."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """The diagnostic log."""
+
+    file: str
+    level: int
+    interval: int
+    """Seconds of aggregation."""
+    lost_drops: int
+    """Dropped packets that the log only counts."""
+    lost_events: int
+    """Events that are missing in the log."""
+    problem: str | None
+    """Why nothing can be written at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything about the running agent."""
+
+    release: str
+    pid: int
+    since: str
+    mode: str
+    mode_reason: str | None
+    """Why, when the mode is not what the policies would have it."""
+    startup_mode: str
+    """The start-up mode of the next start."""
+    profile: str
+    exempt: int
+    on_failure: str
+    hook: str
+    forward: bool
+    version: int
+    """Grows by one with every set of policies put in force since the agent started."""
+    policies: list[PolicyReport]
+    addresses: list[str]
+    """What `me` stands for."""
+    servers: dict[str, list[str]]
+    packets: list[ReasonCount]
+    queues: list[QueueReport]
+    restarts: int
+    """Packet processes that died and were replaced."""
+    log: LogReport
+    warnings: list[str]

@@ -1,0 +1,153 @@
+"""The service's process: puts the agent together with the real kernel, log, socket and signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.answers import Answers, forwarding
+from ipsecfd.agent.config import Config, load
+from ipsecfd.agent.control import ControlServer
+from ipsecfd.agent.diagnostics import Diagnostics
+from ipsecfd.agent.lock import only_instance
+from ipsecfd.agent.packets import PacketProcess
+from ipsecfd.agent.parts import Parts
+from ipsecfd.agent.pool import Process
+from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel import queue, rules
+from ipsecfd.kernel.network import NetworkWatcher
+from ipsecfd.policy import files, names
+
+WATCH_SECONDS: Final = 5.0
+"""How often the queues' health is looked at, and systemd told that packets are judged."""
+
+_CAP_NET_ADMIN = 12
+
+
+def run(config_path: Path | None, policies: Sequence[Path]) -> None:
+    """Run the service until it is told to end.
+
+    Raises IpsecfdError when it cannot start: no privileges, mistakes in the configuration or a
+    policy, a second instance, a log that cannot be written, a queue that is taken.
+    """
+    config = load(config_path)
+    _check_privileges()
+    with only_instance(config.control.socket):
+        asyncio.run(_serve(config, config_path, [path.absolute() for path in policies]))
+
+
+async def _serve(config: Config, config_path: Path | None, policies: Sequence[Path]) -> None:
+    systemd = Systemd()
+    async with AsyncExitStack() as stack:
+        log = Diagnostics(config.diagnostics.log)
+        stack.callback(log.close)
+        parts = _parts(config, config_path, log)
+        agent = Agent(config, parts, policies=policies, managed=is_manager())
+        watcher = await stack.enter_async_context(NetworkWatcher(agent.host_changed))
+        agent.host = watcher.host
+        answers = Answers(agent, log, health=queue.health, forwarding=forwarding)
+        server = ControlServer(config.control.socket, config.control.group, answers)
+        await stack.enter_async_context(server)
+        if server.warning:
+            answers.warn(server.warning)
+            _say(f"warning: {server.warning}")
+
+        stopping = _on_signals(lambda: _reload(agent, systemd))
+        starting = asyncio.create_task(agent.start())
+        stop = asyncio.create_task(stopping.wait())
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            systemd.ready()
+            watching = asyncio.create_task(_watch(agent, answers, systemd))
+            await asyncio.wait((stop, watching), return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching  # if it failed, so does the service
+        else:
+            starting.cancel()
+            await asyncio.wait((starting,))
+        systemd.stopping()
+        await agent.stop()
+
+
+def _on_signals(reload: Callable[[], Coroutine[None, None, None]]) -> asyncio.Event:
+    """SIGTERM and SIGINT set the event, SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def on_hangup() -> None:
+        task = loop.create_task(reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
+    return stopping
+
+
+async def _reload(agent: Agent, systemd: Systemd) -> None:
+    systemd.reloading()
+    try:
+        for note in await agent.reload():
+            _say(f"warning: {note}")
+    except IpsecfdError:
+        pass  # the agent has said and logged it
+    finally:
+        systemd.ready()
+
+
+async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
+    """Look after the queues, and tell systemd that packets are judged as long as they are."""
+    wanted = watchdog_seconds()
+    pause = min(WATCH_SECONDS, wanted / 3) if wanted else WATCH_SECONDS
+    while True:
+        answers.watch()
+        systemd.status(f"{agent.mode} mode, {agent.policies}")
+        if all((await agent.pool.reports()).values()):
+            systemd.alive()
+        await asyncio.sleep(pause)
+
+
+def _parts(config: Config, config_path: Path | None, log: Diagnostics) -> Parts:
+    answers_file = config.state_dir / names.FILE_NAME
+
+    async def start_process(number: int, drops: tuple[int, float]) -> Process:
+        level, interval = drops
+        return await PacketProcess.start(
+            number, config.queue.length, log.drops, level=level, interval=interval
+        )
+
+    return Parts(
+        rules=rules,
+        start_process=start_process,
+        log=log,
+        load=lambda path: files.load(path, names.Names(answers_file)),
+        renew=lambda wanted: names.Names(answers_file).renew(wanted),
+        load_config=lambda: load(config_path),
+        say=_say,
+        now=lambda: datetime.datetime.now(datetime.UTC),
+    )
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        print(f"ipsecfd: {line}", file=sys.stderr, flush=True)
+
+
+def _check_privileges() -> None:
+    """Raises IpsecfdError without CAP_NET_ADMIN, which queues and rules need."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:") and not int(line.split()[1], 16) >> _CAP_NET_ADMIN & 1:
+            raise IpsecfdError("packets can only be filtered with CAP_NET_ADMIN: run as root")

@@ -1,0 +1,83 @@
+"""What the agent remembers between runs: which policy file is assigned, and that one ever was.
+
+One small file in `state_dir`. That it exists is the memory of "a policy was once assigned", which
+turns the default start-up mode from permit into stateful (spec 6.1).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.errors import IpsecfdError
+
+FILE_NAME: Final = "assigned.json"
+
+
+class StateError(IpsecfdError):
+    """The agent's memory cannot be read or written; the text says which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is assigned, for a start without `--policy`."""
+
+    ever_assigned: bool = False
+    """Whether a policy was in force in any earlier run."""
+    assigned: Path | None = None
+    """The policy file of the local store."""
+
+
+def load(directory: Path) -> State:
+    """The remembered state; a file that never existed is a State without anything in it.
+
+    Raises StateError when there is one that cannot be understood: what was assigned is then
+    unknown, which is not the same as nothing (design: a damaged store is operational block).
+    """
+    path = directory / FILE_NAME
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return State()
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise StateError(_damaged(path)) from error
+    match found:
+        case {"assigned": None}:
+            return State(ever_assigned=True)
+        case {"assigned": str(assigned)} if Path(assigned).is_absolute():
+            return State(ever_assigned=True, assigned=Path(assigned))
+    raise StateError(_damaged(path))
+
+
+def save(directory: Path, assigned: Path | None) -> None:
+    """Remember the assigned policy file, or that there is none any more.
+
+    Written whole or not at all. Raises StateError when the directory cannot be written.
+    """
+    path = directory / FILE_NAME
+    new = path.with_suffix(".new")
+    text = json.dumps({"assigned": None if assigned is None else str(assigned)}) + "\n"
+    try:
+        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+        with new.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        raise StateError(
+            f"{path}: cannot be written: {error.strerror}; `state_dir` must be a directory that"
+            " ipsecfd may write to"
+        ) from error
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f'{path}: damaged: expected {{"assigned": FILE or null}}; assign the policy again with'
+        " `ipsecfd policy assign FILE`"
+    )

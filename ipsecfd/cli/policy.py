@@ -1,0 +1,136 @@
+"""`ipsecfd policy`: which policies are in force, what is in them, and changing that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes, width
+from ipsecfd.errors import IpsecfdError
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
+
+app = typer.Typer(
+    help="The policies in force: list, show, assign, unassign, resolve.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """List the policies in force."""
+    policies: list[PolicyReport] = ask(socket, "ListPolicies")
+    if as_json:
+        print_json(policies)
+        return
+    if not policies:
+        print("no policy is in force")
+    for policy in policies:
+        print("\n".join(policy_lines(policy, width())))
+
+
+@app.command()
+def show(
+    name: Annotated[str | None, typer.Argument(help="Default: all policies in force.")] = None,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
+) -> None:
+    """Show policies with all their rules and filters."""
+    found: list[PolicyText] = ask(socket, "ShowPolicy", name=name)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        print("no policy is in force")
+    for text in found:
+        print("\n".join(_text_lines(text, width())))
+
+
+@app.command()
+def assign(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy file.")],
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
+) -> None:
+    """Make FILE the assigned policy, in place of the one before, now and at later starts.
+
+    The daemon reads the file again at each start and reload, so leave it where it is.
+    """
+    path = file.absolute()
+    try:
+        notes = ask(socket, "AssignPolicy", file=str(path))
+    except IpsecfdError as error:
+        if "cannot be read" in str(error) and path.is_file():
+            raise IpsecfdError(
+                f"{error}; the service sees nothing of /home, /root and /tmp:"
+                " put the file under /etc/ipsecfd"
+            ) from error
+        raise
+    print_notes(notes, f"assigned: {path}", as_json=as_json)
+
+
+@app.command()
+def unassign(
+    name: Annotated[
+        str | None, typer.Argument(help="Only if the assigned policy has this name.")
+    ] = None,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
+) -> None:
+    """Take the assigned policy out of force; nothing is filtered then."""
+    print_notes(ask(socket, "UnassignPolicy", name=name), "unassigned", as_json=as_json)
+
+
+@app.command()
+def resolve(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Ask for the DNS names of the policies anew, and filter by the new addresses."""
+    answers: list[str] = ask(socket, "ResolveNames")
+    if as_json:
+        print_json({"answers": answers})
+    else:
+        print("\n".join(answers))
+
+
+def policy_lines(policy: PolicyReport, columns: int) -> list[str]:
+    """A policy in a few lines."""
+    amount = f"{_many(policy.rules, 'rule')}, {_many(policy.filters, 'filter')}"
+    return [
+        *wrap("", policy.name, columns),
+        *wrap(
+            "  ", f"{policy.store} policy, {amount}, in force since {time(policy.since)}", columns
+        ),
+        f"  {policy.file}",
+    ]
+
+
+def time(iso: str) -> str:
+    """A time of a report for people: without the time zone, which is the host's."""
+    return iso[:19].replace("T", " ")
+
+
+def _text_lines(text: PolicyText, columns: int) -> list[str]:
+    lines = policy_lines(text.policy, columns)
+    if text.policy.description:
+        lines += wrap("  ", text.policy.description, columns)
+    for rule in text.rules:
+        lines += ["", *_rule_lines(rule, columns)]
+    return [*lines, ""]
+
+
+def _rule_lines(rule: RuleReport, columns: int) -> list[str]:
+    about = [rule.action]
+    if rule.connection != "all":
+        about.append(f"{rule.connection} connections only")
+    if not rule.active:
+        about.append("not active")
+    lines = wrap("  ", f"{rule.name or '(unnamed)'}: {', '.join(about)}", columns)
+    if rule.description:
+        lines += wrap("    ", rule.description, columns)
+    return [*lines, *(f"    {one}" for one in rule.filters)]
+
+
+def _many(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -1,0 +1,120 @@
+"""`ipsecfd status`: everything about the running daemon on one page, warnings last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
+from ipsecfd.cli.policy import policy_lines, time
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.report import QueueReport, Status
+
+_LABEL = 13  # columns of the names on the left
+_MANY_ADDRESSES = 20
+
+
+def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
+    """Show mode, policies, addresses, packets judged, health and warnings."""
+    found: Status = ask(socket, "Status")
+    if as_json:
+        print_json(found)
+    else:
+        print("\n".join(status_lines(found, width())))
+
+
+def status_lines(found: Status, columns: int) -> list[str]:
+    """The page, at most `columns` wide but for file names."""
+    return [*_head(found, columns), "", *_body(found, columns), *_warnings(found, columns)]
+
+
+def _head(found: Status, columns: int) -> Iterator[str]:
+    yield from wrap("", f"ipsecfd {found.release} is in {found.mode.upper()} mode", columns)
+    if found.mode_reason:
+        for line in found.mode_reason.splitlines():
+            yield from wrap("  ", line, columns)
+    yield f"running since {time(found.since)}, pid {found.pid}"
+
+
+def _body(found: Status, columns: int) -> Iterator[str]:
+    def row(label: str, text: str) -> Iterator[str]:
+        yield from wrap(f"{label:{_LABEL}}", text, columns)
+
+    yield from row("at start", f"{found.startup_mode} until the policies are in force")
+    yield from row("behaves like", f"{found.profile}, default exemptions {found.exempt}")
+    opened = "dropped" if found.on_failure == "block" else "let through unjudged"
+    yield from row("on failure", f"{found.on_failure}: while nobody judges, packets are {opened}")
+    routed = "judged" if found.forward else "not judged"
+    yield from row("packets by", f"{found.hook or 'no hook yet'}; routed packets are {routed}")
+    yield ""
+    yield from _policies(found, columns)
+    yield ""
+    yield from row("me", _some(found.addresses))
+    for kind, servers in sorted(found.servers.items()):
+        yield from row(kind, _some(servers))
+    yield ""
+    yield from _packets(found)
+    for queue in found.queues:
+        yield from row(f"queue {queue.number}", _queue(queue))
+    if found.restarts:
+        yield from row("", f"{found.restarts} packet processes died and were replaced")
+    log = found.log
+    how = f"every {log.interval} s" if log.interval else "at once"
+    yield from row("log", f"level {log.level}, written {how}, {_lost(found)}")
+    yield f"{'':{_LABEL}}{log.file}"
+
+
+def _policies(found: Status, columns: int) -> Iterator[str]:
+    filters = sum(policy.filters for policy in found.policies)
+    yield f"Policies in force, version {found.version}, {filters:,} filters"
+    if not found.policies:
+        yield "  none: nothing is filtered in secure mode"
+    for policy in found.policies:
+        yield from (f"  {line}" for line in policy_lines(policy, columns - 2))
+
+
+def _packets(found: Status) -> Iterator[str]:
+    yield "Packets judged"
+    if not found.packets:
+        yield "  none yet"
+        return
+    digits = max(len(f"{one.packets:,}") for one in found.packets)
+    for one in sorted(found.packets, key=lambda one: (one.verdict != "block", -one.packets)):
+        yield f"  {one.verdict:6}  {one.reason:10}  {one.packets:>{digits},}"
+
+
+def _queue(queue: QueueReport) -> str:
+    if not queue.pid:
+        return "nobody judges its packets: the packet process is being replaced"
+    return (
+        f"{queue.waiting:,} waiting, {queue.dropped_full:,} dropped when full,"
+        f" {queue.dropped_socket:,} at the socket; process {queue.pid},"
+        f" {queue.memory / 1e6:.0f} MB"
+    )
+
+
+def _lost(found: Status) -> str:
+    lost = [
+        f"{number:,} {word}"
+        for number, word in ((found.log.lost_drops, "drops"), (found.log.lost_events, "events"))
+        if number
+    ]
+    return f"{' and '.join(lost)} not written" if lost else "nothing lost"
+
+
+def _warnings(found: Status, columns: int) -> Iterator[str]:
+    if found.warnings:
+        yield ""
+        yield f"{len(found.warnings)} warning{'' if len(found.warnings) == 1 else 's'}"
+    for warning in found.warnings:
+        yield from wrap("  ! ", warning, columns)
+
+
+def _some(words: Iterable[str]) -> str:
+    """A list that stays readable on a host with very many addresses."""
+    all_words = list(words)
+    text = ", ".join(all_words[:_MANY_ADDRESSES])
+    left = len(all_words) - _MANY_ADDRESSES
+    return (text or "none") + (f" and {left:,} more" if left > 0 else "")
