@@ -104,7 +104,7 @@ class Attempt:
         probe, version = self.probe, self.probe.source.version
         sock = self._stack.enter_context(self.sender.socket(FAMILY[version], kind, protocol))
         sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        share_port(sock)
         if probe.mark:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, probe.mark)
         if probe.hop_limit is not None:
@@ -129,9 +129,9 @@ class Attempt:
     def _send_packet(self) -> None:
         probe = self.probe
         if probe.protocol == UDP:
-            self._socket(socket.SOCK_DGRAM).sendto(
-                self.payload, self._target(probe.destination_port)
-            )
+            # Closed at once: it would get what is meant for a listener on the same port.
+            with self._socket(socket.SOCK_DGRAM) as sock:
+                sock.sendto(self.payload, self._target(probe.destination_port))
             return
         sock = self._socket(socket.SOCK_RAW, probe.protocol)
         if probe.protocol in (ICMP, ICMPV6):
@@ -268,6 +268,12 @@ def _sockaddr(host: Host, address: str, port: int) -> tuple[Any, ...]:
         return (address, port)
     scoped = parsed.is_link_local or parsed.is_multicast
     return (address, port, 0, host.ifindex if scoped else 0)
+
+
+def share_port(sock: socket.socket) -> None:
+    """Let a port be that of a listener and the source of a probe at the same time."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def close_abruptly(sock: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""The bytes of the few headers that the lab writes itself: echo requests and TCP segments."""
+"""The bytes of the packets that the lab writes itself."""
 
 from __future__ import annotations
 
@@ -38,6 +38,22 @@ def tcp_segment(
     pseudo = source.packed + destination.packed + struct.pack("!II", length, TCP)
     checksum = _checksum(pseudo + header + payload)
     return header[:16] + checksum + header[18:] + payload
+
+
+def udp_datagram(ports: tuple[int, int], payload: bytes) -> bytes:
+    """A UDP datagram without a checksum."""
+    return struct.pack("!HHHH", *ports, 8 + len(payload), 0) + payload
+
+
+def ip_packet(
+    source: IPAddress, destination: IPAddress, protocol: int, payload: bytes, hop_limit: int = 64
+) -> bytes:
+    """A whole packet of the addresses' family."""
+    if source.version == 6:
+        header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hop_limit)
+        return header + source.packed + destination.packed + payload
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 0, 0, hop_limit, protocol, 0)
+    return with_header_checksum(header + source.packed + destination.packed + payload)
 
 
 def with_header_checksum(packet: bytes) -> bytes:

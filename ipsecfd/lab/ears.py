@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from ipsecfd.driver.packet import Malformed, parse
-from ipsecfd.lab.attempts import FAMILY, Attempt, close_abruptly
+from ipsecfd.lab.attempts import FAMILY, Attempt, close_abruptly, share_port
 from ipsecfd.lab.hosts import Host
 from ipsecfd.lab.probes import Kind, Probe
 from ipsecfd.policy.model import TCP
@@ -51,7 +51,7 @@ class Ears:
         ear.setblocking(False)
         handler: Callable[[socket.socket], None] = self._hear
         if port:
-            ear.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            share_port(ear)
             if version == 6:
                 ear.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             ear.bind(("0.0.0.0" if version == 4 else "::", port))

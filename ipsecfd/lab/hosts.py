@@ -52,6 +52,8 @@ class Host(Namespace):
         self.spec = spec
         self.interfaces = [_interface(text, spec.name) for text in spec.addresses]
         """The addresses it has now."""
+        self.gateways = frozenset(map(ipaddress.ip_address, spec.gateways))
+        self.nameservers = frozenset(map(ipaddress.ip_address, spec.nameservers))
         self.mac = f"02:00:00:00:00:{index:02x}"
         self.ifindex = 0
         """Index of its interface on the wire."""
