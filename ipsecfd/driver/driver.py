@@ -202,11 +202,12 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
             return _dropped(Reason.MALFORMED, packet.why)
         if packet.short_fragment:
             return _dropped(Reason.FRAGMENT, packet.short_fragment)
+        name = always_exempt(packet, direction, profile)
+        if name is not None:  # opens no conversation: any neighbour can ask for such an answer
+            return _exempt(name)
         if stateful and direction is Direction.OUT:
             conversations.sent(packet)
-        name = always_exempt(packet, direction, profile) or dhcp_exemption(
-            packet, direction, profile
-        )
+        name = dhcp_exemption(packet, direction, profile)
         if name is not None:
             return _exempt(name)
         for exemption, decision in boot.items():

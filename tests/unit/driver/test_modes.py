@@ -8,7 +8,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import BootExemption, Mode
-from tests.builders import ask, ipv4, make_driver, udp, verdict, why
+from tests.builders import ask, icmp, ipv4, ipv6, make_driver, udp, verdict, why
 
 ME_TO_D = "out udp 192.0.2.10:4000 -> 198.51.100.53:53"
 D_TO_ME = "in udp 198.51.100.53:53 -> 192.0.2.10:4000"
@@ -142,6 +142,13 @@ class TestStatefulMode:
         one = driver(Mode.STARTUP_STATEFUL, "linux")
         ask(one, "in udp 192.0.2.10:4000 -> 198.51.100.53:53")
         assert verdict(one, D_TO_ME) == "block"
+
+    def test_neighbour_discovery_makes_no_entry(self) -> None:
+        """Any neighbour can make the host answer a solicitation; that lets no ping of it in."""
+        one = driver(Mode.STARTUP_STATEFUL, "linux")
+        answer = ipv6("fe80::10", "fe80::99", 58, icmp(136), hop_limit=255)
+        assert why(one.decide(answer, Direction.OUT, "eth0")) == "EX:ND"
+        assert verdict(one, "in icmpv6 fe80::99 -> fe80::10") == "block"
 
     def test_boot_exemption_inbound(self) -> None:
         """A boot exemption opens its port; the answer leaves anyway."""
