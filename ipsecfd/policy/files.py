@@ -11,9 +11,10 @@ from ipsecfd.policy.names import Names
 from ipsecfd.policy.text import read_text
 from ipsecfd.policy.tomlfile import Loaded, parse_policy
 
-_TOML_LINE: Final = re.compile(r"""\[|["']|[\w-]+\s*[.=]""")
+_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_TOML_LINE: Final = re.compile(rf"\[|{_KEY}(?:\s*\.\s*{_KEY})*\s*=")
 _SCRIPT_COMMAND: Final = re.compile(
-    r"^\W*(?:\S*\\)?(?:netsh|ipseccmd|ipsecpol)(?:\.exe)?\W*\s"  # a batch file
+    r"^(?:.*\\)?\W*(?:netsh|ipseccmd|ipsecpol)(?:\.exe)?\b"  # a batch file
     r"|^\s*(?:pushd\s+)?ipsec\s+(?:static|dynamic)\b"  # a file for netsh -f
     r"|^\s*(?:add|set)\s+(?:policy|rule|filter|filterlist|filteraction)\s+\w+=",
     re.IGNORECASE | re.MULTILINE,
