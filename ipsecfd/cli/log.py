@@ -1,0 +1,301 @@
+"""`ipsecfd log`: the diagnostic log, readable, filtered and followed."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import io
+import ipaddress
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, Final
+
+import typer
+
+from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record, is_drop
+from ipsecfd.cli.offline import UsageError, usage_errors
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.model import IPNetwork
+
+__all__ = ["format_record", "log"]
+
+POLL: Final = 0.2
+"""Seconds between two looks at a log that is followed."""
+FOLLOW_LINES: Final = 10
+"""Records shown before following."""
+
+_LONGEST_LINE = 1 << 16
+_AGO = re.compile(r"(\d{1,9})\s*([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def log(
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Wait for more, across rotation.")
+    ] = False,
+    lines: Annotated[
+        int | None,
+        typer.Option(
+            "--lines",
+            "-n",
+            metavar="N",
+            min=0,
+            help="The last N records; default all, 10 with -f.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The lines as they are in the file.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS[/PREFIX]", help="Drops from or to there."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Drops from or to it."),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option("--rule", metavar="NAME", help="Drops by this rule, in any case.")
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option("--direction", metavar="DIRECTION", help="Drops in, out or forward."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help='Such as 10m, 2h, 1d (ago), 12:00 (today), or "2026-11-21 12:00".',
+        ),
+    ] = None,
+    path: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Default: as the configuration says."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The configuration.")
+    ] = None,
+) -> None:
+    """Show the diagnostic log: dropped packets, and what happened to the policies.
+
+    Colours are for terminals only, and NO_COLOR turns them off. Without a
+    terminal every record is one line with its date, unless COLUMNS says how
+    wide it may be.
+    """
+    with usage_errors():
+        wanted = Wanted.of_options(address, port, rule, direction, since)
+    if path is None:
+        from ipsecfd.agent.config import load
+
+        path = load(config).diagnostics.log
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    printer = _Printer(wanted, as_json)
+    try:
+        if follow:
+            _follow(path, printer, FOLLOW_LINES if lines is None else lines)
+        else:
+            with _open(path) as file:
+                printer.print_last(_whole_lines(file, last=True), lines)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which records to show; None asks for nothing."""
+
+    network: IPNetwork | None = None
+    port: int | None = None
+    rule: str | None = None
+    direction: str | None = None
+    since: datetime.datetime | None = None
+
+    @classmethod
+    def of_options(
+        cls,
+        address: str | None,
+        port: int | None,
+        rule: str | None,
+        direction: str | None,
+        since: str | None,
+    ) -> Wanted:
+        """Read the options; raises UsageError."""
+        try:
+            network = None if address is None else ipaddress.ip_network(address, strict=False)
+        except ValueError:
+            raise UsageError(f"--address {address!r}: expected an address or a prefix") from None
+        if direction not in (None, "in", "out", "forward"):
+            raise UsageError(f"--direction {direction!r}: expected in, out or forward")
+        at = None if since is None else _moment(since)
+        return cls(network, port, None if rule is None else rule.casefold(), direction, at)
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is asked for."""
+        return self == Wanted()
+
+    def matches(self, record: dict[str, Any]) -> bool:
+        """Whether to show this record. Only drops have addresses, ports, rules and directions."""
+        if self.since is not None:
+            at = datetime_of(record.get("last", record.get("time")))
+            if at is None or at < self.since:
+                return False
+        if self.port is not None and (
+            self.port not in (record.get("source_port"), record.get("destination_port"))
+        ):
+            return False
+        if self.rule is not None and (
+            not is_drop(record) or str(record.get("rule")).casefold() != self.rule
+        ):
+            return False
+        if self.direction is not None and record.get("direction") != self.direction:
+            return False
+        return self.network is None or any(
+            self._covers(record.get(end)) for end in ("source", "destination")
+        )
+
+    def _covers(self, address: object) -> bool:
+        assert self.network is not None
+        try:
+            return ipaddress.ip_address(str(address)) in self.network
+        except ValueError:
+            return False
+
+
+def _moment(text: str) -> datetime.datetime:
+    """The time that --since means, in the local time zone."""
+    now = datetime.datetime.now().astimezone()
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago is not None:
+            seconds = int(ago[1]) * _SECONDS[ago[2]]
+            return now - datetime.timedelta(seconds=seconds)
+        with contextlib.suppress(ValueError):
+            today = datetime.time.fromisoformat(text.strip())
+            return datetime.datetime.combine(now.date(), today).astimezone()
+        return datetime.datetime.fromisoformat(text.strip()).astimezone()
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f'--since {text!r}: expected such as 10m, 2h, 1d, 12:00 or "2026-11-21 12:00"'
+        ) from None
+
+
+class _Printer:
+    """Prints the wanted ones of a log's lines."""
+
+    def __init__(self, wanted: Wanted, as_json: bool) -> None:
+        self._wanted = wanted
+        self._as_json = as_json
+        terminal = sys.stdout.isatty()
+        self._color = terminal and not os.environ.get("NO_COLOR")
+        self._sized = terminal or "COLUMNS" in os.environ
+        self._day: datetime.date | None = None
+
+    def print_last(self, lines: Iterable[bytes], number: int | None) -> None:
+        """Print the last `number` of the wanted lines, or all of them."""
+        wanted = lines if self._wanted.everything else filter(self._is_wanted, lines)
+        for line in wanted if number is None else deque(wanted, number):
+            self._print(line)
+
+    def print_new(self, lines: Iterable[bytes]) -> None:
+        """Print the wanted lines, and see that they are seen at once."""
+        self.print_last(lines, None)
+        sys.stdout.flush()
+
+    def _is_wanted(self, line: bytes) -> bool:
+        record = _record(line)
+        return record is None or self._wanted.matches(record)
+
+    def _print(self, line: bytes) -> None:
+        record = _record(line)
+        width = shutil.get_terminal_size().columns if self._sized else 0
+        if record is None:
+            if line.strip():
+                out = sys.stderr if self._as_json else sys.stdout
+                print(format_damaged(line, width, self._color and not self._as_json), file=out)
+        elif self._as_json:
+            print(line.decode().rstrip("\n"))
+        else:
+            self._print_day(record)
+            print(format_record(record, width, self._color))
+
+    def _print_day(self, record: dict[str, Any]) -> None:
+        at = datetime_of(record.get("time"))
+        if at is not None and self._sized and at.date() != self._day:
+            self._day = at.date()
+            print(f"-- {self._day} --")
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, or None when it is damaged."""
+    try:
+        record = json.loads(line.decode())
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise IpsecfdError(
+            f"{path}: there is no diagnostic log; it begins when ipsecfd runs with a level above 0"
+        ) from None
+    except OSError as error:
+        raise IpsecfdError(
+            f"{path}: cannot read the diagnostic log: {error.strerror}"
+            + ("; try as root" if isinstance(error, PermissionError) else "")
+        ) from error
+
+
+def _whole_lines(file: BinaryIO, *, last: bool = False) -> Iterator[bytes]:
+    """The lines from here on. What comes after the last line's end is left for the next time,
+    unless it is the `last`."""
+    while line := file.readline(_LONGEST_LINE):
+        if not line.endswith(b"\n") and len(line) < _LONGEST_LINE and not last:
+            file.seek(-len(line), os.SEEK_CUR)
+            return
+        yield line
+
+
+def _follow(path: Path, printer: _Printer, lines: int) -> None:
+    """Print what is there and what comes, until interrupted."""
+    with contextlib.suppress(KeyboardInterrupt):
+        file = _wait_for(path)
+        printer.print_last(_whole_lines(file), lines)
+        while True:
+            printer.print_new(_whole_lines(file))
+            time.sleep(POLL)
+            try:
+                there = path.stat()
+            except OSError:  # moved away, and nothing new in its place yet
+                continue
+            here = os.fstat(file.fileno())
+            if not os.path.samestat(there, here):
+                printer.print_new(_whole_lines(file, last=True))
+                file.close()
+                file = _wait_for(path)
+            elif there.st_size < file.tell():
+                file.seek(0)
+
+
+def _wait_for(path: Path) -> BinaryIO:
+    told = False
+    while not path.exists():
+        if not told:
+            print(f"ipsecfd: waiting for {path}", file=sys.stderr)
+            told = True
+        time.sleep(POLL)
+    return _open(path)
