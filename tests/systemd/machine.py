@@ -1,0 +1,211 @@
+"""A booted systemd to try the unit in: this machine's own files, copied on write, in a container.
+
+Nothing of the machine's own services is started there, and the container has a network of its own
+with a peer at the other end of a cable. All of it ends with the test process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+CHECKOUT: Final = Path(__file__).parents[2]
+HERE, PEER = "10.77.0.1", "10.77.0.2"
+
+_SYSTEMD: Final = Path("/lib/systemd/systemd")
+_PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_BOOT_SECONDS: Final = 30
+_TARGET: Final = "[Unit]\nWants=systemd-journald.service\n"
+
+# The container's cgroups: the machine's own where they are unified, else systemd's own hierarchy.
+_BOOT: Final = """
+mount -t sysfs sysfs /sys
+if [ {unified} = True ]; then
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+else
+    mount -t tmpfs tmpfs /sys/fs/cgroup
+    mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
+    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+fi
+cd {place}
+touch peer
+unshare --net=peer true
+nsenter --net=peer sh -ec '
+    ip link add eth0 type veth peer name eth1 netns 1
+    ip address add {peer}/24 dev eth0
+    ip link set eth0 up'
+ip link set lo up
+ip address add {here}/24 dev eth1
+ip link set eth1 up
+mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+systemd-nspawn --quiet --directory=root --boot --register=no --keep-unit --machine=ipsecfd-test \\
+    --capability=CAP_NET_ADMIN,CAP_NET_RAW --link-journal=no --resolv-conf=off --timezone=off \\
+    --console=pipe {binds} -- --unit=test.target
+nft list tables >tables-at-the-end
+"""
+
+
+def missing() -> str | None:
+    """Why no systemd can be booted here; None if it can."""
+    if os.geteuid() != 0:
+        return "booting systemd in a container needs root"
+    if not _SYSTEMD.exists():
+        return "systemd is not installed"
+    if shutil.which("systemd-nspawn") is None:
+        return "systemd-nspawn is missing: apt install systemd-container"
+    return None
+
+
+class Machine:
+    """One boot, with the unit installed and nothing configured yet."""
+
+    def __init__(self) -> None:
+        self._place = Path(tempfile.mkdtemp(prefix="ipsecfd-", dir="/dev/shm"))
+        for name in ("upper", "work", "root"):
+            (self._place / name).mkdir()
+        self._install()
+        needed = {sys.prefix, sys.base_prefix, str(CHECKOUT)}
+        script = _BOOT.format(
+            unified=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
+            place=self._place,
+            here=HERE,
+            peer=PEER,
+            binds=shlex.join(f"--bind-ro={path}" for path in sorted(needed)),
+        )
+        unshare = (
+            "unshare --net --mount --pid --propagation private --mount-proc --fork --kill-child"
+        )
+        with (self._place / "console").open("wb") as console:
+            self._holder = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *unshare.split(), "bash", "-ec", script],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._wait_for_boot()
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, *command: str, ok: bool = True) -> str:
+        """Run a command in the container; its output, and AssertionError when it fails."""
+        return _run(["nsenter", "--target", str(self._leader()), "--all", *command], ok=ok)
+
+    def succeeds(self, *command: str) -> bool:
+        """Whether a command in the container has exit status 0."""
+        target = ["nsenter", "--target", str(self._leader()), "--all"]
+        return _completed([*target, *command]).returncode == 0
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file in the container."""
+        self.run(
+            "sh", "-c", f"mkdir -p {Path(path).parent} && printf %s {shlex.quote(text)} >{path}"
+        )
+
+    def state(self) -> str:
+        """The unit's state, such as `active`."""
+        return self.run("systemctl", "show", "--value", "-p", "ActiveState", "ipsecfd").strip()
+
+    def wait_until(self, state: str, seconds: float = 20) -> None:
+        """Wait for the unit's state."""
+        end = time.monotonic() + seconds
+        while self.state() != state:
+            assert time.monotonic() < end, f"not {state} but {self.state()}:\n{self.journal()}"
+            time.sleep(0.05)
+
+    def journal(self) -> str:
+        """What the unit said."""
+        return self.run("journalctl", "--unit=ipsecfd", "--output=cat", "--no-pager")
+
+    def has_rules(self) -> bool:
+        """Whether ipsecfd's table is loaded."""
+        return "table inet ipsecfd\n" in self.run("nft", "list", "tables")
+
+    def reaches_peer(self, protocol: str = "icmp") -> bool:
+        """Whether the peer answers a ping, or a UDP packet with port unreachable."""
+        if protocol == "icmp":
+            return self.succeeds("ping", "-c1", "-W1", PEER)
+        probe = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1);"
+            f"s.connect(('{PEER}', 9)); s.send(b'?'); s.recv(1)"
+        )
+        return "ConnectionRefusedError" in self.run("/usr/bin/python3", "-c", probe, ok=False)
+
+    def power_off(self) -> str:
+        """Shut down in order; the kernel's tables as they then are."""
+        os.kill(self._leader(), signal.SIGRTMIN + 4)
+        self._holder.wait(20)
+        return (self._place / "tables-at-the-end").read_text()
+
+    def close(self) -> None:
+        """End it at once, if it runs, and leave nothing."""
+        self._holder.kill()
+        self._holder.wait()
+        shutil.rmtree(self._place, ignore_errors=True)
+
+    def _install(self) -> None:
+        """What `make install` does, with this test's own Python; and no trace of a real one."""
+        upper = self._place / "upper"
+        for hidden in ("etc/systemd/system", "etc/ipsecfd", "var/lib/ipsecfd", "var/log/ipsecfd"):
+            (upper / hidden).mkdir(parents=True)
+            os.setxattr(upper / hidden, "trusted.overlay.opaque", b"y")
+        units = upper / "etc/systemd/system"
+        (units / "test.target").write_text(_TARGET)
+        shutil.copy(CHECKOUT / "systemd/ipsecfd.service", units)
+        (units / "ipsecfd.service.d").mkdir()
+        # The sandbox hides /root, /home and /tmp, where a checkout and its Python may well be.
+        (units / "ipsecfd.service.d/checkout.conf").write_text(
+            "[Service]\nProtectHome=tmpfs\n"
+            f"BindReadOnlyPaths={sys.prefix} {sys.base_prefix} {CHECKOUT}\n"
+        )
+        (upper / "etc/fstab").touch()
+        (upper / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+        (upper / "usr/local/bin").mkdir(parents=True)
+        (upper / "usr/local/bin/ipsecfd").symlink_to(Path(sys.prefix, "bin/ipsecfd"))
+
+    def _wait_for_boot(self) -> None:
+        end = time.monotonic() + _BOOT_SECONDS
+        while True:
+            console = (self._place / "console").read_text(errors="replace")
+            assert self._holder.poll() is None, f"the container ended:\n{console}"
+            assert time.monotonic() < end, f"the container does not boot:\n{console}"
+            try:
+                if self.run("systemctl", "is-system-running", ok=False).strip() == "running":
+                    return
+            except LookupError:
+                pass
+            time.sleep(0.05)
+
+    def _leader(self) -> int:
+        """The container's systemd: unshare's child's (bash's) child's (nspawn's) child."""
+        pid = self._holder.pid
+        for _ in range(3):
+            children = _completed(["pgrep", "--parent", str(pid), "--oldest"]).stdout
+            if not children:
+                raise LookupError("the container is not there")
+            pid = int(children)
+        return pid
+
+
+def _run(command: list[str], *, ok: bool) -> str:
+    result = _completed(command)
+    output = result.stdout + result.stderr
+    assert result.returncode == 0 or not ok, f"{shlex.join(command)}:\n{output}"
+    return output
+
+
+def _completed(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": _PATH, "LANG": "C.UTF-8", "HOME": "/root", "TERM": "dumb"}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )

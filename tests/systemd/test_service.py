@@ -1,0 +1,94 @@
+"""The service under a real systemd: what opens the host and what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.systemd.machine import PEER, Machine, missing
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
+
+POLICY = f"""
+name = "Ping only"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+[[rule]]
+action = "permit"
+filters = ["me <-> {PEER} icmp"]
+"""
+CONFIG = "/etc/ipsecfd/ipsecfd.toml"
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A machine with the policy assigned and in force."""
+    machine = Machine()
+    try:
+        machine.write("/etc/ipsecfd/ping.toml", POLICY)
+        machine.run("systemctl", "start", "ipsecfd")
+        machine.run("ipsecfd", "policy", "assign", "/etc/ipsecfd/ping.toml")
+        yield machine
+    finally:
+        machine.close()
+
+
+def test_policy_is_in_force_as_long_as_the_service_runs(machine: Machine) -> None:
+    """A restart and a reload open nothing, a stop opens the host (M15)."""
+    for command, judged in (
+        ("restart", True),
+        ("reload", True),
+        ("stop", False),
+        ("start", True),
+        ("try-restart", True),
+    ):
+        machine.run("systemctl", command, "ipsecfd")
+        assert machine.has_rules() is judged, command
+        assert machine.reaches_peer("icmp"), command
+        assert machine.reaches_peer("udp") is not judged, command
+
+
+def test_killed_service_leaves_the_host_closed_and_comes_back(machine: Machine) -> None:
+    """Nothing passes while nobody judges; systemd starts it again by itself."""
+    machine.write("/etc/systemd/system/ipsecfd.service.d/slow.conf", "[Service]\nRestartSec=3s\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "kill", "--signal=KILL", "ipsecfd")
+    assert machine.has_rules()
+    assert not machine.reaches_peer("icmp")
+    machine.wait_until("active")
+    assert machine.reaches_peer("icmp")
+    assert not machine.reaches_peer("udp")
+
+
+def test_start_that_fails_for_good_leaves_the_host_closed(machine: Machine) -> None:
+    """A wrong configuration opens nothing, restart after restart; mended, it judges again."""
+    machine.write(CONFIG, "profile = 'windows 95'\n")
+    machine.run("systemctl", "restart", "ipsecfd", ok=False)
+    machine.wait_until("failed")
+    assert machine.has_rules()
+    assert not machine.reaches_peer("icmp")
+    machine.write(CONFIG, "")
+    machine.run("systemctl", "start", "ipsecfd")
+    assert machine.reaches_peer("icmp")
+    assert not machine.reaches_peer("udp")
+
+
+def test_start_that_fails_for_good_opens_where_asked(machine: Machine) -> None:
+    """With on_failure = "permit" a service that cannot start leaves no rules."""
+    machine.write(CONFIG, "on_failure = 'permit'\n")
+    machine.run("systemctl", "restart", "ipsecfd")
+    machine.write(
+        "/etc/systemd/system/ipsecfd.service.d/dies.conf", "[Service]\nExecStartPre=false\n"
+    )
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", "ipsecfd", ok=False)
+    machine.wait_until("failed")
+    assert not machine.has_rules()
+    assert machine.reaches_peer("udp")
+
+
+def test_shutdown_opens_nothing(machine: Machine) -> None:
+    """The rules outlive the service while the machine goes down."""
+    assert "inet ipsecfd" in machine.power_off()
