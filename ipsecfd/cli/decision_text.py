@@ -73,6 +73,14 @@ def reason_in_words(decision: Decision) -> str:
             return f"{decision.reason.value}: {decision.detail}"
 
 
+def source_port_hole(exempt: int) -> str:
+    """What a packet that passed as Kerberos means (spec 4.3)."""
+    return (
+        f"exemption value {exempt} lets every packet from source port 88 in, to any local port,"
+        " whatever is blocked; values 1 and 3 close that"
+    )
+
+
 def in_a_line(decision: Decision) -> str:
     """Verdict, and filter or reason."""
     if decision.filter is None:

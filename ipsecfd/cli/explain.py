@@ -17,6 +17,7 @@ from ipsecfd.cli.decision_text import (
     half,
     in_a_line,
     reason_in_words,
+    source_port_hole,
     wrap,
 )
 from ipsecfd.cli.packet_text import FORM, PacketTextError, parse_packet_text
@@ -250,12 +251,7 @@ def report(
     for note in _notes(explanation, situation):
         yield from wrap("  Note     ", note, width)
     if decision.exemption == "EX:KRB":
-        yield from wrap(
-            "  Warning  ",
-            f"exemption value {settings.exempt} lets every packet from source port 88 in,"
-            " to any local port, whatever is blocked; values 1 and 3 close that",
-            width,
-        )
+        yield from wrap("  Warning  ", source_port_hole(settings.exempt), width)
     yield from _losers(explanation, width)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.cli.captures import Record
-from ipsecfd.cli.decision_text import half, reason_in_words, wrap
+from ipsecfd.cli.decision_text import half, reason_in_words, source_port_hole, wrap
 from ipsecfd.cli.offline import Situation
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import Packet, parse, to_address
@@ -75,6 +75,12 @@ class Summary:
         yield from self._verdicts()
         yield from self._deciders(width)
         yield from self._drops(width)
+        yield from self._notes(situation.settings.exempt, width)
+
+    def _notes(self, exempt: int, width: int) -> Iterator[str]:
+        if any(decision.exemption == "EX:KRB" for decision, _ in self._decisions):
+            yield ""
+            yield from wrap("Warning: ", source_port_hole(exempt), width)
         if self._too_short:
             yield ""
             yield from wrap(

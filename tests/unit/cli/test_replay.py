@@ -280,6 +280,13 @@ def test_summary(tmp_path: Path) -> None:
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_summary_warns_of_the_source_port_hole(tmp_path: Path) -> None:
+    """A packet that passed as Kerberos is told with what that means; none, no warning."""
+    arguments = written(tmp_path, pcap([ipv4(PEER, OWN, 6, tcp(88, 445))]))
+    assert "Warning: exemption value 0" in run(*arguments, "--exempt", "0").stdout
+    assert "Warning" not in run(*arguments).stdout
+
+
 def test_summary_of_a_flood(tmp_path: Path) -> None:
     """Of many dropped conversations the first few are named, and the rest is counted."""
     frames = [ipv4(PEER, OWN, 6, tcp(4000, port)) for port in range(1, 101)]
