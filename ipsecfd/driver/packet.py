@@ -112,8 +112,8 @@ def _parse_ipv4(data: bytes, cut: bool) -> Packet | Malformed:
         end = min(end, total)
     if protocol in (TCP, UDP) and not flags & 0x3FFF and end >= header + 4:
         # By far the most usual packet, and a flood of new flows is made of it: no detours.
-        ports = _PORTS.unpack_from(data, header)
-        return Packet(4, source, destination, protocol, *ports, True, hop_limit=hop_limit)
+        sport, dport = _PORTS.unpack_from(data, header)
+        return Packet(4, source, destination, protocol, sport, dport, True, hop_limit=hop_limit)
     offset = (flags & 0x1FFF) * 8  # the field counts units of eight bytes
     more = bool(flags & 0x2000)
     return _transport(
