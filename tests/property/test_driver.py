@@ -16,7 +16,8 @@ from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import BootExemption, Mode
-from ipsecfd.driver.packet import COPY_RANGE
+from ipsecfd.driver.packet import COPY_RANGE, Packet, parse
+from ipsecfd.driver.sides import Roles
 from ipsecfd.policy.model import FilterList, Policy, Rule
 from tests.builders import (
     DESTINATION_OPTIONS,
@@ -77,6 +78,30 @@ class TestNaiveModel:
             for _ in range(2):
                 got = answer(driver.judge(direction, dialup=dialup)(data))
                 assert expected == got, (facts, direction, dialup, world)
+
+    @given(SEEDS, SIZES)
+    def test_explained(self, seed: int, size: int) -> None:
+        """The deciding filter is the first in order of those that match by themselves, as
+        `explain` lists them."""
+        random = Random(seed)
+        world = random_world(random, size)
+        profile = PROFILES[world.profile]
+        filters = specific_filters(world.policies, ipv6=profile.filters_ipv6, dialup=False)
+        roles = Roles(world.host, profile)
+        driver = driver_of(world)
+        for _ in range(8):
+            data, facts = random_packet(random)
+            direction = random_direction(random)
+            decision = driver.judge(direction)(data)
+            packet = parse(data)
+            if decision.reason in (Reason.FRAGMENT, Reason.EXEMPTION):
+                continue
+            assert isinstance(packet, Packet)
+            matching = [one for one in filters if one.matches(packet, direction, roles)]
+            first = min(matching, key=lambda one: one.order_key(direction), default=None)
+            assert (first and (first.policy.name, first.rule.name, first.mirrored)) == (
+                decision.rule and (decision.policy, decision.rule, decision.mirrored)
+            ), (facts, direction, world)
 
     @given(SEEDS, SIZES)
     def test_decide_is_the_judge(self, seed: int, size: int) -> None:
