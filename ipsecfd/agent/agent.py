@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from ipsecfd.agent import state
 from ipsecfd.agent.config import Config
-from ipsecfd.agent.parts import Event, Parts
+from ipsecfd.agent.events import ENTERED, MODES, Event
+from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, read
 from ipsecfd.agent.pool import Pool
 from ipsecfd.driver.driver import Settings
@@ -23,26 +23,6 @@ from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.names import Renewal
-
-MODES: Final = {
-    "permit": Mode.PERMIT,
-    "block": Mode.BLOCK,
-    "stateful": Mode.STARTUP_STATEFUL,
-    "secure": Mode.SECURE,
-}
-"""The modes of `ipsecfd mode`."""
-
-_ENTERED: Final = {
-    Mode.SECURE: (Event.SECURE, "secure mode: the policies in force decide"),
-    Mode.BLOCK: (Event.BLOCK, "block mode: every packet in and out is dropped"),
-    Mode.PERMIT: (Event.PERMIT, "permit mode: nothing is filtered"),
-    Mode.STARTUP_STATEFUL: (
-        Event.STATEFUL,
-        "stateful mode: the host may speak first, others may answer",
-    ),
-    Mode.STARTUP_BLOCK: (Event.STARTUP_BLOCK, "start-up mode block: only boot exemptions pass"),
-    Mode.STARTUP_PERMIT: (Event.STARTUP_PERMIT, "start-up mode permit: nothing is filtered yet"),
-}
 
 
 class Agent:
@@ -79,6 +59,7 @@ class Agent:
         self._given = bool(policies)
         self._paths = tuple(policies)
         self._managed = managed
+        self._ever_assigned = False
         self._lock = asyncio.Lock()  # one change at a time
         self._follower: asyncio.Task[None] | None = None
         numbers = range(config.queue.number, config.queue.number + config.queue.processes)
@@ -98,19 +79,24 @@ class Agent:
         async with self._lock:
             leftover = await asyncio.to_thread(parts.rules.present)
             self._event(Event.STARTED, "the policy agent starts")
-            startup_mode = self._remember()
-            reading = asyncio.create_task(self._read_first())
+            try:
+                self._recall()
+            except state.StateError as error:
+                if not self._given:
+                    self.trouble = str(error)
+            startup_mode = self.startup_mode()
+            reading = asyncio.create_task(self._read(self._paths))
             try:
                 if leftover:
                     parts.say("rules of an earlier run are there: closed until policies decide")
-                    mode = await reading
+                    mode = await self._first_mode(reading)
                     await self.pool.open(self.settings(mode))
                     await self._install_rules()
                 else:
                     await self.pool.open(self.settings(startup_mode))
                     await self._install_rules()
                     self._entered(startup_mode)
-                    mode = await reading
+                    mode = await self._first_mode(reading)
                     await self._judge_by(self.settings(mode))
             except BaseException:
                 reading.cancel()
@@ -157,6 +143,8 @@ class Agent:
         async with self._lock:
             try:
                 config = await asyncio.to_thread(self._parts.load_config)
+                if self.trouble:
+                    self._recall()
                 new = await self._read(self._paths)
             except IpsecfdError as error:
                 self._refused("reload refused, the old policies stay", error)
@@ -238,43 +226,37 @@ class Agent:
                 except IpsecfdError as error:
                     self._parts.say(f"new addresses could not be taken over: {error}")
 
-    def _remember(self) -> Mode:
-        """Learn what earlier runs left in `state_dir`; returns the start-up mode."""
-        directory = self.config.state_dir
-        try:
-            found = state.load(directory)
-        except state.StateError as error:
-            found = state.State(ever_assigned=True)
-            if not self._given:
-                self.trouble = str(error)
+    def _recall(self) -> None:
+        """Learn what earlier runs left in `state_dir`; raises StateError when it is damaged."""
+        self._ever_assigned = True  # as long as nothing says that it was not so
+        found = state.load(self.config.state_dir)
         self._ever_assigned = found.ever_assigned
-        if not self._given and found.assigned is not None:
-            self._paths = (found.assigned,)
-        return self.startup_mode()
+        if not self._given:
+            self._paths = () if found.assigned is None else (found.assigned,)
 
-    async def _read_first(self) -> Mode:
-        """Read the policies of a start, and the mode that follows from them.
+    async def _first_mode(self, reading: asyncio.Task[PolicySet]) -> Mode:
+        """The policies of a start, when they are read, and the mode that follows from them.
 
         A policy that was assigned and cannot be applied is operational block (spec 6.5); a file
         that the command line names is a mistake of the command.
         """
-        if self.trouble is None:
-            try:
-                self.policies = await self._read(self._paths)
-                if self.policies.sources and not self._ever_assigned:
-                    state.save(self.config.state_dir, None)
-                    self._ever_assigned = True
-            except IpsecfdError as error:
-                self._event(Event.FAILED, f"policy not applied: {error}")
-                if self._given:
-                    raise
-                self.trouble = str(error)
-            else:
-                if self.policies.sources:
-                    self._applied(Event.APPLIED, "policy applied")
-                return Mode.SECURE
-        self._parts.say(f"the assigned policy cannot be applied: {self.trouble}")
-        return Mode.BLOCK
+        try:
+            policies = await reading
+            if policies.sources and not self._ever_assigned:
+                state.save(self.config.state_dir, None)
+                self._ever_assigned = True
+        except IpsecfdError as error:
+            if self._given:
+                self._parts.log.event(int(Event.FAILED), f"policy not applied: {error}")
+                raise
+            self.trouble = str(error)
+        if self.trouble:
+            self._event(Event.FAILED, f"the assigned policy cannot be applied: {self.trouble}")
+            return Mode.BLOCK
+        self.policies = policies
+        if policies.sources:
+            self._applied(Event.APPLIED, "policy applied")
+        return Mode.SECURE
 
     async def _read(self, paths: Sequence[Path]) -> PolicySet:
         return await asyncio.to_thread(
@@ -330,6 +312,7 @@ class Agent:
             mark=config.queue.mark,
         )
         self.hook = await asyncio.to_thread(self._parts.rules.install, rules)
+        self._parts.say(f"packets come by {self.hook}, queue {rules.queue}")
 
     def _note_given(self) -> list[str]:
         if not self._given:
@@ -339,7 +322,7 @@ class Agent:
     def _entered(self, mode: Mode) -> None:
         self.mode = mode
         self.mode_reason = self.trouble
-        event, message = _ENTERED[mode]
+        event, message = ENTERED[mode]
         self._event(event, message, mode=str(mode))
 
     def _applied(self, event: Event, message: str) -> None:

@@ -14,7 +14,6 @@ from ipsecfd import __version__
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.health import QueueWatch
-from ipsecfd.agent.packet_process import PacketReport
 from ipsecfd.agent.policies import Source
 from ipsecfd.agent.report import (
     Count,
@@ -27,6 +26,7 @@ from ipsecfd.agent.report import (
     Stats,
     Status,
 )
+from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health

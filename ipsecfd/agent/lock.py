@@ -36,7 +36,7 @@ def only_instance(socket: Path) -> Iterator[None]:
         except BlockingIOError:
             owner = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise LockError(
-                f"ipsecfd is already running (pid {owner}, lock {path}): stop it first, or give"
+                f"already running (pid {owner}, lock {path}): stop it first, or give"
                 " this one a `socket` of its own in [control]"
             ) from None
         os.ftruncate(file, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,22 +12,6 @@ from ipsecfd.agent.policies import Load
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.names import Renewal
-
-
-class Event(enum.IntEnum):
-    """Windows' numbers for what happens to the agent (spec 7.2)."""
-
-    FAILURE = 4288
-    STATEFUL = 4291
-    BLOCK = 4292
-    PERMIT = 4293
-    SECURE = 4294
-    STARTUP_PERMIT = 4295
-    STARTUP_BLOCK = 4296
-    STARTED = 4709
-    APPLIED = 5460
-    FAILED = 5461
-    RELOADED = 5465
 
 
 class Rules(Protocol):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from ipsecfd.agent.packet_process import PacketReport
+from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
 from ipsecfd.kernel.errors import KernelError
 

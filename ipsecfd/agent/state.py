@@ -40,7 +40,7 @@ def load(directory: Path) -> State:
     path = directory / FILE_NAME
     try:
         found = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return State()
     except OSError as error:
         raise StateError(f"{path}: cannot be read: {error.strerror}") from error

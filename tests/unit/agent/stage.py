@@ -1,0 +1,152 @@
+"""A stage for the agent: everything it acts through, written down line by line as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from collections.abc import Iterable
+from pathlib import Path
+
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.config import Config, load
+from ipsecfd.agent.parts import Parts
+from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.driver.driver import Settings
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.policy.model import Policy
+from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.tomlfile import Loaded
+from tests.builders import policy
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+
+class FakeProcess:
+    """A packet process that judges nothing."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self.stage = stage
+        self.number = number
+        self.settings: Settings | None = None
+        self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.stubborn = False
+        """Whether it takes no settings any more."""
+
+    async def install(self, settings: Settings) -> None:
+        if self.stubborn:
+            raise KernelError("packet process 1 did not answer in 10 s")
+        self.settings = settings
+        self.stage.note(f"{self.number}: {settings.mode} v{settings.table.version}")
+
+    async def report(self) -> PacketReport:
+        if self.died.done():
+            raise KernelError("packet process 1 has ended")
+        return PacketReport(
+            1000 + self.number, 30_000_000, 1, {("in", "block", "filter"): 5}, (), 0, 0
+        )
+
+    async def set_diagnostics(self, level: int, interval: float) -> None:
+        self.stage.note(f"{self.number}: level {level}, interval {interval:g}")
+
+    async def stop(self) -> None:
+        self.die("signal 9")
+
+    def die(self, how: str) -> None:
+        if not self.died.done():
+            self.stage.note(f"{self.number}: ends")
+            self.died.set_result(how)
+
+
+class Stage:
+    """Rules, processes, policy files and log; `happened` is the transcript since last asked."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.state_dir = directory / "state"
+        self.config_text = ""
+        self.files: dict[Path, Policy | IpsecfdError] = {}
+        self.rules_there = False
+        self.queue_taken = False
+        self.processes: dict[int, FakeProcess] = {}
+        self.said: list[str] = []
+        self.events: list[tuple[int, str]] = []
+        self.renewals: tuple[Renewal, ...] = ()
+        self._happened: list[str] = []
+
+    def note(self, line: str) -> None:
+        self._happened.append(line)
+
+    def happened(self) -> list[str]:
+        """What happened since the last call."""
+        found, self._happened = self._happened, []
+        return found
+
+    def policy_file(self, name: str, *rules: str) -> Path:
+        """Write, or rewrite, a policy file whose policy has the file's name."""
+        path = Path("/etc/ipsecfd") / name
+        self.files[path] = policy(*rules, name=name)
+        return path
+
+    def agent(self, *policies: Path, managed: bool = False) -> Agent:
+        """A new run of the agent; its host is where the last one left it."""
+        config = self.load_config()
+        parts = Parts(
+            rules=self,
+            start_process=self.start_process,
+            log=self,
+            load=self.load,
+            renew=self.renew,
+            load_config=self.load_config,
+            say=self.said.append,
+            now=lambda: NOW,
+        )
+        return Agent(config, parts, policies=policies, managed=managed)
+
+    def crash(self, agent: Agent) -> None:
+        """The end of an agent that nobody asked for: its processes end, the rules stay."""
+        for task in agent.pool._guards:
+            task.cancel()
+        self.processes.clear()
+        self.happened()
+
+    # what the agent acts through
+
+    def load(self, path: Path) -> Loaded:
+        found = self.files.get(path, IpsecfdError(f"{path}: cannot be read: No such file"))
+        if isinstance(found, IpsecfdError):
+            raise found
+        return Loaded(found)
+
+    def renew(self, names: Iterable[str]) -> tuple[Renewal, ...]:
+        self.note(f"resolve {', '.join(names)}")
+        return self.renewals
+
+    def load_config(self) -> Config:
+        path = self.directory / "ipsecfd.toml"
+        path.write_text(f'state_dir = "{self.state_dir}"\n{self.config_text}')
+        return load(path)
+
+    async def start_process(self, number: int, drops: tuple[int, float]) -> FakeProcess:
+        if self.queue_taken:
+            raise KernelError(f"queue {number} cannot be bound, another program uses it")
+        self.note(f"{number}: starts")
+        self.processes[number] = FakeProcess(self, number)
+        return self.processes[number]
+
+    def install(self, config: RulesConfig) -> str:
+        self.rules_there = True
+        self.note("rules" + (", bypass" if config.bypass else ""))
+        return "nft queue"
+
+    def remove(self) -> None:
+        self.rules_there = False
+        self.note("no rules")
+
+    def present(self) -> bool:
+        return self.rules_there
+
+    def event(self, event_id: int, message: str, **fields: object) -> None:
+        self.events.append((event_id, message))
+        self.note(f"event {event_id}")

@@ -1,0 +1,390 @@
+"""The agent's order of events, as transcripts: what is done, what comes of it, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent import state
+from ipsecfd.driver.host import Host
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.policy.model import (
+    Action,
+    AnyAddress,
+    DnsName,
+    Filter,
+    FilterAction,
+    FilterList,
+    Policy,
+    Rule,
+)
+from ipsecfd.policy.names import Renewal
+from tests.unit.agent.stage import Stage
+
+BLOCK_ALL = "block me <-> any"
+WEB = "permit any <-> me:80 tcp"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Nothing runs, nothing was ever assigned."""
+    return Stage(tmp_path)
+
+
+async def test_first_start_goes_through_the_startup_mode(stage: Stage) -> None:
+    """Boot mode, then policies, then secure mode (spec 6.5); never assigned means permit (6.1)."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    assert stage.happened() == [
+        "event 4709",
+        "88: starts",
+        "88: startup-permit v0",
+        "rules",
+        "event 4295",
+        "event 5460",
+        "88: secure v1",
+        "event 4294",
+    ]
+    await agent.stop()
+    assert stage.happened() == ["no rules", "event 4293", "88: ends"]
+
+
+async def test_startup_mode_after_a_policy_was_assigned(stage: Stage) -> None:
+    """Stateful is the default once a policy was ever in force (spec 6.1)."""
+    path = stage.policy_file("web", WEB)
+    first = stage.agent(path)
+    await first.start()
+    await first.stop()
+    stage.happened()
+    again = stage.agent(path)
+    await again.start()
+    assert stage.happened()[2:5] == ["88: stateful v0", "rules", "event 4291"]
+    await again.stop()
+
+
+@pytest.mark.parametrize(
+    ("configured", "mode", "event"),
+    [
+        ("permit", "startup-permit", 4295),
+        ("block", "startup-block", 4296),
+        ("stateful", "stateful", 4291),
+    ],
+)
+async def test_configured_startup_mode(
+    stage: Stage, configured: str, mode: str, event: int
+) -> None:
+    """`startup.mode` decides, whatever was assigned before."""
+    stage.config_text = f'[startup]\nmode = "{configured}"\n'
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    assert [f"88: {mode} v0", "rules", f"event {event}"] == stage.happened()[2:5]
+    await agent.stop()
+
+
+async def test_nothing_assigned_is_secure_mode_without_filters(stage: Stage) -> None:
+    """A store that never existed is "no policy" (design)."""
+    agent = stage.agent()
+    await agent.start()
+    assert stage.happened()[-2:] == ["88: secure v1", "event 4294"]
+    assert state.State() == state.load(stage.state_dir)
+    await agent.stop()
+
+
+async def test_start_after_a_crash_never_opens(stage: Stage) -> None:
+    """Leftover rules keep the host closed until secure mode; no start-up mode in between."""
+    path = stage.policy_file("web", WEB)
+    first = stage.agent(path)
+    await first.start()
+    stage.crash(first)
+    again = stage.agent(path)
+    await again.start()
+    assert (stage.happened()) == [
+        "event 4709",
+        "event 5460",
+        "88: starts",
+        "88: secure v1",
+        "rules",
+        "event 4294",
+    ]
+    await again.stop()
+
+
+async def test_failed_start_after_a_crash_leaves_the_rules(stage: Stage) -> None:
+    """A start that fails never opens what should be closed."""
+    path = stage.policy_file("web", WEB)
+    first = stage.agent(path)
+    await first.start()
+    stage.crash(first)
+    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
+    with pytest.raises(IpsecfdError, match="rule"):
+        await stage.agent(path).start()
+    assert stage.happened() == ["event 4709", "event 5461"]
+    assert stage.rules_there
+
+
+async def test_failed_first_start_leaves_the_host_as_it_was(stage: Stage) -> None:
+    """A mistyped policy on a host without one locks nobody out."""
+    path = stage.policy_file("web", WEB)
+    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
+    with pytest.raises(IpsecfdError, match="rule"):
+        await stage.agent(path).start()
+    assert stage.happened()[-2:] == ["no rules", "88: ends"]
+    assert state.State() == state.load(stage.state_dir)
+
+
+async def test_failed_boot_under_systemd_stays_closed(stage: Stage) -> None:
+    """A host that had a policy is not opened by a failing boot; systemd's stop step decides."""
+    state.save(stage.state_dir, None)
+    path = stage.policy_file("web", WEB)
+    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
+    with pytest.raises(IpsecfdError):
+        await stage.agent(path, managed=True).start()
+    assert stage.rules_there
+
+
+async def test_taken_queue_ends_the_start(stage: Stage) -> None:
+    """Without a queue there are no rules either."""
+    stage.queue_taken = True
+    with pytest.raises(KernelError, match="queue 88"):
+        await stage.agent(stage.policy_file("web", WEB)).start()
+    assert not stage.rules_there
+
+
+async def test_stop_under_systemd_keeps_the_rules(stage: Stage) -> None:
+    """Whether a stop is a restart is known to systemd alone."""
+    agent = stage.agent(stage.policy_file("web", WEB), managed=True)
+    await agent.start()
+    stage.happened()
+    await agent.stop()
+    assert stage.happened() == ["88: ends"]
+
+
+async def test_reload_swaps_whole_or_not_at_all(stage: Stage) -> None:
+    """Reload, mistake, reload: the old policy stays until a good one is there."""
+    path = stage.policy_file("web", WEB)
+    agent = stage.agent(path)
+    await agent.start()
+    stage.happened()
+
+    stage.policy_file("web", WEB, BLOCK_ALL)
+    await agent.reload()
+    assert stage.happened() == ["88: secure v2", "event 5465"]
+
+    stage.files[path] = IpsecfdError("web: rule[2].filters[1]: mistake\nweb: name: mistake")
+    with pytest.raises(IpsecfdError, match="mistake"):
+        await agent.reload()
+    assert stage.happened() == ["event 5461"]
+    assert "web: name: mistake" in stage.events[-1][1]
+    assert (agent.policies.version, agent.policies.filters) == (2, 2)
+
+    stage.policy_file("web", BLOCK_ALL)
+    await agent.reload()
+    assert stage.happened() == ["88: secure v3", "event 5465"]
+    await agent.stop()
+
+
+async def test_mistakes_of_all_files_at_once(stage: Stage) -> None:
+    """Several policies are refused with the mistakes of each."""
+    one, other = stage.policy_file("one", WEB), stage.policy_file("other", WEB)
+    for path in (one, other):
+        stage.files[path] = IpsecfdError(f"{path.name}: mistake")
+    with pytest.raises(IpsecfdError, match="one: mistake\nother: mistake"):
+        await stage.agent(one, other).start()
+
+
+async def test_modes_change_live(stage: Stage) -> None:
+    """permit, block, stateful, secure, each with Windows' event; a reload keeps the mode."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    for name, line, event in (
+        ("permit", "88: permit v1", "event 4293"),
+        ("block", "88: block v1", "event 4292"),
+        ("stateful", "88: stateful v1", "event 4291"),
+    ):
+        await agent.set_mode(name)
+        assert [line, event] == stage.happened()
+        assert agent.mode_reason == "set by hand, until the next start"
+    await agent.reload()
+    assert stage.happened() == ["88: stateful v2", "event 5465"]
+    await agent.set_mode("secure")
+    assert stage.happened() == ["88: secure v2", "event 4294"]
+    assert agent.mode_reason is None
+    await agent.stop()
+
+
+async def test_unknown_mode_is_refused(stage: Stage) -> None:
+    """The refusal names the modes there are."""
+    agent = stage.agent()
+    await agent.start()
+    with pytest.raises(IpsecfdError, match="permit, block, stateful, secure"):
+        await agent.set_mode("open")
+    await agent.stop()
+
+
+async def test_assigned_policy_comes_back(stage: Stage) -> None:
+    """Assigning another policy un-assigns the first (spec 1.1), and a restart keeps it."""
+    one, other = stage.policy_file("one", WEB), stage.policy_file("other", BLOCK_ALL)
+    agent = stage.agent()
+    await agent.start()
+    await agent.assign(one)
+    await agent.assign(other)
+    assert [source.policy.name for source in agent.policies.sources] == ["other"]
+    await agent.stop()
+
+    again = stage.agent()
+    await again.start()
+    assert [source.policy.name for source in again.policies.sources] == ["other"]
+    await again.unassign("other")
+    assert again.policies.sources == ()
+    await again.stop()
+    assert state.State(ever_assigned=True) == state.load(stage.state_dir)
+
+
+async def test_bad_assignment_changes_nothing(stage: Stage) -> None:
+    """A policy with mistakes is refused; what was assigned stays."""
+    agent = stage.agent()
+    await agent.start()
+    await agent.assign(stage.policy_file("good", WEB))
+    stage.happened()
+    with pytest.raises(IpsecfdError, match="cannot be read"):
+        await agent.assign(Path("/etc/ipsecfd/missing"))
+    assert stage.happened() == ["event 5461"]
+    with pytest.raises(IpsecfdError, match='no policy named "bad" is in force: "good"'):
+        await agent.unassign("bad")
+    assert Path("/etc/ipsecfd/good") == state.load(stage.state_dir).assigned
+    await agent.stop()
+
+
+async def test_assigned_policy_that_vanished_is_operational_block(stage: Stage) -> None:
+    """Configured but not to be applied: block, stay until fixed (spec 6.5)."""
+    path = stage.policy_file("web", WEB)
+    agent = stage.agent()
+    await agent.start()
+    await agent.assign(path)
+    await agent.stop()
+    stage.files[path] = IpsecfdError("web: cannot be read")
+    stage.happened()
+
+    again = stage.agent()
+    await again.start()
+    assert stage.happened()[-4:] == ["event 4291", "event 5461", "88: block v0", "event 4292"]
+    with pytest.raises(IpsecfdError, match="web: cannot be read"):
+        await again.set_mode("secure")
+    with pytest.raises(IpsecfdError):
+        await again.reload()
+    stage.happened()
+
+    stage.policy_file("web", WEB)
+    await again.reload()
+    assert stage.happened() == ["88: secure v1", "event 5465", "event 4294"]
+    await again.stop()
+
+
+async def test_damaged_memory_is_operational_block(stage: Stage) -> None:
+    """What was assigned is unknown then, which is not the same as nothing."""
+    state.save(stage.state_dir, None)
+    (stage.state_dir / state.FILE_NAME).write_text("{")
+    agent = stage.agent()
+    await agent.start()
+    assert str(agent.mode) == "block"
+    assert "damaged" in str(agent.mode_reason)
+    await agent.assign(stage.policy_file("web", WEB))
+    assert str(agent.mode) == "secure"
+    await agent.stop()
+
+
+async def test_reload_of_damaged_memory_does_not_open(stage: Stage) -> None:
+    """As long as nobody knows what was assigned, a reload must not find "nothing"."""
+    state.save(stage.state_dir, None)
+    (stage.state_dir / state.FILE_NAME).write_text("{")
+    agent = stage.agent()
+    await agent.start()
+    with pytest.raises(IpsecfdError, match="damaged"):
+        await agent.reload()
+    assert str(agent.mode) == "block"
+    await agent.stop()
+
+
+async def test_new_addresses_need_no_compilation(stage: Stage) -> None:
+    """A change of address is a new Host for the same tables."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    host = Host(frozenset({ipaddress.ip_address("192.0.2.7")}), delivered=True)
+    agent.host_changed(Host(delivered=True))
+    agent.host_changed(host)
+    await asyncio.sleep(0.01)
+    assert stage.happened() == ["88: secure v1"]
+    settings = stage.processes[88].settings
+    assert settings is not None
+    assert host == settings.host
+    await agent.stop()
+
+
+async def test_exempt_waits_for_the_next_start(stage: Stage) -> None:
+    """T16: the old value until restart, and a warning; the log level changes at once."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    stage.config_text = "exempt = 0\n[diagnostics]\nlevel = 2\ninterval = 60\n"
+    notes = await agent.reload()
+    assert stage.happened() == ["88: secure v2", "event 5465", "88: level 2, interval 60"]
+    assert notes == ["exempt changed from unset to 0: takes effect at the next start"]
+    assert notes == agent.pending
+    assert agent.config.exempt_value == 3
+    await agent.stop()
+
+    again = stage.agent()
+    assert (again.config.exempt_value, again.pending) == (0, [])
+
+
+async def test_wrong_configuration_refuses_the_reload(stage: Stage) -> None:
+    """Nothing is reloaded when the configuration has a mistake."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    stage.config_text = "exempt = 9\n"
+    with pytest.raises(IpsecfdError, match='exempt: "9": expected'):
+        await agent.reload()
+    assert stage.happened() == ["event 5461"]
+    await agent.stop()
+
+
+async def test_names_are_resolved_anew_on_demand(stage: Stage) -> None:
+    """`policy resolve` asks for the names in force and compiles the answers."""
+    old, new = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
+    named = Filter(AnyAddress(), DnsName("www.example", (old,)))
+    rule = Rule("r", FilterList("l", (named,)), FilterAction.both("block", Action.BLOCK))
+    path = stage.policy_file("named")
+    stage.files[path] = Policy("named", (rule,))
+    stage.renewals = (Renewal("www.example", (old,), (new,)),)
+    agent = stage.agent(path)
+    await agent.start()
+    stage.happened()
+    assert await agent.resolve() == ["www.example: 192.0.2.2 (was 192.0.2.1)"]
+    assert stage.happened() == ["resolve www.example", "88: secure v2", "event 5465"]
+    await agent.stop()
+
+
+async def test_on_failure_permit_lets_packets_pass_unjudged(stage: Stage) -> None:
+    """`on_failure` is the queue's bypass flag."""
+    stage.config_text = 'on_failure = "permit"\n'
+    agent = stage.agent()
+    await agent.start()
+    assert "rules, bypass" in stage.happened()
+    await agent.stop()
+
+
+async def test_unwritable_memory_ends_the_start(stage: Stage, tmp_path: Path) -> None:
+    """`state_dir` must be usable before a policy is in force."""
+    stage.state_dir = tmp_path / "file" / "state"
+    (tmp_path / "file").write_text("")
+    agent = stage.agent(stage.policy_file("web", WEB))
+    with pytest.raises(IpsecfdError, match="state"):
+        await agent.start()
+    assert not stage.rules_there
