@@ -48,7 +48,9 @@ _KEYWORDS: Final[dict[str, Address]] = {
     "me": Me(),
     **{kind.value: Server(kind) for kind in ServerKind},
 }
-_LINE: Final = re.compile(r"\s*([^\s<>]+?)\s*(<?->)\s*([^\s<>]+)(?:\s+([^\s<>]+))?\s*")
+_LINE: Final = re.compile(
+    r"[ \t]*([^\s<>]+?)[ \t]*(<?->)[ \t]*([^\s<>]+)(?:[ \t]+([^\s<>]+))?[ \t]*"
+)
 _ARROW: Final = re.compile(r"<[-=]*>?|[-=]*>")
 _LABEL: Final = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
@@ -170,9 +172,10 @@ def _line_error(text: str) -> GrammarError:
         return GrammarError(text, "expected the arrow -> or <->, with the sender on the left")
     if len(arrows) != 1:
         return GrammarError(text, f"expected one arrow between two sides: {FILTER_FORM}")
-    extra = text.partition("->")[2].split()[2:]
+    found = _LINE.match(text)
+    extra = text[found.end() :].strip() if found else ""
     if extra:
-        return GrammarError(" ".join(extra), "expected nothing after the protocol")
+        return GrammarError(extra, "expected nothing after the protocol")
     return GrammarError(text, f"expected {FILTER_FORM}")
 
 

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ipsecfd.policy.grammar import ADDRESS_FORM, PORT_FORM
 from ipsecfd.policy.mistakes import Mistake, known_names
 
-_Name: TypeAlias = Annotated[str, Field(pattern=r"\S")]
+# Names and the descriptions of filters stand in log lines: none may break or fake one.
+_LINE: Final = r"[^\p{Cc}\p{Zl}\p{Zp}]*"
+_Name: TypeAlias = Annotated[str, Field(pattern=rf"^{_LINE}[^\s\p{{Cc}}]{_LINE}$")]
+_Line: TypeAlias = Annotated[str, Field(pattern=rf"^{_LINE}$")]
 _TEXT: Final = "text in quotes"
 _SWITCH: Final = "true or false"
 _FILTERS: Final = "a list of filters in brackets"
@@ -29,7 +32,7 @@ class _Table(BaseModel):
 class PolicyTable(_Table):
     """The file itself."""
 
-    name: _Name = Field(description="the policy's name in quotes")
+    name: _Name = Field(description="the policy's name in quotes, on one line")
     description: str = Field("", description=_TEXT)
     rule: list[Any] = Field([], description="[[rule]] in double brackets, once for each rule")
     filter_list: list[Any] = Field(
@@ -43,7 +46,7 @@ class PolicyTable(_Table):
 class RuleTable(_Table):
     """`[[rule]]`: `filters` or `filter_list`, and an action."""
 
-    name: _Name = Field("", description="the rule's name in quotes")
+    name: _Name = Field("", description="the rule's name in quotes, on one line")
     action: str = Field(
         description='"permit", "block", "negotiate" or the name of a [[filter_action]]'
     )
@@ -59,7 +62,7 @@ class RuleTable(_Table):
 class FilterListTable(_Table):
     """`[[filter_list]]`: filters that rules refer to by name."""
 
-    name: _Name = Field(description="the filter list's name in quotes")
+    name: _Name = Field(description="the filter list's name in quotes, on one line")
     filters: list[Any] = Field(description=_FILTERS)
     description: str = Field("", description=_TEXT)
 
@@ -67,7 +70,7 @@ class FilterListTable(_Table):
 class FilterActionTable(_Table):
     """`[[filter_action]]`: an action that rules refer to by name (spec 1.2)."""
 
-    name: _Name = Field(description="the filter action's name in quotes")
+    name: _Name = Field(description="the filter action's name in quotes, on one line")
     type: Literal["permit", "block", "negotiate"] = Field(
         description='"permit", "block" or "negotiate"'
     )
@@ -85,7 +88,7 @@ class FilterTable(_Table):
     destination_port: int = Field(0, ge=0, le=65535, description=PORT_FORM)
     protocol: Any = "any"
     mirrored: bool = Field(True, description=_SWITCH)
-    description: str = Field("", description=_TEXT)
+    description: _Line = Field("", description=f"{_TEXT}, on one line")
 
 
 TableT = TypeVar("TableT", bound=_Table)

@@ -208,7 +208,7 @@ def test_all_mistakes_at_once() -> None:
     protocol = "any, icmp, tcp, udp, icmpv6, raw or a number from 0 to 255"
     actions = '"permit", "block", "negotiate" or the name of a [[filter_action]]'
     assert [
-        "name: missing; expected the policy's name in quotes",
+        "name: missing; expected the policy's name in quotes, on one line",
         '"nam": unknown key; did you mean "name"?',
         'filter_action[1].soft: "true": expected false, since type is not "negotiate"',
         f"filter_list[1].filters[1].destination: missing; expected an address in quotes: {address}",
@@ -223,7 +223,7 @@ def test_all_mistakes_at_once() -> None:
         "rule[1]: expected filters or filter_list, not both",
         'rule[1].action: "blok": unknown action; did you mean "block"?',
         'rule[1].filter_list: "Wbe": unknown filter list; did you mean "Web"?',
-        "rule[2].name: expected the rule's name in quotes, not a number",
+        "rule[2].name: expected the rule's name in quotes, on one line, not a number",
         f"rule[2].action: missing; expected {actions}",
         "rule[2]: expected filters or filter_list",
     ] == mistakes(text)
@@ -239,8 +239,11 @@ def test_all_mistakes_at_once() -> None:
         ("a = " + "9" * 5000, "not TOML"),
         ('name = "p"\nname = "q"', "line 2: not TOML: cannot overwrite a value"),
         ('name = "p"\nname = "q"\n', 'line 2, column 11: "name = "q"": not TOML'),
-        ('name = ""', "name: expected the policy's name in quotes, not empty text"),
-        ('name = " "', "name: expected the policy's name in quotes, not empty text"),
+        ('name = ""', "name: expected the policy's name in quotes, on one line, not empty text"),
+        ('name = " "', "name: expected the policy's name in quotes, on one line, not empty text"),
+        (r'name = "a\nb"', 'name: "a\\nb": expected the policy\'s name in quotes, on one line'),
+        (r'name = "\u001b[2J"', 'name: "\\x1b[2J": expected'),
+        (r'name = "\n"', "not empty text"),
         ("name = 1979-05-27", "not a date or time"),
         (NAMED + "[rule]", "expected [[rule]] in double brackets, once for each rule, not a table"),
         (NAMED + "rule = [1]", "rule[1]: expected a table, not a number"),
@@ -305,6 +308,7 @@ def test_each_mistake_is_one_clear_line(text: str, expected: str) -> None:
         ('source = "any", destination = "me", protocol = "tpc"', '"tpc": expected a protocol'),
         ('source = "any", destination = "me", mirrored = "no"', ".mirrored: expected true or"),
         ('source = "dns", destination = "any"', "the other side of dns must be me"),
+        (r'source = "any", destination = "me", description = "a\nb"', ".description: "),
         ('source = "any", destination = "me", port = 80', '"port": unknown key'),
         (f'source = "any", destination = "me", protocol = 0x{"f" * 5000}', "expected a protocol"),
     ],
