@@ -139,7 +139,7 @@ def test_counts_once_a_second(clock: Clock) -> None:
         single += sum(one.packets == 1 for one in due)
     assert sum(counts) + single + total(drops.drain()) == 5000
     assert len(counts) in (4, 5)
-    assert single == pytest.approx(5 * RATE, abs=RATE / 10)
+    assert 5 * RATE <= single <= 6 * RATE  # six seconds, the last refill unused
 
 
 def test_million(clock: Clock) -> None:
