@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from ipsecfd.driver import host as driver_host
 from ipsecfd.lab.namespaces import LabError, Namespace
-from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.model import IPAddress, ServerKind
 
 IPInterface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -52,8 +53,6 @@ class Host(Namespace):
         self.spec = spec
         self.interfaces = [_interface(text, spec.name) for text in spec.addresses]
         """The addresses it has now."""
-        self.gateways = frozenset(map(ipaddress.ip_address, spec.gateways))
-        self.nameservers = frozenset(map(ipaddress.ip_address, spec.nameservers))
         self.mac = f"02:00:00:00:00:{index:02x}"
         self.ifindex = 0
         """Index of its interface on the wire."""
@@ -65,6 +64,14 @@ class Host(Namespace):
     def has(self, address: IPAddress) -> bool:
         """Whether this is one of its addresses now."""
         return any(interface.ip == address for interface in self.interfaces)
+
+    def seen_by_driver(self) -> driver_host.Host:
+        """The host as its own driver knows it."""
+        servers = {
+            ServerKind.GATEWAY: frozenset(map(ipaddress.ip_address, self.spec.gateways)),
+            ServerKind.DNS: frozenset(map(ipaddress.ip_address, self.spec.nameservers)),
+        }
+        return driver_host.Host.from_interfaces(self.interfaces, servers, delivered=True)
 
     def set_sysctl(self, name: str, value: str) -> None:
         """Set a kernel parameter of the host's network, such as `net/ipv4/ip_forward`."""

@@ -17,9 +17,8 @@ from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
 from ipsecfd.lab.craft import ECHO_REQUEST, icmp_message, ip_packet, tcp_segment, udp_datagram
 from ipsecfd.lab.hosts import INTERFACE
-from ipsecfd.lab.hosts import Host as LabHost
 from ipsecfd.lab.probes import Probe
-from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP, Policy, ServerKind, Store
+from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP, Policy, Store
 
 OPERATIONAL_MODES: Final = {
     "permit": Mode.PERMIT,
@@ -30,16 +29,12 @@ OPERATIONAL_MODES: Final = {
 
 
 def decide(
-    probe: Probe, guard: LabHost, policy: Policy | None, config: dict[str, Any], mode: Mode
+    probe: Probe, guard: Host, policy: Policy | None, config: dict[str, Any], mode: Mode
 ) -> Decision:
     """What the driver of a guard decides about a probe's first packet."""
     settings = Config.model_validate(
         {key: config[key] for key in ("profile", "exempt") if key in config}
     )
-    servers = {
-        ServerKind.GATEWAY: guard.gateways,
-        ServerKind.DNS: guard.nameservers,
-    }
     active = [(Store.LOCAL, policy)] if policy else []
     profile = settings.driver_profile
     driver = Driver(
@@ -47,12 +42,12 @@ def decide(
             mode=mode,
             profile=profile,
             exempt=settings.exempt_value,
-            host=Host.from_interfaces(guard.interfaces, servers, delivered=True),
+            host=guard,
             table=compile_table(specific_filters(active, ipv6=profile.filters_ipv6, dialup=False)),
         ),
         time.monotonic,
     )
-    direction = Direction.OUT if guard.has(probe.source) else Direction.IN
+    direction = Direction.OUT if probe.source in guard.addresses else Direction.IN
     return driver.decide(_first_packet(probe), direction, INTERFACE)
 
 

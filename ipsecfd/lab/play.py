@@ -153,12 +153,12 @@ class _Game:
                 raise LabError(f"a step that the lab does not know: {step}")
 
     def _cause(self, seen: Seen) -> Cause | None:
-        """What decided: for a drop what the log says and nothing else, else what the driver says."""
+        """What decided: about a drop the log says it and nothing else, else the driver."""
         if not seen.passed:
             return _logged(seen.records[0]) if seen.records else None
         if self._mode is None:
             return Cause(Reason.MODE.value, detail="stateful")
-        guard = self._lab[GUARDED]
+        guard = self._lab[GUARDED].seen_by_driver()
         return _decided(decide(seen.probe, guard, self._policy, self._config, self._mode))
 
 
