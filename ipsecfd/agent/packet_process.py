@@ -15,22 +15,19 @@ import resource
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final
 
 from ipsecfd.agent.drops import Drops
-from ipsecfd.agent.transfer import Assembly
+from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings, is_dialup
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
-
-HEADER: Final = struct.Struct("=I")
-"""Every message on the control socket has its length before it."""
 
 TICK: Final = 0.05
 """Seconds between two looks at drops that are due and, in a flood, at the control socket."""
@@ -40,31 +37,6 @@ DROPS_PER_MESSAGE: Final = 64
 
 _PR_SET_PDEATHSIG = 1
 _CONTROL_BYTES = 1 << 16
-
-
-class Judged(NamedTuple):
-    """How often one decision was made since the settings last changed."""
-
-    direction: Direction
-    decision: Decision
-    packets: int
-
-
-class PacketReport(NamedTuple):
-    """What a packet process has done so far."""
-
-    pid: int
-    memory: int
-    """Resident memory in bytes, at its highest."""
-    version: int
-    """The policy version it judges by."""
-    totals: Mapping[tuple[str, str, str], int]
-    """Packets by direction, verdict and reason, since the process started."""
-    judged: tuple[Judged, ...]
-    faults: int
-    """Packets dropped because judging them failed, which is a defect."""
-    refused_conversations: int
-    """Entries for which stateful start-up mode had no room."""
 
 
 class PacketProcess:
@@ -184,7 +156,7 @@ class PacketProcess:
     def _report(self) -> PacketReport:
         return PacketReport(
             pid=os.getpid(),
-            memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            memory=_resident_bytes(),
             version=self._driver.settings.table.version,
             totals=dict(self._totals + self._count_by_reason()),
             judged=tuple(
@@ -213,6 +185,12 @@ class PacketProcess:
             except OSError:  # the agent is behind: count them, and give the counts later
                 self._drops.unsent(due[start:])
                 return
+
+
+def _resident_bytes() -> int:
+    # Not getrusage: its maximum starts with what the agent had when it forked.
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()
 
 
 def _handlers(driver: Driver, *, dialup: bool) -> dict[int, Handler]:

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ipsecfd.agent.drops import DropRecord
-from ipsecfd.agent.packet_process import HEADER, PacketReport
-from ipsecfd.agent.transfer import pieces
+from ipsecfd.agent.transfer import HEADER, PacketReport, pieces
 from ipsecfd.driver.driver import Settings
 from ipsecfd.kernel.errors import KernelError
 

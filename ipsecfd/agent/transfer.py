@@ -1,20 +1,26 @@
-"""Settings on their way to the packet process, in pieces small enough to fit between packets.
+"""What travels between the agent and a packet process: settings one way, reports the other.
 
 A table of 100,000 filters takes half a second to unpickle in one piece, and no packet is judged
-meanwhile. So the big mappings travel in parts of a few hundred entries.
+meanwhile. So the big mappings travel in pieces of a few hundred filters, to be taken in between
+packets.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.table import Entry, FamilyTable, PairFilters, Table
+
+HEADER: Final = struct.Struct("=I")
+"""Every message has its length before it."""
 
 PIECE: Final = 256
 """Filters in one piece."""
@@ -24,6 +30,31 @@ Piece = tuple[str, Any]
 ("settings", Settings without pairs)."""
 
 _TABLES = ("table", "dialup_table")
+
+
+class Judged(NamedTuple):
+    """How often one decision was made since the settings last changed."""
+
+    direction: Direction
+    decision: Decision
+    packets: int
+
+
+class PacketReport(NamedTuple):
+    """What a packet process has done so far."""
+
+    pid: int
+    memory: int
+    """Resident memory in bytes."""
+    version: int
+    """The policy version it judges by."""
+    totals: Mapping[tuple[str, str, str], int]
+    """Packets by direction, verdict and reason, since the process started."""
+    judged: tuple[Judged, ...]
+    faults: int
+    """Packets dropped because judging them failed, which is a defect."""
+    refused_conversations: int
+    """Entries for which stateful start-up mode had no room."""
 
 
 def pieces(settings: Settings) -> Iterator[bytes]:

@@ -1,0 +1,98 @@
+"""The load: floods, streams and pings between the two hosts of a lab, and what arrived of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+
+from ipsecfd.lab import Lab
+from tests.bench.mix import PORT
+
+_COUNTER = f"""
+add table inet arrived
+add chain inet arrived input {{ type filter hook input priority 300; }}
+add rule inet arrived input udp dport {PORT} counter
+"""
+
+_SINK = f"""
+import socket, time
+sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+sink.bind(("192.0.2.10", {PORT}))
+time.sleep(3600)
+"""
+
+_FLOOD = """{{ eth(da={guard}, sa={peer}),
+  ipv4(saddr=192.0.2.1, daddr=192.0.2.10, ttl=64, df),
+  udp(sp={source}, dp={port}), fill('x', 22) }}
+"""
+
+
+class Arrivals:
+    """Counts the flood's packets behind every filter of the guard."""
+
+    def __init__(self, lab: Lab, python: str) -> None:
+        self._guard = lab["guard"]
+        self._guard.path("/run/counter.nft").write_text(_COUNTER)
+        self._guard.run(["nft", "-f", "/run/counter.nft"], check=True)
+        # A socket that takes nothing: no port unreachable goes back, nothing is copied.
+        self._guard.popen([python, "-c", _SINK])
+
+    def rate(self, seconds: float) -> float:
+        """Packets a second that arrive now."""
+        before, start = self._count(), time.monotonic()
+        time.sleep(seconds)
+        return (self._count() - before) / (time.monotonic() - start)
+
+    def _count(self) -> int:
+        listed = self._guard.run(["nft", "-j", "list", "table", "inet", "arrived"], check=True)
+        rules = [one["rule"] for one in json.loads(listed.stdout)["nftables"] if "rule" in one]
+        return int(rules[0]["expr"][1]["counter"]["packets"])
+
+
+@contextlib.contextmanager
+def flood(lab: Lab, *, new_flows: bool) -> Iterator[None]:
+    """64-byte UDP frames as fast as one core can send them, from one port or from random ones."""
+    peer = lab["peer"]
+    source = "drnd(1024,65535)" if new_flows else "40000"
+    text = _FLOOD.format(guard=lab["guard"].mac, peer=peer.mac, source=source, port=PORT)
+    peer.path("/run/flood.cfg").write_text(text)
+    # The limit ends it even if nobody is left to do so: some 300 seconds of packets.
+    command = ["trafgen", "--dev", "eth0", "--conf", "/run/flood.cfg", "--cpus", "1"]
+    sender = peer.popen(
+        [*command, "--num", "400000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        time.sleep(0.7)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(sender.pid, signal.SIGKILL)
+        sender.wait()
+
+
+def tcp_stream(lab: Lab, seconds: float) -> float:
+    """Bits a second of one TCP stream from the peer to the guard."""
+    lab["guard"].run(["iperf3", "--server", "--daemon", "--one-off"], check=True)
+    client = ["iperf3", "--client", "192.0.2.10", "--json", "--time", str(seconds)]
+    for _ in range(20):
+        done = lab["peer"].run(client, timeout=seconds + 20)
+        result = json.loads(done.stdout)
+        if "error" not in result:
+            return float(result["end"]["sum_received"]["bits_per_second"])
+        time.sleep(0.1)
+    raise RuntimeError(f"iperf3: {result['error']}")
+
+
+def ping_median(lab: Lab, count: int) -> float:
+    """Median round trip in microseconds."""
+    done = lab["peer"].run(["ping", "-i", "0.002", "-c", str(count), "192.0.2.10"], check=True)
+    times = [float(one) * 1000 for one in re.findall(r"time=([\d.]+) ms", done.stdout)]
+    return statistics.median(times)
