@@ -98,9 +98,12 @@ def test_without_a_file_it_is_a_usage_error() -> None:
 
 
 def test_hostile_names_stay_on_one_line() -> None:
-    """A control character in a name never reaches the terminal."""
-    Path("odd\x1b[2J\n.toml").write_text(GOOD.replace("Good", "\\u001b[2J"))
-    result = check("odd\x1b[2J\n.toml")
-    assert result.exit_code == 0
-    assert "\x1b" not in result.stdout
-    assert len(result.stdout.splitlines()) == 1
+    """A control character in a file's name or text never reaches the terminal."""
+    good, bad = "odd\x1b[2J\n.toml", "bad\x1b[2J\n.toml"
+    Path(good).write_text(GOOD)
+    Path(bad).write_text(GOOD.replace("Good", "\\u001b[2J"))
+    result = check(good, bad)
+    assert result.stdout.startswith("odd\\x1b[2J\\n.toml: Good: ")
+    assert result.stderr.startswith('bad\\x1b[2J\\n.toml: name: "\\x1b[2J": expected')
+    assert "\x1b" not in result.output
+    assert len(result.output.splitlines()) == 2
