@@ -134,9 +134,9 @@ class Machine:
     def reaches_peer(self, protocol: str = "icmp") -> bool:
         """Whether the peer answers a ping, or a UDP packet with port unreachable."""
         if protocol == "icmp":
-            return self.succeeds("ping", "-c1", "-W1", PEER)
+            return self.succeeds("ping", "-c1", "-W0.5", PEER)
         probe = (
-            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(1);"
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.3);"
             f"s.connect(('{PEER}', 9)); s.send(b'?'); s.recv(1)"
         )
         return "ConnectionRefusedError" in self.run("/usr/bin/python3", "-c", probe, ok=False)

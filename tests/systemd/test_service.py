@@ -70,6 +70,7 @@ def test_start_that_fails_for_good_leaves_the_host_closed(machine: Machine) -> N
     assert machine.has_rules()
     assert not machine.reaches_peer("icmp")
     machine.write(CONFIG, "")
+    machine.run("systemctl", "reset-failed", "ipsecfd")  # or wait for some seconds
     machine.run("systemctl", "start", "ipsecfd")
     assert machine.reaches_peer("icmp")
     assert not machine.reaches_peer("udp")
