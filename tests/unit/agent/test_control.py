@@ -1,0 +1,326 @@
+"""The control socket: who may do what, refusals, and clients that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncvarlink import VarlinkMethodCall
+from asyncvarlink.serviceerrors import PermissionDenied
+
+from ipsecfd.agent import client, control
+from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
+from ipsecfd.agent.interface import LOOKING, NAME, Control
+from ipsecfd.agent.report import PolicyReport, PolicyText, Stats, Status
+from ipsecfd.errors import IpsecfdError
+
+METHODS = {name for name in vars(Control) if name[0].isupper()}
+GROUP = 54321
+
+
+class FakeService:
+    """Answers without an agent; `told` is what it was told to do."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def mode(self) -> str:
+        return "secure"
+
+    async def set_mode(self, name: str) -> None:
+        self.told.append(f"mode {name}")
+
+    async def status(self) -> Status:
+        raise ZeroDivisionError
+
+    async def stats(self) -> Stats:
+        return Stats("2026-01-02T03:04:05+00:00", [])
+
+    def list_policies(self) -> list[PolicyReport]:
+        return [PolicyReport("web", "local", "/web.toml", "", 1, 2, "2026-01-02T03:04:05+00:00")]
+
+    def show_policy(self, name: str | None) -> list[PolicyText]:
+        raise IpsecfdError(f"no policy named {name}")
+
+    async def reload(self) -> list[str]:
+        raise IpsecfdError("web.toml: first mistake\nweb.toml: second mistake")
+
+    async def assign(self, file: str) -> list[str]:
+        self.told.append(f"assign {file}")
+        return ["a note"]
+
+    async def unassign(self, name: str | None) -> list[str]:
+        self.told.append(f"unassign {name}")
+        return []
+
+    async def resolve(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that other users can enter, with a path short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="ipsecfd-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "run" / "control.sock"
+
+
+@pytest.fixture
+def service() -> FakeService:
+    """What the socket leads to."""
+    return FakeService()
+
+
+@pytest.fixture
+async def served(
+    place: Path, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Path]:
+    """A socket that is served, with a group."""
+    monkeypatch.setattr(control, "group_number", lambda _name: GROUP)
+    async with ControlServer(place, "ipsecfd", service):
+        yield place
+
+
+async def call(path: Path, method: str, **parameters: Any) -> Any:
+    """Call a method as a command does."""
+    return await asyncio.to_thread(client.call, path, method, **parameters)
+
+
+# --- rights ---
+
+
+def test_rights_by_credentials() -> None:
+    """Root everything, members of the group look, others nothing, and nobody without a group."""
+    assert Rights.EVERYTHING is rights(0, frozenset(), GROUP)
+    assert Rights.LOOK is rights(1000, frozenset({1000, GROUP}), GROUP)
+    assert Rights.NOTHING is rights(1000, frozenset({1000}), GROUP)
+    assert Rights.NOTHING is rights(1000, frozenset({1000, GROUP}), None)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("allowed", Rights)
+def test_each_method_by_rights(service: FakeService, method: str, allowed: Rights) -> None:
+    """Who may look may call what changes nothing, and that only."""
+    registry = Registry(service, allowed)
+    wanted = Rights.LOOK if method in LOOKING else Rights.EVERYTHING
+    if allowed >= wanted:
+        assert registry.lookup_method(VarlinkMethodCall(f"{NAME}.{method}", {}))
+    else:
+        with pytest.raises(PermissionDenied):
+            registry.lookup_method(VarlinkMethodCall(f"{NAME}.{method}", {}))
+
+
+def test_every_looking_method_exists() -> None:
+    """No name in the list of harmless methods is misspelt."""
+    assert set(LOOKING) <= METHODS
+
+
+_ASK = f"""
+import json, os, socket, sys
+user, *groups = map(int, sys.argv[2:])
+os.setgroups(groups)
+os.setgid(user)
+os.setuid(user)
+peer = socket.socket(socket.AF_UNIX)
+try:
+    peer.connect(sys.argv[1])
+except PermissionError:
+    print("refused at the door")
+    sys.exit()
+for method in ("GetMode", "Reload"):
+    peer.sendall(json.dumps({{"method": "{NAME}." + method}}).encode() + b"\\0")
+    answer = b""
+    while not answer.endswith(b"\\0"):
+        answer += peer.recv(4096)
+    print(json.loads(answer[:-1]).get("error", "done"))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
+@pytest.mark.parametrize(
+    ("user", "groups", "answers"),
+    [
+        (0, [], ["done", f"{NAME}.Refused"]),
+        (1000, [GROUP], ["done", "org.varlink.service.PermissionDenied"]),
+        (1000, [], ["refused at the door"]),
+    ],
+)
+async def test_other_users(served: Path, user: int, groups: list[int], answers: list[str]) -> None:
+    """The kernel's word counts: user, and supplementary groups, of the process that connects."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", _ASK, *map(str, (served, user, *groups))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (answers, "") == (done.stdout.splitlines(), done.stderr)
+
+
+async def test_socket_file_is_for_root_and_the_group(served: Path) -> None:
+    """Nobody else can even connect."""
+    found = served.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, GROUP)
+
+
+async def test_missing_group_means_root_only(place: Path, service: FakeService) -> None:
+    """A warning, never a failed start (design)."""
+    async with ControlServer(place, "no-such-group", service) as server:
+        assert stat.S_IMODE(place.stat().st_mode) == 0o600
+        assert server.warning is not None
+        assert "no-such-group" in server.warning
+        assert await call(place, "GetMode") == "secure"
+
+
+# --- calls ---
+
+
+async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
+    """What the service returns is what the command gets."""
+    assert service.list_policies() == await call(served, "ListPolicies")
+    assert await call(served, "AssignPolicy", file="/x") == ["a note"]
+    assert None is await call(served, "SetMode", mode="block")
+    assert service.told == ["assign /x", "mode block"]
+
+
+async def test_refusals_carry_all_mistakes(served: Path) -> None:
+    """A reason may have a line for each mistake."""
+    with pytest.raises(client.ClientError, match="first mistake\nweb.toml: second mistake"):
+        await call(served, "Reload")
+
+
+async def test_refusals_of_plain_methods(served: Path) -> None:
+    """Methods that answer at once refuse in the same way."""
+    with pytest.raises(client.ClientError, match="no policy named web"):
+        await call(served, "ShowPolicy", name="web")
+
+
+async def test_defect_is_not_the_end(served: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unexpected error is told and logged, and the next call is answered."""
+    with pytest.raises(client.ClientError, match="internal error"):
+        await call(served, "Status")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    assert await call(served, "GetMode") == "secure"
+
+
+async def test_describes_itself(served: Path) -> None:
+    """`varlinkctl introspect` works: the interface says what it can do."""
+    question = {
+        "method": "org.varlink.service.GetInterfaceDescription",
+        "parameters": {"interface": NAME},
+    }
+    [answer] = await raw(served, question)
+    description = answer["parameters"]["description"]
+    assert description.startswith("# Look at the running ipsecfd")
+    for method in METHODS:
+        assert f"method {method}(" in description
+
+
+async def raw(path: Path, *questions: object) -> list[Any]:
+    """The answers to questions sent all at once."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    for question in questions:
+        text = question if isinstance(question, bytes) else json.dumps(question).encode()
+        writer.write(text + b"\0")
+    answers = [json.loads((await reader.readuntil(b"\0"))[:-1]) for _ in questions]
+    writer.close()
+    await writer.wait_closed()
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("question", "error"),
+    [
+        ({"method": f"{NAME}.Nonsense"}, "org.varlink.service.MethodNotFound"),
+        ({"method": "a.b.C"}, "org.varlink.service.InterfaceNotFound"),
+        ({"method": f"{NAME}.SetMode"}, "org.varlink.service.InvalidParameter"),
+        (
+            {"method": f"{NAME}.SetMode", "parameters": {"mode": 5}},
+            "org.varlink.service.InvalidParameter",
+        ),
+        (
+            {"method": f"{NAME}.SetMode", "parameters": {"mode": "block", "x": 1}},
+            "org.varlink.service.InvalidParameter",
+        ),
+    ],
+)
+async def test_wrong_calls(served: Path, question: object, error: str) -> None:
+    """Nonsense is answered with Varlink's own errors."""
+    [answer] = await raw(served, question)
+    assert error == answer["error"]
+
+
+async def test_endless_request_is_cut_off(served: Path) -> None:
+    """No client can fill the agent's memory."""
+    reader, writer = await asyncio.open_unix_connection(served)
+    with pytest.raises(ConnectionError):
+        while True:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            await asyncio.sleep(0)
+    writer.close()
+    assert await call(served, "GetMode") == "secure"
+    del reader
+
+
+async def test_many_connections_keep_nobody_out(
+    served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Idle connections are limited; when they end, others have their turn."""
+    monkeypatch.setattr(control, "MAX_CONNECTIONS", 4)
+    idle = [await asyncio.open_unix_connection(served) for _ in range(4)]
+    await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(call(served, "GetMode"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+    assert await asyncio.wait_for(waiting, 5) == "secure"
+
+
+# --- the socket itself ---
+
+
+async def test_stale_socket_is_replaced(place: Path, service: FakeService) -> None:
+    """What a crash left behind is in nobody's way."""
+    place.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(place))
+    async with ControlServer(place, "ipsecfd", service):
+        assert await call(place, "GetMode") == "secure"
+    assert not place.exists()
+
+
+async def test_other_file_is_not_replaced(place: Path, service: FakeService) -> None:
+    """A mistyped path costs nobody a file."""
+    place.parent.mkdir()
+    place.write_text("precious")
+    with pytest.raises(ControlError, match="already in use"):
+        async with ControlServer(place, "ipsecfd", service):
+            pass
+    assert place.read_text() == "precious"
+
+
+async def test_path_that_is_too_long(tmp_path: Path, service: FakeService) -> None:
+    """The kernel's limit of 107 bytes is told, not raised."""
+    with pytest.raises(ControlError, match="control socket cannot be made"):
+        async with ControlServer(tmp_path / ("x" * 120), "ipsecfd", service):
+            pass
+
+
+def test_client_without_a_daemon(tmp_path: Path) -> None:
+    """The line says how to start it."""
+    path = tmp_path / "control.sock"
+    with pytest.raises(client.ClientError, match=f"not running.*{path}.*systemctl start ipsecfd"):
+        client.call(path, "GetMode")

@@ -1,0 +1,38 @@
+"""The agent's memory between runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent.state import FILE_NAME, State, StateError, load, save
+
+
+def test_never_assigned(tmp_path: Path) -> None:
+    """A memory that never existed is "nothing was ever assigned"."""
+    assert State() == load(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("assigned", [None, Path("/etc/ipsecfd/web.toml")])
+def test_remembers(tmp_path: Path, assigned: Path | None) -> None:
+    """What was saved is found again, and that a policy was ever assigned."""
+    save(tmp_path / "state", assigned)
+    assert State(ever_assigned=True, assigned=assigned) == load(tmp_path / "state")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"assigned": 1}', b'{"assigned": "x"}', b"\xff"]
+)
+def test_damage_is_not_nothing(tmp_path: Path, content: bytes) -> None:
+    """A damaged memory is an error that says what to do, never an empty one."""
+    (tmp_path / FILE_NAME).write_bytes(content)
+    with pytest.raises(StateError, match="damaged.*policy assign"):
+        load(tmp_path)
+
+
+def test_unwritable(tmp_path: Path) -> None:
+    """A directory that cannot be made is named."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="state_dir"):
+        save(tmp_path / "file" / "state", None)
