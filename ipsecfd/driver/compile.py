@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeAlias
 
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
@@ -207,45 +208,66 @@ def _expand(
 def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
     """The lookup table of a list of specific filters, given in any order."""
     entries = _entries(filters, version)
+    by_family: dict[int, list[tuple[SpecificFilter, Entry]]] = {}
+    for one in zip(filters, entries, strict=True):
+        by_family.setdefault(one[0].source.family, []).append(one)
     return Table(
-        {
-            family: _family_table([pair for pair in entries if pair[0].family == family], family)
-            for family in {one.family for one in filters}
-        },
-        version,
+        {family: _family_table(some, family) for family, some in by_family.items()}, version
     )
 
 
-def _entries(filters: Sequence[SpecificFilter], version: int) -> list[tuple[SpecificFilter, Entry]]:
-    """Each filter with its decisions by direction; one object where the directions agree."""
+def _entries(filters: Sequence[SpecificFilter], version: int) -> list[Entry]:
+    """The decisions of each filter by direction; one object where the directions agree."""
     if all(one.rule.action.inbound == one.rule.action.outbound for one in filters):
-        orders = [_places(filters, Direction.IN)] * len(Direction)
+        places = _places(filters, Direction.IN)
+        orders = [places] * len(Direction)
     else:
         orders = [_places(filters, direction) for direction in Direction]
-    entries = []
-    for one, *places in zip(filters, *orders, strict=True):
-        made: dict[tuple[Verdict, Action, int], Decision] = {}
-        decisions = []
-        for direction, place in zip(Direction, places, strict=True):
-            action = one.action(direction)
-            verdict = _verdict(action, direction)
-            key = (verdict, action, place)
-            if key not in made:
-                made[key] = Decision(
-                    verdict,
-                    Reason.NEGOTIATE if action.negotiates else Reason.FILTER,
-                    policy=one.policy.name,
-                    rule=one.rule.name,
-                    filter_list=one.rule.filter_list.name,
-                    filter=one.generic.written,
-                    mirrored=one.mirrored,
-                    action=action,
-                    version=version,
-                    order=place,
-                )
-            decisions.append(made[key])
-        entries.append((one, (decisions[0], decisions[1], decisions[2])))
-    return entries
+    return [_entry(one, places, version) for one, *places in zip(filters, *orders, strict=True)]
+
+
+def _entry(one: SpecificFilter, places: Sequence[int], version: int) -> Entry:
+    outcomes = _outcomes(one.rule.action.inbound, one.rule.action.outbound)
+    inbound = _decision(one, outcomes[0], places[0], version)
+    if outcomes[1:] == outcomes[:-1] and places[1:] == places[:-1]:
+        return inbound, inbound, inbound
+    outbound = _decision(one, outcomes[1], places[1], version)
+    return inbound, outbound, _decision(one, outcomes[2], places[2], version)
+
+
+def _decision(
+    one: SpecificFilter, outcome: tuple[Verdict, Action], place: int, version: int
+) -> Decision:
+    verdict, action = outcome
+    return Decision(
+        verdict,
+        Reason.NEGOTIATE if action.negotiates else Reason.FILTER,
+        policy=one.policy.name,
+        rule=one.rule.name,
+        filter_list=one.rule.filter_list.name,
+        filter=one.generic.written,
+        mirrored=one.mirrored,
+        action=action,
+        version=version,
+        order=place,
+    )
+
+
+@cache
+def _outcomes(inbound: Action, outbound: Action) -> tuple[tuple[Verdict, Action], ...]:
+    """Verdict and action by direction; routed packets meet the stricter of both actions."""
+    actions = (inbound, outbound, max(inbound, outbound))
+    return tuple(
+        (_verdict(action, direction), action)
+        for action, direction in zip(actions, Direction, strict=True)
+    )
+
+
+@cache
+def _shape(protocol: int, ported: bool, inbound: Action, outbound: Action) -> Shape:
+    """The shape of a filter; one object for all alike, for the packet process holds them all."""
+    actions = (inbound, outbound, max(inbound, outbound))
+    return protocol, ported, actions
 
 
 def _places(filters: Sequence[SpecificFilter], direction: Direction) -> list[int]:
@@ -277,8 +299,8 @@ def _family_table(entries: Iterable[tuple[SpecificFilter, Entry]], family: int) 
         rival = filed.get(key)
         filed[key] = entry if rival is None else _winners(entry, rival)
         if rank != ANYTHING:
-            inbound, outbound, routed = (one.action(direction) for direction in Direction)
-            shape = (one.protocol, rank >= FROM, (inbound, outbound, routed))
+            action = one.rule.action
+            shape = _shape(one.protocol, rank >= FROM, action.inbound, action.outbound)
             shapes.setdefault(pair, set()).add(shape)
     lengths: dict[int, dict[int, int]] = {}
     for side, number in numbers.items():
