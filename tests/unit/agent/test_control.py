@@ -1,5 +1,7 @@
 """The control socket: who may do what, refusals, and clients that misbehave."""
 
+# ruff: noqa: ASYNC240 - a test may wait for the disk
+
 from __future__ import annotations
 
 import asyncio
@@ -195,7 +197,7 @@ async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
 
 async def test_refusals_carry_all_mistakes(served: Path) -> None:
     """A reason may have a line for each mistake."""
-    with pytest.raises(client.ClientError, match="first mistake\nweb.toml: second mistake"):
+    with pytest.raises(client.ClientError, match=r"first mistake\nweb\.toml: second mistake"):
         await call(served, "Reload")
 
 
@@ -260,17 +262,23 @@ async def test_wrong_calls(served: Path, question: object, error: str) -> None:
     assert error == answer["error"]
 
 
-async def test_endless_request_is_cut_off(served: Path) -> None:
-    """No client can fill the agent's memory."""
-    reader, writer = await asyncio.open_unix_connection(served)
-    with pytest.raises(ConnectionError):
+async def flood(path: Path) -> None:
+    """Send a request without an end."""
+    _, writer = await asyncio.open_unix_connection(path)
+    try:
         while True:
             writer.write(b"x" * 65536)
             await writer.drain()
             await asyncio.sleep(0)
-    writer.close()
+    finally:
+        writer.close()
+
+
+async def test_endless_request_is_cut_off(served: Path) -> None:
+    """No client can fill the agent's memory."""
+    with pytest.raises(ConnectionError):
+        await flood(served)
     assert await call(served, "GetMode") == "secure"
-    del reader
 
 
 async def test_many_connections_keep_nobody_out(

@@ -13,9 +13,9 @@ from ipsecfd.agent.lock import LockError, only_instance
 def test_second_instance_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
     """Who runs already is named; afterwards the lock is free again."""
     socket = tmp_path / "run" / "control.sock"
-    with only_instance(socket):
-        with pytest.raises(LockError, match=f"pid {os.getpid()},"), only_instance(socket):
-            pass
+    refused = pytest.raises(LockError, match=f"pid {os.getpid()},")
+    with only_instance(socket), refused, only_instance(socket):
+        pass
     with only_instance(socket):
         pass
 
@@ -24,5 +24,5 @@ def test_lock_that_cannot_be_made(tmp_path: Path) -> None:
     """The refusal names the file and the key to change."""
     (tmp_path / "file").write_text("")
     socket = tmp_path / "file" / "control.sock"
-    with pytest.raises(LockError, match="control.sock.lock: .*socket"), only_instance(socket):
+    with pytest.raises(LockError, match=r"control\.sock\.lock: .*socket"), only_instance(socket):
         pass

@@ -27,7 +27,7 @@ def test_remembers(tmp_path: Path, assigned: Path | None) -> None:
 def test_damage_is_not_nothing(tmp_path: Path, content: bytes) -> None:
     """A damaged memory is an error that says what to do, never an empty one."""
     (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(StateError, match="damaged.*policy assign"):
+    with pytest.raises(StateError, match=r"damaged.*policy assign"):
         load(tmp_path)
 
 
