@@ -136,8 +136,8 @@ class Machine:
         if protocol == "icmp":
             return self.succeeds("ping", "-c1", "-W0.5", PEER)
         probe = (
-            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.3);"
-            f"s.connect(('{PEER}', 9)); s.send(b'?'); s.recv(1)"
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+            f"s.settimeout(0.3); s.connect(('{PEER}', 9)); s.send(b'?'); s.recv(1)"
         )
         return "ConnectionRefusedError" in self.run("/usr/bin/python3", "-c", probe, ok=False)
 
