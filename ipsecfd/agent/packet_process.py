@@ -108,7 +108,8 @@ class PacketProcess:
             self._command(message)
 
     def _command(self, message: bytes) -> None:
-        """Commands are one letter and a body: a piece of settings, or the wish for a report."""
+        """Commands are one letter and a body: a piece of Settings, the wish for a Report, other
+        Diagnostics, or to Quit."""
         kind, body = message[:1], message[1:]
         if kind == b"S":
             settings = self._assembly.feed(body)
@@ -125,7 +126,16 @@ class PacketProcess:
             self._drops.unsent(held)
             self._answer(None)
         else:
-            raise SystemExit(f"unknown command {kind!r}")
+            self._end()
+
+    def _end(self) -> None:
+        """Give back what was counted, and the queue."""
+        self._outlet.setblocking(True)
+        held = self._drops.drain()
+        for start in range(0, len(held), DROPS_PER_MESSAGE):
+            self._outlet.send(pickle.dumps(held[start : start + DROPS_PER_MESSAGE], protocol=5))
+        self._queue.close()
+        raise SystemExit(0)
 
     def _answer(self, value: Any) -> None:
         data = pickle.dumps(value, protocol=5)

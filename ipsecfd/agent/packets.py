@@ -20,6 +20,7 @@ __all__ = ["PacketProcess", "PacketReport"]
 
 _START_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 30.0
+_END_SECONDS: Final = 1.0
 _OUTLET_BYTES: Final = 1 << 20
 _MESSAGE_BYTES: Final = 1 << 18
 
@@ -112,10 +113,16 @@ class PacketProcess:
             await self._read(_ANSWER_SECONDS)
 
     async def stop(self) -> None:
-        """End the process; the kernel drops what waits in its queue."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        await self._watch
+        """End the process, which first hands over the drops it holds; what waits in its queue is
+        dropped."""
+        with contextlib.suppress(ConnectionError):
+            self._write(b"Q")
+        try:
+            await asyncio.wait_for(asyncio.shield(self._watch), _END_SECONDS)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._watch
 
     def _write(self, message: bytes) -> None:
         self._writer.write(HEADER.pack(len(message)) + message)
@@ -135,22 +142,24 @@ class PacketProcess:
         except (EOFError, ConnectionError) as error:
             raise KernelError(f"packet process {self.pid} has ended") from error
 
-    def _take_drops(self) -> None:
-        for _ in range(16):  # then let others have their turn
-            try:
-                data = self._inlet.recv(_MESSAGE_BYTES)
-            except BlockingIOError:
-                return
-            if not data:
-                asyncio.get_running_loop().remove_reader(self._inlet)
-                return
-            self._on_drops(pickle.loads(data))
+    def _take_drops(self) -> bool:
+        """Pass on one message of drops; False when there was none."""
+        try:
+            data = self._inlet.recv(_MESSAGE_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            asyncio.get_running_loop().remove_reader(self._inlet)
+            return False
+        self._on_drops(pickle.loads(data))
+        return True
 
     async def _wait(self) -> None:
         status = await self._process.wait()
         loop = asyncio.get_running_loop()
         if self._inlet.fileno() >= 0:
-            self._take_drops()
+            while self._take_drops():
+                pass
             loop.remove_reader(self._inlet)
             self._inlet.close()
         self._writer.close()
