@@ -106,7 +106,7 @@ class Attempt:
         sock.setblocking(False)
         share_port(sock)
         if probe.mark:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, probe.mark)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", probe.mark))
         if probe.hop_limit is not None:
             for option in _hop_limit_options(version):
                 sock.setsockopt(*option, probe.hop_limit)

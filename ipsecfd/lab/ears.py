@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from ipsecfd.driver.packet import Malformed, parse
 from ipsecfd.lab.attempts import FAMILY, Attempt, close_abruptly, share_port
@@ -49,7 +50,7 @@ class Ears:
         number = protocol if kind == socket.SOCK_RAW else 0
         ear = self._stack.enter_context(host.socket(FAMILY[version], kind, number))
         ear.setblocking(False)
-        handler: Callable[[socket.socket], None] = self._hear
+        handler: Callable[[socket.socket], None] = partial(self._hear, host)
         if port:
             share_port(ear)
             if version == 6:
@@ -61,13 +62,15 @@ class Ears:
         self._selector.register(ear, selectors.EVENT_READ, handler)
         return ear
 
-    def _hear(self, ear: socket.socket) -> None:
+    def _hear(self, host: Host, ear: socket.socket) -> None:
         try:
             data = ear.recv(65535)
         except OSError:  # an ICMP error about an earlier packet
             return
         for attempt in self._attempts:
-            if attempt.token in data and attempt.probe.kind is Kind.PACKET:
+            if attempt.probe.kind is not Kind.PACKET or host not in attempt.receivers:
+                continue  # a sender may get its own multicasts and broadcasts back
+            if attempt.token in data:
                 attempt.arrived("delivered")
 
     def _accept(self, ear: socket.socket) -> None:

@@ -146,9 +146,6 @@ class _Game:
             case "address":
                 change, address = step.words
                 (guard.add_address if change == "add" else guard.remove_address)(address)
-            case "sysctl":
-                name, _, value = step.words[0].partition("=")
-                guard.set_sysctl(name, value)
             case _:
                 raise LabError(f"a step that the lab does not know: {step}")
 

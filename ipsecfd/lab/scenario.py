@@ -47,7 +47,6 @@ ACTIONS: Final = {
     "restart": "nothing more",
     "wait": "seconds",
     "address": "add or remove, and an address with its prefix length",
-    "sysctl": "NAME=VALUE",
 }
 """What a step can do, and what follows the word."""
 
@@ -283,7 +282,6 @@ class _Reader:
             "restart": not words,
             "wait": len(words) == 1 and words[0].replace(".", "", 1).isdigit(),
             "address": len(words) == 2 and words[0] in ("add", "remove"),
-            "sysctl": len(words) == 1 and "=" in words[0],
         }
         if verb not in fitting:
             self._wrong(f"{place}.do", verb, f"unknown; {known_names(verb, ACTIONS)}")

@@ -94,6 +94,19 @@ def test_raw_packets(lab: Lab, text: str, packet: str) -> None:
     assert seen.passed
 
 
+def test_what_comes_back_to_the_sender_has_not_arrived() -> None:
+    """A multicast that only its sender hears, listening for another probe, is dropped."""
+    with Lab() as lab:
+        rules = f"table inet t {{ chain c {{ {INPUT_HOOK}; drop; }}; }}"
+        lab["guard"].run(["nft", rules], check=True)
+        inward, outward = lab.probe(
+            parse("udp 192.0.2.77:5353 -> 224.0.0.251:5353"),
+            parse("udp 192.0.2.10:5353 -> 224.0.0.251:5353"),
+            patience=0.3,
+        )
+    assert (inward.outcome, outward.outcome) == (Outcome.DROP, Outcome.PASS)
+
+
 def test_port_of_a_listener_as_source(lab: Lab) -> None:
     """A host sends from the very port that it listens on for another probe."""
     seen = lab.probe(
@@ -138,6 +151,17 @@ def test_addresses_come_and_go() -> None:
         assert lab.probe(probe)[0].passed
         lab["guard"].remove_address("192.0.2.11/24")
         assert "192.0.2.11" not in lab["guard"].run(["ip", "address"]).stdout
+
+
+def test_kernel_parameters_are_the_hosts_own() -> None:
+    """A parameter set on a host changes nobody else's network; an unknown one is an error."""
+    machine = Path("/proc/sys/net/ipv4/ip_default_ttl").read_text()
+    with Lab() as lab:
+        lab["guard"].set_sysctl("net.ipv4.ip_default_ttl", "77")
+        assert lab["guard"].run(["sysctl", "-n", "net.ipv4.ip_default_ttl"]).stdout == "77\n"
+        assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() == machine
+        with pytest.raises(LabError, match="cannot set net/no_such"):
+            lab["guard"].set_sysctl("net/no_such", "1")
 
 
 def test_more_than_two_hosts() -> None:
