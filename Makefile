@@ -13,6 +13,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 LIB := $(PREFIX)/lib/ipsecfd
 UNIT := $(PREFIX)/lib/systemd/system/ipsecfd.service
+EXAMPLES := $(PREFIX)/share/doc/ipsecfd/policies
 ARGS ?=
 export PYTHON ?=
 
@@ -56,14 +57,13 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 	$(give_back)
 	tools/prepare run $(LIB)
 	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
-	install -d $(PREFIX)/bin $(dir $(UNIT)) /etc/ipsecfd
+	install -d $(PREFIX)/bin $(dir $(UNIT)) $(EXAMPLES) /etc/ipsecfd
 	ln -sfn $(LIB)/bin/ipsecfd $(PREFIX)/bin/ipsecfd
 	sed 's|/usr/local/|$(PREFIX)/|' systemd/ipsecfd.service > $(UNIT)
-	if [ -e /etc/ipsecfd/ipsecfd.toml ]; then
-		echo "Kept your /etc/ipsecfd/ipsecfd.toml."
-	else
-		install -m 644 config/ipsecfd.toml /etc/ipsecfd/ipsecfd.toml
-	fi
+	install -m 644 config/policies/* $(EXAMPLES)
+	keep() { [ -e "$$2" ] && echo "Kept your $$2." || install -D -m 644 "$$1" "$$2"; }
+	keep config/ipsecfd.toml /etc/ipsecfd/ipsecfd.toml
+	keep config/logrotate /etc/logrotate.d/ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	if systemctl --quiet is-active ipsecfd 2>/dev/null; then
 		echo "Installed. What runs is still the old one: systemctl restart ipsecfd"
@@ -74,7 +74,8 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
 	[ ! -d /run/systemd/system ] || systemctl --quiet disable --now ipsecfd 2>/dev/null || true
-	rm -rf $(LIB) $(UNIT) $(PREFIX)/bin/ipsecfd
+	nft delete table inet ipsecfd 2>/dev/null || true # what a failed service left
+	rm -rf $(LIB) $(UNIT) $(EXAMPLES) $(PREFIX)/bin/ipsecfd /etc/logrotate.d/ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	echo "Removed. Left in place: /etc/ipsecfd, /var/lib/ipsecfd, /var/log/ipsecfd, group ipsecfd."
 
