@@ -23,7 +23,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON object a scenario 
 @app.command()
 def run(
     scenario: Annotated[
-        list[str], typer.Argument(metavar="SCENARIO...", help="A file, or a name of `lab list`.")
+        list[str], typer.Argument(metavar="SCENARIO", help="A file, or a name of `lab list`.")
     ],
     as_json: _Json = False,
     log: Annotated[bool, typer.Option("--log", help="Show the drops as they were logged.")] = False,

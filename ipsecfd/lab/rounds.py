@@ -18,7 +18,7 @@ from ipsecfd.lab.ears import Ears
 from ipsecfd.lab.hosts import Host
 from ipsecfd.lab.probes import Probe, Seen
 
-PATIENCE: Final = 1.5
+PATIENCE: Final = 3.0
 """Seconds without any sign after which a packet counts as dropped."""
 GRACE: Final = 0.1
 """Seconds in which a packet may still arrive after it was logged as dropped."""
