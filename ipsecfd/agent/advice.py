@@ -155,8 +155,16 @@ class _Questions:
         for (far, far_port), (near, near_port) in ((there, here), (here, there))[
             : 1 + one.mirrored
         ]:
-            if not isinstance(far, Me) and self.own(near) is not None:
+            if self.own(near) is not None and not self._only_own(far):
                 yield _Way(far, far_port, near, near_port, one, rule)
+
+    def _only_own(self, address: Address) -> bool:
+        """Whether this can mean no other host: no packet of interest has the host at both ends."""
+        bounds = _bounds(address)
+        return isinstance(address, Me) or (
+            bool(bounds)
+            and all(first == last and first in self._own[family] for family, first, last in bounds)
+        )
 
     def _find_blocked(self) -> None:
         for rule in self.rules:
@@ -204,7 +212,7 @@ class _Questions:
                 first
                 for way in self.blocked[Direction.IN]
                 for version, first, _ in _bounds(way.there)
-                if version == family
+                if version == family and first not in self._own[family]
             )
             self._senders[key] = []
             tried = [

@@ -149,7 +149,13 @@ def test_server_permits_are_no_holes(permit: str) -> None:
 
 @pytest.mark.parametrize(
     "block",
-    ["any -> me:1434 udp", "me -> any", "any <-> me udp", "203.0.113.0/24 <-> me"],
+    [
+        "any -> me:1434 udp",
+        "me -> any",
+        "192.0.2.10 -> any",
+        "any <-> me udp",
+        "203.0.113.0/24 <-> me",
+    ],
 )
 def test_client_permits_matter_where_they_win(block: str) -> None:
     """No hole where nothing is blocked inbound, where another protocol is, or where the block is
