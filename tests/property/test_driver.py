@@ -42,6 +42,7 @@ SIZES = st.integers(0, 20)
 POLICY = (
     "block me <-> any",
     "permit any <-> me:80 tcp",
+    "permit any <-> me:80 udp",
     "permit any <-> [2001:db8::10]:53 udp",
     "block/permit 198.51.100.0/24 <-> me icmp",
     "negotiate 10.0.0.0/8 <-> me",
@@ -265,6 +266,8 @@ class TestAnyBytes:
         table = driver.settings.table
         random = Random(seed)
         packets = [*packets, *(_twin(packet, random) for packet in packets)]
+        some = random.choices(_VALID, k=2) * 6
+        packets += [one if random.random() < 0.3 else _twin(one, random) for one in some]
         for direction in (Direction.IN, Direction.OUT):
             experienced = Driver(Settings(host=HOST, table=table), Clock())
             for data in packets:
@@ -302,11 +305,12 @@ class TestAnyBytes:
 
 
 def _twin(data: bytes, random: Random) -> bytes:
-    """The packet with one byte of it changed: mostly another flow, sometimes the same."""
+    """The packet with one of its last bytes changed: another flow more often than not."""
     if not data:
         return data
-    place = random.randrange(len(data))
-    return data[:place] + bytes((random.randrange(256),)) + data[place + 1 :]
+    place = random.randrange(max(0, len(data) - 30), len(data))
+    byte = random.choice([0, 80, 81, random.randrange(256)])
+    return data[:place] + bytes((byte,)) + data[place + 1 :]
 
 
 @pytest.mark.parametrize("first", [80, 445])

@@ -73,12 +73,13 @@ PROTOCOLS = [TCP, UDP, ICMP, ICMPV6, RSVP, 50, 255]
 def random_world(random: Random, filters: int) -> World:
     """A host and a few policies with this many filters altogether."""
     by_store: dict[Store, list[Rule]] = {}
+    by_direction = random.choice([0.0, 0.4, 1.0])
     left = filters
     while left > 0:
         some = min(left, random.choice([1, 1, 2, 4]))
         left -= some
         rules = by_store.setdefault(random.choice(list(Store)), [])
-        rules.append(random_rule(random, f"rule {len(rules)}", some))
+        rules.append(random_rule(random, f"rule {len(rules)}", some, by_direction))
     profile = random.choice(["linux", "linux", "linux", "vista", "vista", *PROFILES])
     return World(
         [
@@ -106,13 +107,13 @@ def random_host(random: Random) -> Host:
     )
 
 
-def random_rule(random: Random, name: str, filters: int) -> Rule:
-    """A rule whose action is most often permit or block, and the same in both directions."""
+def random_rule(random: Random, name: str, filters: int, by_direction: float) -> Rule:
+    """A rule whose action is most often permit or block, and may differ by direction."""
     inbound, outbound = (
         random.choice([Action.PERMIT, Action.PERMIT, Action.BLOCK, Action.BLOCK, *Action])
         for _ in range(2)
     )
-    if random.random() < 0.6:
+    if random.random() >= by_direction:
         outbound = inbound
     made = [random_filter(random, f"{name}, filter {number}") for number in range(filters)]
     if random.random() < 0.2:

@@ -103,7 +103,8 @@ class TestFlowMemory:
         """A copy known to be cut is believed about its length, another is not."""
         data = ipv4(A, ME, 6, tcp(4000, 80), total_length=1500)
         assert inbound(driver, data, cut=True) == "web"
-        assert inbound(driver, data).startswith("malformed")
+        assert driver.judge(Direction.IN)(data).reason.value == "malformed"
+        assert driver.decide(data, Direction.IN, "eth0").reason.value == "malformed"
         assert inbound(driver, data, cut=True) == "web"
 
     @pytest.mark.parametrize("first", [80, 445])
@@ -124,6 +125,25 @@ class TestFlowMemory:
             data = ipv6(A6, ME6, headers[0], headers[1] + udp(4000, port))
             assert (inbound(driver, data) == "p") is (port == 80)
 
+    @pytest.mark.parametrize("first", [80, 445])
+    @pytest.mark.parametrize("words", [1, 2, 10])
+    def test_behind_options(self, first: int, words: int) -> None:
+        """Nor are four bytes of IPv4 options."""
+        driver = make_driver(*WEB)
+        for port in (first, 80, 445, 80):
+            data = ipv4(A, ME, 6, tcp(4000, port), options=b"\x01" * 4 * words)
+            assert (inbound(driver, data) == "web") is (port == 80)
+
+    def test_lengths(self) -> None:
+        """A flow known from a packet of length zero (BIG TCP) is not known for short ones."""
+        driver = make_driver(*WEB)
+        for make in (
+            lambda length: ipv4(A, ME, 6, tcp(4000, 80), total_length=length and length + 20),
+            lambda length: ipv6(A6, ME6, 6, tcp(4000, 80), payload_length=length),
+        ):
+            for length, expected in ((0, True), (20, True), (3, False), (0, True), (21, False)):
+                assert driver.judge(Direction.IN)(make(length)).permits is expected
+
     def test_port_zero(self, driver: Driver) -> None:
         """Port 0 in a packet is a port like others, not any."""
         assert inbound(driver, ipv4(A, ME, 6, tcp(80, 0))) == "all'"
@@ -137,6 +157,21 @@ class TestFlowMemory:
             assert not driver.decide(data, Direction.IN, "eth0").permits
             assert driver.decide(data, Direction.OUT, "eth0").permits
             assert not driver.decide(data, Direction.FORWARD, "eth0").permits
+
+    def test_known_flows_are_not_parsed(
+        self, driver: Driver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The next packet of a whole, known flow costs one look-up."""
+        monkeypatch.delattr(driver_module, "parse")
+        for data in (
+            ipv4(A, ME, 6, tcp(4000, 80) + bytes(300), tos=1, ttl=2),
+            ipv4(A, ME, 6, tcp(4000, 80)[:4]),
+            ipv6(A6, ME6, 6, tcp(4000, 80) + bytes(300), flow_label=1, hop_limit=2),
+            ipv6(A6, ME6, 6, tcp(4000, 80)[:4]),
+        ):
+            assert why(driver.judge(Direction.IN)(data)) == "web"
+        with pytest.raises(NameError):
+            driver.judge(Direction.IN)(ipv4(A, ME, 6, tcp(4001, 80)))
 
     def test_full_memories(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A full memory is emptied, and decisions stay what they were."""

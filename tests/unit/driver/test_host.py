@@ -45,3 +45,4 @@ def test_nothing_known() -> None:
     """A host without addresses still knows the limited broadcast."""
     assert Host().broadcasts == {LIMITED_BROADCAST}
     assert not Host().delivered
+    assert not Host.from_interfaces([]).delivered

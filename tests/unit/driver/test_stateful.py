@@ -6,7 +6,7 @@ import pytest
 
 from ipsecfd.driver.packet import Packet, parse
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT, Conversations
-from tests.builders import Clock, ipv4, packet, udp
+from tests.builders import FRAGMENT_HEADER, Clock, fragment_header, ipv4, ipv6, packet, udp
 
 ASK = "out udp 192.0.2.10:4000 -> 198.51.100.53:53"
 ANSWER = "in udp 198.51.100.53:53 -> 192.0.2.10:4000"
@@ -119,6 +119,15 @@ def test_later_fragments(memory: Memory) -> None:
     memory.sent(ASK)
     back = _parsed(ipv4("198.51.100.53", "192.0.2.10", 17, udp(53, 4000), offset=185))
     assert not memory.conversations.expected(back)
+
+
+def test_hidden_protocol(memory: Memory) -> None:
+    """A fragment whose protocol is hidden makes no entry and has none."""
+    for source, destination in (("2001:db8::10", "2001:db8::7"), ("2001:db8::7", "2001:db8::10")):
+        body = fragment_header(60, offset=9) + bytes(16)
+        fragment = _parsed(ipv6(source, destination, FRAGMENT_HEADER, body))
+        assert not memory.conversations.expected(fragment)
+        memory.conversations.sent(fragment)
 
 
 def test_capacity() -> None:

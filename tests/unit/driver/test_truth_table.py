@@ -182,6 +182,12 @@ class TestWithoutFixedPacket:
         )
         assert why(ask(driver, "in tcp 203.0.113.66:4000 -> 192.0.2.10:80")) == "x"
         assert why(ask(driver, "out tcp 192.0.2.10:80 -> 203.0.113.66:4000")) == "y'"
+        driver = make_driver(
+            rule("block/permit", "any <-> me", name="x"),
+            rule("permit/block", "any <-> me", name="y"),
+        )
+        assert why(ask(driver, "in icmp 203.0.113.66 -> 192.0.2.10")) == "x"
+        assert why(ask(driver, "out icmp 192.0.2.10 -> 203.0.113.66")) == "y'"
 
     def test_t11_dialup(self) -> None:
         """T11: a dial-up rule is no filter for a packet on eth0, and one for a packet on ppp0."""
