@@ -133,7 +133,6 @@ class Answers:
         """Everything about the agent."""
         agent = self._agent
         config = agent.config
-        self.watch()
         reports = await agent.pool.reports()
         totals: Counter[tuple[str, str]] = Counter()
         for report in reports.values():

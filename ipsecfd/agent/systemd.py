@@ -12,28 +12,32 @@ class Systemd:
     """Tells the service manager; without one, nobody."""
 
     def __init__(self) -> None:
-        self._notifier = SystemdNotifier()
+        self._notifier = SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
 
     def ready(self) -> None:
         """The policies are in force."""
-        self._notifier.notify("READY=1")
+        self._tell("READY=1")
 
     def reloading(self) -> None:
         """A reload begins; `ready` ends it."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={now}")
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={now}")
 
     def stopping(self) -> None:
         """The service is about to end."""
-        self._notifier.notify("STOPPING=1")
+        self._tell("STOPPING=1")
 
     def alive(self) -> None:
         """Packets are judged."""
-        self._notifier.notify("WATCHDOG=1")
+        self._tell("WATCHDOG=1")
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._notifier.notify(f"STATUS={text}")
+        self._tell(f"STATUS={text}")
+
+    def _tell(self, state: str) -> None:
+        if self._notifier is not None:
+            self._notifier.notify(state)
 
 
 def is_manager() -> bool:

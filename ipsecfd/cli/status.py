@@ -42,7 +42,7 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     def row(label: str, text: str) -> Iterator[str]:
         yield from wrap(f"{label:{_LABEL}}", text, columns)
 
-    yield from row("at start", f"{found.startup_mode} until the policies are in force")
+    yield from row("start-up", f"{found.startup_mode} mode until the policies are in force")
     yield from row("behaves like", f"{found.profile}, default exemptions {found.exempt}")
     opened = "dropped" if found.on_failure == "block" else "let through unjudged"
     yield from row("on failure", f"{found.on_failure}: while nobody judges, packets are {opened}")
@@ -56,8 +56,11 @@ def _body(found: Status, columns: int) -> Iterator[str]:
         yield from row(kind, _some(servers))
     yield ""
     yield from _packets(found)
+    yield ""
     for queue in found.queues:
         yield from row(f"queue {queue.number}", _queue(queue))
+        if queue.pid:
+            yield from row("", f"process {queue.pid}, {queue.memory / 1e6:.0f} MB")
     if found.restarts:
         yield from row("", f"{found.restarts} packet processes died and were replaced")
     log = found.log
@@ -89,9 +92,8 @@ def _queue(queue: QueueReport) -> str:
     if not queue.pid:
         return "nobody judges its packets: the packet process is being replaced"
     return (
-        f"{queue.waiting:,} waiting, {queue.dropped_full:,} dropped when full,"
-        f" {queue.dropped_socket:,} at the socket; process {queue.pid},"
-        f" {queue.memory / 1e6:.0f} MB"
+        f"{queue.waiting:,} waiting; dropped unjudged: {queue.dropped_full:,} when full,"
+        f" {queue.dropped_socket:,} at the socket"
     )
 
 

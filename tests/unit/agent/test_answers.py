@@ -1,0 +1,150 @@
+"""The agent's answers: reports of what it is and does, and warnings."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent import answers as answers_module
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.answers import Answers
+from ipsecfd.agent.report import QueueReport, ReasonCount
+from ipsecfd.agent.transfer import Judged, PacketReport
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.driver.host import Host
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.queue import Health
+from ipsecfd.policy.model import ServerKind
+from tests.unit.agent.stage import Stage
+
+
+@dataclass
+class FakeLog:
+    """A log that cannot be written at the moment."""
+
+    path: Path = Path("/var/log/x")
+    problem: str | None = "No space left on device"
+    lost_drops: int = 7
+    lost_events: int = 0
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Nothing runs."""
+    return Stage(tmp_path)
+
+
+@pytest.fixture
+async def agent(stage: Stage) -> AsyncIterator[Agent]:
+    """An agent that runs with one policy of two rules."""
+    agent = stage.agent(stage.policy_file("web", "permit any <-> me:80 tcp", "block me <-> any"))
+    agent.host = Host(
+        frozenset(map(ipaddress.ip_address, ("2001:db8::10", "192.0.2.10", "192.0.2.9"))),
+        servers={ServerKind.DNS: frozenset({ipaddress.ip_address("192.0.2.53")})},
+        delivered=True,
+    )
+    await agent.start()
+    yield agent
+    await agent.stop()
+
+
+def answers(agent: Agent, *, forwarding: bool = False) -> Answers:
+    """Answers about an agent whose queue has seen 3 packets too many."""
+    return Answers(
+        agent, FakeLog(), health=lambda _number: Health(1, 3, 0), forwarding=lambda: forwarding
+    )
+
+
+async def test_status(agent: Agent) -> None:
+    """Everything that design.md wants of `status`."""
+    found = await answers(agent).status()
+    assert (found.mode, found.mode_reason, found.startup_mode) == ("secure", None, "stateful")
+    assert (found.profile, found.exempt, found.hook) == ("linux", 3, "nft queue")
+    assert found.addresses == ["192.0.2.9", "192.0.2.10", "2001:db8::10"]
+    assert found.servers == {"dns": ["192.0.2.53"]}
+    assert found.version == 1
+    [policy] = found.policies
+    assert (policy.name, policy.store, policy.rules, policy.filters) == ("web", "local", 2, 2)
+    assert found.packets == [ReasonCount("block", "filter", 5)]
+    assert found.queues == [QueueReport(88, 1088, 30_000_000, 1, 3, 0)]
+    assert (found.log.lost_drops, found.log.problem) == (7, "No space left on device")
+
+
+async def test_warnings(stage: Stage, agent: Agent) -> None:
+    """Queue, log, process, configuration: whatever is wrong is among the warnings."""
+    asked = answers(agent)
+    asked.watch()
+    asked.warn("a group is missing")
+    stage.config_text = 'on_failure = "permit"\n'
+    await agent.reload()
+    stage.queue_taken = True
+    stage.processes[88].die("signal 9")
+    text = "\n".join((await asked.status()).warnings)
+    for words in (
+        "a group is missing",
+        "on_failure changed from block to permit",
+        "queue 88 was full: 3 packets",
+        "a packet process is down",
+        "/var/log/x: cannot be written: No space left on device",
+    ):
+        assert words in text
+
+
+async def test_advice_is_part_of_the_warnings(agent: Agent) -> None:
+    """Forwarding that is on and not judged is told."""
+    assert any(
+        "forward" in one for one in (await answers(agent, forwarding=True).status()).warnings
+    )
+
+
+async def test_stats_add_up_over_processes(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same decision made by two processes is one line."""
+    blocked = [Decision(Verdict.BLOCK, Reason.FILTER, rule="r", filter="f") for _ in range(2)]
+
+    async def reports() -> dict[int, PacketReport | None]:
+        return {
+            number: PacketReport(1, 1, 1, {}, (Judged(Direction.IN, one, 5),), 0, 0)
+            for number, one in enumerate(blocked)
+        }
+
+    monkeypatch.setattr(agent.pool, "reports", reports)
+    [count] = (await answers(agent).stats()).counts
+    assert (count.direction, count.rule, count.packets) == ("in", "r", 10)
+
+
+async def test_show_policy(agent: Agent) -> None:
+    """Rules with their filters as written; an unknown name is refused."""
+    [text] = answers(agent).show_policy("web")
+    assert [rule.action for rule in text.rules] == ["permit", "block"]
+    assert text.rules[0].filters == ["any <-> me:80 tcp"]
+    assert answers(agent).show_policy(None) == [text]
+    with pytest.raises(IpsecfdError, match="no policy named"):
+        answers(agent).show_policy("other")
+
+
+async def test_assign_wants_an_absolute_path(agent: Agent) -> None:
+    """The daemon's working directory is nobody else's."""
+    with pytest.raises(IpsecfdError, match="absolute"):
+        await answers(agent).assign("web.toml")
+
+
+@pytest.fixture
+def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+    """The kernel's two forwarding switches."""
+    both = tmp_path / "ipv4", tmp_path / "ipv6"
+    monkeypatch.setattr(answers_module, "FORWARDING", both)
+    yield both
+
+
+def test_forwarding_of_either_family(switches: tuple[Path, Path]) -> None:
+    """One switch that is on is enough; a missing one is off."""
+    ipv4, ipv6 = switches
+    assert not answers_module.forwarding()
+    ipv4.write_text("0\n")
+    assert not answers_module.forwarding()
+    ipv6.write_text("1\n")
+    assert answers_module.forwarding()

@@ -1,0 +1,223 @@
+"""The commands that talk to the daemon: what they print, and how they fail."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ipsecfd.agent import client
+from ipsecfd.agent.config import DEFAULT_SOCKET
+from ipsecfd.agent.report import (
+    Count,
+    LogReport,
+    PolicyReport,
+    PolicyText,
+    QueueReport,
+    ReasonCount,
+    RuleReport,
+    Stats,
+    Status,
+)
+from ipsecfd.cli.main import app, main
+from ipsecfd.cli.stats import stats_lines
+from ipsecfd.cli.status import status_lines
+
+SINCE = "2026-01-02T03:04:05+00:00"
+POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 1234, SINCE)
+STATUS = Status(
+    release="0.1.0",
+    pid=4711,
+    since=SINCE,
+    mode="secure",
+    mode_reason=None,
+    startup_mode="stateful",
+    profile="linux",
+    exempt=3,
+    on_failure="block",
+    hook="nft queue",
+    forward=False,
+    version=3,
+    policies=[POLICY],
+    addresses=[f"192.0.2.{number}" for number in range(1, 50)],
+    servers={"gateway": ["192.0.2.1"]},
+    packets=[ReasonCount("permit", "filter", 1234567), ReasonCount("block", "no-filter", 5)],
+    queues=[QueueReport(88, 4712, 20_000_000, 0, 12, 0), QueueReport(89, 0, 0, 0, 0, 0)],
+    restarts=1,
+    log=LogReport("/var/log/ipsecfd/diagnostic.jsonl", 7, 0, 14312, 0, None),
+    warnings=["Something that a careful administrator wants to know " * 3, "and more"],
+)
+COUNT = Count("in", "block", "filter", "Web server", "Block", "me <-> any", True, None, None, 99)
+RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
+
+
+class FakeDaemon:
+    """Answers by method; `asked` is what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Path, str, dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {
+            "GetMode": "block",
+            "SetMode": None,
+            "Status": STATUS,
+            "Stats": Stats(SINCE, [COUNT]),
+            "ListPolicies": [POLICY],
+            "ShowPolicy": [PolicyText(POLICY, [RULE])],
+            "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],
+            "AssignPolicy": [],
+            "UnassignPolicy": [],
+            "ResolveNames": ["www.example: 192.0.2.1"],
+        }
+
+    def call(self, socket: Path, method: str, **parameters: Any) -> Any:
+        self.asked.append((socket, method, parameters))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
+    """A daemon that always answers."""
+    daemon = FakeDaemon()
+    monkeypatch.setattr(client, "call", daemon.call)
+    return daemon
+
+
+def ipsecfd(*arguments: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(app, arguments)
+
+
+COMMANDS = [
+    (["status"], "Status"),
+    (["mode"], "GetMode"),
+    (["reload"], "Reload"),
+    (["stats"], "Stats"),
+    (["policy", "list"], "ListPolicies"),
+    (["policy", "show"], "ShowPolicy"),
+    (["policy", "assign", "/x.toml"], "AssignPolicy"),
+    (["policy", "unassign"], "UnassignPolicy"),
+    (["policy", "resolve"], "ResolveNames"),
+]
+
+
+@pytest.mark.parametrize(("command", "method"), COMMANDS)
+def test_each_command_asks_and_prints(daemon: FakeDaemon, command: list[str], method: str) -> None:
+    """Exit status 0, something on stdout, and with --json something to parse."""
+    for extra in ([], ["--json"], ["--socket", "/tmp/x"]):
+        done = ipsecfd(*command, *extra)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.strip()
+        if "--json" in extra:
+            json.loads(done.stdout)
+    assert [one[1] for one in daemon.asked] == [method] * 3
+    assert [one[0] for one in daemon.asked] == [DEFAULT_SOCKET, DEFAULT_SOCKET, Path("/tmp/x")]
+
+
+@pytest.mark.parametrize(("command", "method"), COMMANDS)
+def test_each_refusal_is_exit_status_1(
+    daemon: FakeDaemon,
+    command: list[str],
+    method: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The reason is on stderr, line by line, and nothing on stdout."""
+    daemon.answers[method] = client.ClientError("first mistake\nsecond mistake")
+    monkeypatch.setattr("sys.argv", ["ipsecfd", *command])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert capsys.readouterr() == ("", "ipsecfd: first mistake\nipsecfd: second mistake\n")
+
+
+def test_mode_is_set_then_shown(daemon: FakeDaemon) -> None:
+    """What is printed is what the daemon says afterwards."""
+    assert ipsecfd("mode", "block").stdout == "block\n"
+    assert [one[1:] for one in daemon.asked] == [
+        ("SetMode", {"mode": "block"}),
+        ("GetMode", {}),
+    ]
+
+
+def test_unknown_mode_is_a_usage_mistake(daemon: FakeDaemon) -> None:
+    """Exit status 2, and the daemon is not asked."""
+    assert ipsecfd("mode", "open").exit_code == 2
+    assert daemon.asked == []
+
+
+def test_assign_sends_an_absolute_path(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon has another working directory."""
+    monkeypatch.chdir(tmp_path)
+    ipsecfd("policy", "assign", "web.toml")
+    assert daemon.asked[0][2] == {"file": str(tmp_path / "web.toml")}
+
+
+def test_assign_says_what_the_service_cannot_see(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is there, and not for the service, gets a hint."""
+    path = tmp_path / "web.toml"
+    path.write_text("")
+    daemon.answers["AssignPolicy"] = client.ClientError(f"{path}: cannot be read: No such file")
+    assert "/etc/ipsecfd" in str(ipsecfd("policy", "assign", str(path)).exception)
+
+
+def test_notes_go_to_stderr(daemon: FakeDaemon) -> None:
+    """Scripts see "reloaded" on stdout; people see the notes as well."""
+    done = ipsecfd("reload")
+    assert done.stdout == "reloaded\n"
+    assert done.stderr.startswith("note: exempt changed")
+
+
+def test_status_fits_and_ends_with_the_warnings() -> None:
+    """80 columns, and what matters most is where the eye ends."""
+    lines = status_lines(STATUS, 80)
+    assert max(map(len, lines)) <= 80
+    assert lines[0] == "ipsecfd 0.1.0 is in SECURE mode"
+    assert lines[-1] == "  ! and more"
+    text = "\n".join(lines)
+    for words in (
+        "Web server",
+        "1,234 filters",
+        "1,234,567",
+        "and 29 more",
+        "12 when full",
+        "nobody judges its packets",
+        "14,312 drops not written",
+        "2 warnings",
+    ):
+        assert words in text
+
+
+def test_status_says_why_the_mode_is_not_secure() -> None:
+    """The reason stands right below the mode."""
+    blocked = replace(STATUS, mode="block", mode_reason="web.toml: mistake", policies=[])
+    assert status_lines(blocked, 80)[:2] == [
+        "ipsecfd 0.1.0 is in BLOCK mode",
+        "  web.toml: mistake",
+    ]
+
+
+def test_stats_tell_what_they_leave_out() -> None:
+    """The most frequent first; the rest is counted."""
+    counts = [replace(COUNT, packets=number) for number in (5000, 20, 1)]
+    lines = stats_lines(Stats(SINCE, counts), 1, 80)
+    assert lines[2] == "  5,000  in       block    me <-> any (its mirror) [Block]"
+    assert lines[3] == "     21  in 2 more lines: --top 3"
+    assert stats_lines(Stats(SINCE, []), 5, 80)[-1] == "  none"
+
+
+def test_policy_show_prints_rules_and_filters(daemon: FakeDaemon) -> None:
+    """Filters as written, and what is special about a rule."""
+    shown = ipsecfd("policy", "show").stdout
+    assert "  Block: block, lan connections only, not active\n    as always\n" in shown
+    assert "    me <-> any # all\n" in shown
