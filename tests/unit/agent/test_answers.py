@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,11 +133,11 @@ async def test_assign_wants_an_absolute_path(agent: Agent) -> None:
 
 
 @pytest.fixture
-def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, Path]]:
+def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """The kernel's two forwarding switches."""
     both = tmp_path / "ipv4", tmp_path / "ipv6"
     monkeypatch.setattr(answers_module, "FORWARDING", both)
-    yield both
+    return both
 
 
 def test_forwarding_of_either_family(switches: tuple[Path, Path]) -> None:
