@@ -1,0 +1,41 @@
+"""What administration commands work on: the stores, the dynamic rules, the driver's properties.
+
+The commands of netsh, ipseccmd and the importers change a Workspace and do no I/O. Who made it (a
+command line, the agent, a dry run) knows where it came from and what becomes of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ipsecfd.policy.dynamic import DynamicDraft
+from ipsecfd.policy.grammar import Resolve
+from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.store import Draft
+
+
+def _empty_stores() -> dict[Store, Draft]:
+    return {Store.LOCAL: Draft(), Store.PERSISTENT: Draft(), Store.DOMAIN: Draft()}
+
+
+@dataclass(slots=True)
+class Workspace:
+    """Drafts of everything that a command may change, and what it may ask."""
+
+    resolve: Resolve
+    """Addresses of a DNS name; raises when it has none."""
+    stores: dict[Store, Draft] = field(default_factory=_empty_stores)
+    dynamic: DynamicDraft | None = None
+    """None where there is no running agent to hold dynamic rules: commands that need them fail."""
+    properties: Properties = field(default_factory=Properties)
+    """Set for the next start, unless one takes effect at once (spec 7.1)."""
+    profile: str = "linux"
+    host: str = "localhost"
+    """Computer name, for `show`."""
+    addresses: tuple[IPAddress, ...] = ()
+    """The host's own addresses, for specific filters in `show`."""
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970, for "last modified"."""
