@@ -71,9 +71,9 @@ class Attempt:
         except OSError as error:
             self._error(error.errno or 0)
 
-    def note(self, record: Record) -> None:
-        """Take note of a log record, if it is about this probe."""
-        if concerns(record, self.probe):
+    def note(self, record: Record, logging: Host) -> None:
+        """Take note of a log record of the host `logging`, if it is about this probe."""
+        if concerns(record, self.probe, "out" if self.sender is logging else "in"):
             self.records.append(record)
             if self.logged is None:
                 self.logged = time.monotonic()

@@ -154,7 +154,9 @@ class Namespace:
         """
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("start_new_session", True)
-        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid", "--"]
+        # Root and directory are the holder's, too: the creator may live in a chroot.
+        enter = ["nsenter", "--target", str(self.pid), "--net", "--mount", "--pid"]
+        enter += ["--root", "--wd", "--"]
         child: subprocess.Popen[Any] = subprocess.Popen([*enter, *command], **options)
         self._children.append(child)
         return child

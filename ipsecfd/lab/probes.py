@@ -138,8 +138,12 @@ class Seen:
         return self.outcome is Outcome.DROP
 
 
-def concerns(record: Record, probe: Probe) -> bool:
-    """Whether a log record is about a probe's packet, or about the answer that it waits for."""
+def concerns(record: Record, probe: Probe, direction: str) -> bool:
+    """Whether a log record is about a probe's packet, or about the answer that it waits for.
+
+    `direction` is the probe's, `in` or `out`, seen from the host that logs: what a host multicasts
+    comes back to it, and the log may well have a copy that came in and was dropped.
+    """
     try:
         ends = (
             (ipaddress.ip_address(record["source"]), record.get("source_port")),
@@ -156,8 +160,9 @@ def concerns(record: Record, probe: Probe) -> bool:
         (probe.source, probe.source_port),
         (probe.destination, probe.destination_port),
     )
-    if _same(ends, sent):
-        return True
+    logged = record.get("direction")
+    if logged == direction:
+        return _same(ends, sent)
     return probe.kind is not Kind.PACKET and _same(ends, (sent[1], sent[0]))
 
 

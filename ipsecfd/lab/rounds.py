@@ -50,7 +50,8 @@ def play_round(
         while not all(attempt.settled(patience, grace) for attempt in attempts):
             for key, _ in selector.select(_POLL):
                 key.data(key.fileobj)
-            for record in log.new() if log else ():
-                for attempt in attempts:
-                    attempt.note(record)
+            if daemon and log:
+                for record in log.new():
+                    for attempt in attempts:
+                        attempt.note(record, daemon.host)
         return [attempt.seen() for attempt in attempts]

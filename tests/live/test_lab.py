@@ -277,3 +277,27 @@ def network_namespaces() -> set[Path]:
         except OSError:  # it ended meanwhile
             continue
     return found
+
+
+IN_A_CHROOT = """
+import pathlib, sys
+from ipsecfd.lab import HostSpec, Lab
+with Lab(HostSpec("a", ("192.0.2.1/24",)), HostSpec("b", ("192.0.2.2/24",))) as lab:
+    lab["a"].run(["touch", "/run/only-in-a"], check=True)
+    print(lab["a"].path("/run/only-in-a").exists(), pathlib.Path("/run/only-in-a").exists())
+"""
+
+
+def test_private_in_a_chroot(tmp_path: Path) -> None:
+    """A lab whose creator lives in a chroot keeps to that root, and its hosts' /run is theirs."""
+    steps = 'mount --rbind / "$1" && mount --make-rprivate "$1" && exec chroot "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "--", "sh", "-c", steps, "sh", str(tmp_path)]
+        + [sys.executable, "-c", IN_A_CHROOT],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True False\n", "")
+    assert not Path("/run/only-in-a").exists()

@@ -68,42 +68,53 @@ def test_refused(text: str, options: dict[str, str], complaint: str) -> None:
 
 
 def record(
-    source: str, destination: str, protocol: object = "udp", **ports: int
+    direction: str, source: str, destination: str, protocol: object = "udp", **ports: int
 ) -> dict[str, object]:
-    return {"source": source, "destination": destination, "protocol": protocol, **ports}
+    ends = {"source": source, "destination": destination}
+    return {"direction": direction, **ends, "protocol": protocol, **ports}
+
+
+STRANGER, ME = "203.0.113.66", "192.0.2.10"
 
 
 def test_record_of_the_packet_itself() -> None:
-    """A record with the same ends and protocol is about the probe."""
+    """A record with the same direction, ends and protocol is about the probe."""
     probe = Probe.parse("udp 203.0.113.66:5 -> 192.0.2.10:53")
     ports = {"source_port": 5, "destination_port": 53}
-    assert concerns(record("203.0.113.66", "192.0.2.10", **ports), probe)
-    assert concerns(record("203.0.113.66", "192.0.2.10", 17, **ports), probe)
-    assert not concerns(record("203.0.113.66", "192.0.2.10", "tcp", **ports), probe)
-    assert not concerns(record("203.0.113.67", "192.0.2.10", **ports), probe)
-    assert not concerns(record("203.0.113.66", "192.0.2.10", source_port=6), probe)
+    assert concerns(record("in", STRANGER, ME, **ports), probe, "in")
+    assert concerns(record("in", STRANGER, ME, 17, **ports), probe, "in")
+    assert not concerns(record("in", STRANGER, ME, "tcp", **ports), probe, "in")
+    assert not concerns(record("in", "203.0.113.67", ME, **ports), probe, "in")
+    assert not concerns(record("in", STRANGER, ME, source_port=6), probe, "in")
+
+
+def test_record_of_a_copy_that_came_back() -> None:
+    """A host's own broadcast that came back in is another packet than the one that went out."""
+    probe = Probe.parse("udp 192.0.2.10:68 -> 255.255.255.255:67")
+    assert concerns(record("out", ME, "255.255.255.255"), probe, "out")
+    assert not concerns(record("in", ME, "255.255.255.255"), probe, "out")
 
 
 def test_record_without_ports_or_protocol() -> None:
     """What a log could not read of a fragment or a malformed packet does not tell it apart."""
     probe = Probe.parse("udp 203.0.113.66:5 -> 192.0.2.10:53")
-    assert concerns(record("203.0.113.66", "192.0.2.10"), probe)
-    assert concerns(record("203.0.113.66", "192.0.2.10", None), probe)
+    assert concerns(record("in", STRANGER, ME), probe, "in")
+    assert concerns(record("in", STRANGER, ME, None), probe, "in")
 
 
 def test_record_of_the_answer() -> None:
     """A dropped answer is about a connection or a ping, never about a single packet."""
-    answer = record("192.0.2.10", "203.0.113.66", "tcp", source_port=80, destination_port=5)
-    probe = Probe.parse("tcp 203.0.113.66:5 -> 192.0.2.10:80")
-    assert concerns(answer, probe)
-    assert not concerns(answer, Probe.parse("tcp 203.0.113.66:5 -> 192.0.2.10:80", flags="S"))
+    answer = record("out", ME, STRANGER, "tcp", source_port=80, destination_port=5)
+    text = "tcp 203.0.113.66:5 -> 192.0.2.10:80"
+    assert concerns(answer, Probe.parse(text), "in")
+    assert not concerns(answer, Probe.parse(text, flags="S"), "in")
 
 
 def test_other_records() -> None:
     """A record of something that is no packet is about no probe."""
     probe = Probe.parse("ping 203.0.113.66 -> 192.0.2.10")
-    assert not concerns({"event": 4292, "message": "entered block mode"}, probe)
-    assert not concerns({"source": None, "destination": None}, probe)
+    assert not concerns({"event": 4292, "message": "entered block mode"}, probe, "in")
+    assert not concerns({"source": None, "destination": None}, probe, "in")
 
 
 def test_addresses_are_addresses() -> None:
