@@ -89,6 +89,16 @@ class TestOrderTable:
         """Class rank, destination bits, source bits and protocol rank are those of spec 3.2."""
         assert [rank] == [one.rank for one in expand(f"permit {filter_}")]
 
+    def test_more_bits_come_first(self) -> None:
+        """Inside a class the longer destination comes first, then the longer source."""
+        order = [
+            "10.0.0.0/8 -> 10.0.0.0/24",
+            "10.0.0.0/24 -> 10.0.0.0/16",
+            "10.0.0.0/16 -> 10.0.0.0/16",
+            "10.0.0.0/24 -> 10.0.0.0/8",
+        ]
+        assert [one.generic.text for one in expand(rule("permit", *sorted(order)))] == order
+
     def test_ipv6_rank(self) -> None:
         """In IPv6 a host has 128 bits and a subnet 1 to 127."""
         found = expand("permit 2001:db8::/127 -> 2001:db8::1", ipv6=True)
