@@ -291,9 +291,9 @@ with Lab(HostSpec("a", ("192.0.2.1/24",)), HostSpec("b", ("192.0.2.2/24",))) as 
 def test_private_in_a_chroot(tmp_path: Path) -> None:
     """A lab whose creator lives in a chroot keeps to that root, and its hosts' /run is theirs."""
     steps = 'mount --rbind / "$1" && mount --make-rprivate "$1" && exec chroot "$@"'
+    command = [sys.executable, "-c", IN_A_CHROOT]
     done = subprocess.run(
-        ["unshare", "--mount", "--", "sh", "-c", steps, "sh", str(tmp_path)]
-        + [sys.executable, "-c", IN_A_CHROOT],
+        ["unshare", "--mount", "--", "sh", "-c", steps, "sh", str(tmp_path), *command],
         capture_output=True,
         text=True,
         timeout=30,
