@@ -311,7 +311,14 @@ class Agent:
             bypass=config.on_failure == "permit",
             mark=config.queue.mark,
         )
-        self.hook = await asyncio.to_thread(self._parts.rules.install, rules)
+        installing = asyncio.create_task(asyncio.to_thread(self._parts.rules.install, rules))
+        try:
+            self.hook = await asyncio.shield(installing)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: wait for it, or it would undo what comes next.
+            with contextlib.suppress(IpsecfdError):
+                self.hook = await installing
+            raise
         self._parts.say(f"packets come by {self.hook}, queue {rules.queue}")
 
     def _note_given(self) -> list[str]:

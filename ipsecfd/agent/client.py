@@ -56,6 +56,8 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
         raise ClientError(f"{socket}: permission denied: {_WHO}") from error
     except TimeoutError as error:
         raise ClientError(f"the daemon at {socket} does not answer") from error
+    except ConnectionResetError as error:
+        raise ClientError(f"the daemon at {socket} ended before it answered") from error
     except OSError as error:
         raise ClientError(f"{socket}: {error.strerror or error}") from error
     return next(iter(answer.values()), None)

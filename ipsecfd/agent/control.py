@@ -102,11 +102,23 @@ class _Connection(VarlinkInterfaceServerProtocol):
             self._recv_buffer = b""
             self.close()
 
+    def call_received(
+        self, call: VarlinkMethodCall, fds: FileDescriptorArray | None
+    ) -> asyncio.Future[None] | None:
+        answering = super().call_received(call, fds)
+        return None if answering is None else asyncio.ensure_future(_uncancelled(answering))
+
     def handle_call_exception(self, exc: BaseException, oneway: bool) -> None:  # noqa: ARG002
         if isinstance(exc, IpsecfdError):
             raise Refused(reason=str(exc))
         print(f"ipsecfd: control socket: {type(exc).__name__}: {exc}", file=sys.stderr)
         raise Refused(reason="an internal error: see the journal")
+
+
+async def _uncancelled(answering: asyncio.Future[None]) -> None:
+    """The end of the service cuts answers off, and asyncvarlink would take that for a defect."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await answering
 
 
 class ControlServer:

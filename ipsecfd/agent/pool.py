@@ -87,7 +87,13 @@ class Pool:
         await self._on_all(lambda process: process.set_diagnostics(level, interval))
 
     async def reports(self) -> dict[int, PacketReport | None]:
-        """What each process says of itself, by queue; None for one that is being replaced."""
+        """What each process says of itself, by queue; None for one that is being replaced.
+
+        A defect that ended the replacing is raised here: without it nobody would ever notice.
+        """
+        for guard in self._guards:
+            if guard.done():
+                guard.result()
         found: dict[int, PacketReport | None] = dict.fromkeys(self._numbers)
 
         async def ask(number: int, process: Process) -> None:

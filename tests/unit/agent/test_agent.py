@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ipsecfd.agent import state
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import (
     Action,
     AnyAddress,
@@ -387,4 +389,22 @@ async def test_unwritable_memory_ends_the_start(stage: Stage, tmp_path: Path) ->
     agent = stage.agent(stage.policy_file("web", WEB))
     with pytest.raises(IpsecfdError, match="state"):
         await agent.start()
+    assert not stage.rules_there
+
+
+async def test_stop_in_the_middle_of_a_start(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules that a thread is just installing do not come back after the stop."""
+
+    def slowly(config: RulesConfig) -> str:
+        time.sleep(0.1)
+        return Stage.install(stage, config)
+
+    monkeypatch.setattr(stage, "install", slowly)
+    agent = stage.agent(stage.policy_file("web", WEB))
+    starting = asyncio.create_task(agent.start())
+    await asyncio.sleep(0.05)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await agent.stop()
+    await asyncio.sleep(0.1)
     assert not stage.rules_there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -94,3 +95,21 @@ async def test_taken_queue_refuses_the_start(stage: Stage) -> None:
     with pytest.raises(KernelError):
         await one.open(SECURE)
     assert stage.happened() == []
+
+
+async def test_defect_in_replacing_is_noticed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A queue that nobody will ever judge again ends the service, which a supervisor sees."""
+    one = pool(stage, range(88, 89))
+    await one.open(SECURE)
+
+    async def defect(_number: int, _drops: tuple[int, float]) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(one, "_start", defect)
+    stage.processes[88].die("signal 9")
+    await asyncio.sleep(0.01)
+    with pytest.raises(ZeroDivisionError):
+        await one.reports()
+    await one.close()
