@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ INTERFACE: Final = "eth0"
 """Every host's interface on the wire."""
 
 _NODAD: Final = 0x02
+_LINK_SECONDS: Final = 5.0
 
 # Distributions differ here, and a new namespace takes some of it over from the machine. Addresses
 # must work at once (no duplicate address detection), and no host speaks unasked.
@@ -150,9 +152,13 @@ def join(hosts: Sequence[Host], switch: Namespace | None) -> None:
         names = [f"port{number}" for number in range(len(hosts))]
         for host, name in zip(hosts, names, strict=True):
             _cable(host, switch, name, f"02:00:00:00:01:{host.mac[-2:]}")
-        switch.call(lambda: _bridge(names))
+        switch.call(lambda: _set_up_ports(names))
     for host in hosts:
         host.set_up()
+    for host in hosts:
+        host.call(lambda: _wait_until_up([INTERFACE]))
+    if switch is not None:
+        switch.call(lambda: _bridge(names))
 
 
 def _cable(host: Host, other: Namespace, name: str, mac: str) -> None:
@@ -168,14 +174,34 @@ def _cable(host: Host, other: Namespace, name: str, mac: str) -> None:
     host.call(command)
 
 
+def _set_up_ports(names: Sequence[str]) -> None:
+    with _netlink() as ip:
+        for name in names:
+            ip.link("set", index=ip.link_lookup(ifname=name)[0], state="up")
+
+
 def _bridge(names: Sequence[str]) -> None:
+    """Bridge ports that are up, so that they forward at once."""
+    _wait_until_up(names)
     with _netlink() as ip:
         ip.link("add", ifname="bridge", kind="bridge", br_mcast_snooping=0, br_forward_delay=0)
         bridge = ip.link_lookup(ifname="bridge")[0]
         ip.link("set", index=bridge, state="up")
         for name in names:
+            ip.link("set", index=ip.link_lookup(ifname=name)[0], master=bridge)
+
+
+def _wait_until_up(names: Sequence[str]) -> None:
+    """Wait until these interfaces carry packets: the kernel finds that out in the background, and
+    loses what is sent before."""
+    deadline = time.monotonic() + _LINK_SECONDS
+    with _netlink() as ip:
+        for name in names:
             index = ip.link_lookup(ifname=name)[0]
-            ip.link("set", index=index, master=bridge, state="up")
+            while ip.get_links(index)[0].get("operstate") != "UP":
+                if time.monotonic() > deadline:
+                    raise LabError(f"the lab's link {name} did not come up")
+                time.sleep(0.001)
 
 
 def _netlink() -> Any:
