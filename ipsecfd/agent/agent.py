@@ -152,20 +152,19 @@ class Agent:
             await self._put_in_force(new, Event.RELOADED, "policies reloaded")
             return await self._take_config(config) + new.warnings
 
-    async def resolve(self) -> list[str]:
+    async def resolve(self) -> tuple[Renewal, ...]:
         """Resolve the DNS names of the policies in force anew, and filter by the answers."""
         async with self._lock:
-            names = self.policies.dns_names
-            if not names:
-                return ["no policy in force uses a DNS name"]
-            renewals = await asyncio.to_thread(self._parts.renew, names)
+            renewals = await asyncio.to_thread(self._parts.renew, self.policies.dns_names)
+            if not renewals:
+                return ()
             try:
                 new = await self._read(self._paths)
             except IpsecfdError as error:
                 self._refused("the new answers are not used, the old policies stay", error)
                 raise
             await self._put_in_force(new, Event.RELOADED, "DNS names resolved anew")
-            return [_renewed(one) for one in renewals]
+            return renewals
 
     async def assign(self, path: Path) -> list[str]:
         """Make a file the local policy, in place of what was assigned, now and at later starts."""
@@ -348,10 +347,3 @@ class Agent:
     def _event(self, event: Event, message: str, **fields: object) -> None:
         self._parts.log.event(int(event), message, **fields)
         self._parts.say(message)
-
-
-def _renewed(one: Renewal) -> str:
-    before, after = (", ".join(map(str, found)) for found in (one.before, one.after))
-    if one.failure:
-        return f"{one.name}: no answer ({one.failure}); still {before}"
-    return f"{one.name}: {after}" + ("" if one.before == one.after else f" (was {before})")

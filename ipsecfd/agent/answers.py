@@ -31,6 +31,7 @@ from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import FilterAction, IPAddress, Rule
+from ipsecfd.policy.names import Renewal
 
 FORWARDING: Final = (
     Path("/proc/sys/net/ipv4/ip_forward"),
@@ -101,7 +102,8 @@ class Answers:
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""
-        return await self._agent.resolve()
+        renewals = await self._agent.resolve()
+        return [_renewed(one) for one in renewals] or ["no policy in force uses a DNS name"]
 
     def list_policies(self) -> list[PolicyReport]:
         """The policies in force."""
@@ -274,3 +276,10 @@ def _time(moment: datetime.datetime) -> str:
 
 def _by_family(address: IPAddress) -> tuple[int, int]:
     return address.version, int(address)
+
+
+def _renewed(one: Renewal) -> str:
+    before, after = (", ".join(map(str, found)) for found in (one.before, one.after))
+    if one.failure:
+        return f"{one.name}: no answer ({one.failure}); still {before}"
+    return f"{one.name}: {after}" + ("" if one.before == one.after else f" (was {before})")

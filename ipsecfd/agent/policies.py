@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ipsecfd.driver.compile import compile_table, specific_filters
 from ipsecfd.driver.exemptions import Profile
@@ -14,6 +15,9 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Connection, Policy, Store
 from ipsecfd.policy.names import names_of
 from ipsecfd.policy.tomlfile import Loaded
+
+MAX_WARNINGS: Final = 10
+"""Warnings about policy files that are told one by one."""
 
 Load = Callable[[Path], Loaded]
 """Reads a policy file whole; raises IpsecfdError with a line for each mistake."""
@@ -62,8 +66,10 @@ class PolicySet:
 
     @property
     def warnings(self) -> list[str]:
-        """What is probably not meant in the files."""
-        return [warning for source in self.sources for warning in source.warnings]
+        """What is probably not meant in the files; the first of it where it is very much."""
+        found = [warning for source in self.sources for warning in source.warnings]
+        left = len(found) - MAX_WARNINGS
+        return found if left <= 0 else [*found[:MAX_WARNINGS], f"{left:,} more: `ipsecfd check`"]
 
     def __str__(self) -> str:
         """The policies' names, for messages."""

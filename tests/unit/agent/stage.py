@@ -121,7 +121,7 @@ class Stage:
 
     def renew(self, names: Iterable[str]) -> tuple[Renewal, ...]:
         self.note(f"resolve {', '.join(names)}")
-        return self.renewals
+        return self.renewals if names else ()
 
     def load_config(self) -> Config:
         path = self.directory / "ipsecfd.toml"

@@ -19,6 +19,7 @@ from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import ServerKind
+from ipsecfd.policy.names import Renewal
 from tests.unit.agent.stage import Stage
 
 
@@ -148,3 +149,23 @@ def test_forwarding_of_either_family(switches: tuple[Path, Path]) -> None:
     assert not answers_module.forwarding()
     ipv6.write_text("1\n")
     assert answers_module.forwarding()
+
+
+async def test_resolved_names_in_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each name stands for now, what it was, and which server did not answer."""
+    old, new = (ipaddress.ip_address(text) for text in ("192.0.2.1", "192.0.2.2"))
+    assert await answers(agent).resolve() == ["no policy in force uses a DNS name"]
+
+    async def resolve() -> tuple[Renewal, ...]:
+        return (
+            Renewal("a.example", (old,), (old, new)),
+            Renewal("b.example", (old,), (old,)),
+            Renewal("c.example", (old,), (old,), "timed out"),
+        )
+
+    monkeypatch.setattr(agent, "resolve", resolve)
+    assert await answers(agent).resolve() == [
+        "a.example: 192.0.2.1, 192.0.2.2 (was 192.0.2.1)",
+        "b.example: 192.0.2.1",
+        "c.example: no answer (timed out); still 192.0.2.1",
+    ]
