@@ -211,6 +211,27 @@ def test_big_reload_holds_no_command_up(lab: Lab) -> None:
     assert longest < 5
 
 
+def test_reloads_under_traffic_lose_and_open_nothing(lab: Lab) -> None:
+    """What both policies permit is never lost, what both block never passes."""
+    pings = 'name = "Pings"\naction = "permit"\nfilters = ["203.0.113.66 <-> me icmp"]'
+    policy = f"{BLOCK_ALL}[[rule]]\n{pings}\n"
+    daemon = lab.start_daemon(policy)
+    command = ["ping", "-q", "-n", "-i", "0.002", "192.0.2.10"]
+    good, bad = (
+        lab["peer"].popen([*command, "-I", source], stdout=subprocess.PIPE)
+        for source in ("203.0.113.66", "198.51.100.7")
+    )
+    for number in range(5):
+        daemon.reload(f'{policy}[[rule]]\nname = "{number}"\naction = "block"\nfilters = []\n')
+        daemon.cli("mode", "secure")
+    lab["guard"].add_address("192.0.2.98/24")
+    time.sleep(0.2)
+    for child in (good, bad):
+        lab["peer"].send_signal(child, signal.SIGINT)
+    assert b" 0% packet loss" in good.communicate(timeout=10)[0]
+    assert b" 0 received" in bad.communicate(timeout=10)[0]
+
+
 def test_assigned_policy_survives_a_restart(lab: Lab) -> None:
     """assign, restart, unassign; a policy that vanished meanwhile is operational block."""
     guard = lab["guard"]
