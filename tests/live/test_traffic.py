@@ -1,0 +1,197 @@
+"""Traffic that flows while things change: reloads, addresses, big packets, floods."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ipsecfd.lab import Lab, Probe
+from tests.bench.mix import policy_text
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+GUARD, PEER = "192.0.2.10", "192.0.2.1"
+ALWAYS, SOMETIMES, NEVER = 7001, 7002, 7003
+"""Ports of the guard: permitted by both policies, by one, and by none."""
+
+ONE = f"""
+name = "One"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+[[rule]]
+action = "permit"
+filters = ["any <-> me:{ALWAYS} udp", "any <-> me:{SOMETIMES} udp"]
+"""
+OTHER = ONE.replace(f', "any <-> me:{SOMETIMES} udp"', "").replace("One", "Other")
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """Two hosts on a wire; the daemon goes on the one called guard."""
+    with Lab() as lab:
+        yield lab
+
+
+class Stream:
+    """Numbered datagrams to one port of the guard while the block lasts, and which arrived."""
+
+    def __init__(self, lab: Lab, port: int, address: str = GUARD, rate: float = 1000) -> None:
+        self.port, self.address, self.pause = port, address, 1 / rate
+        self.sent = 0
+        self.arrived: list[int] = []
+        self._ear = lab["guard"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._ear.bind(("0.0.0.0", port))
+        self._ear.settimeout(0.05)
+        self._mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._mouth.bind((PEER, 0))
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._hear)]
+
+    def __enter__(self) -> Stream:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._ear.close()
+        self._mouth.close()
+
+    def _send(self) -> None:
+        until = time.monotonic() + 60
+        while not self._over.is_set() and time.monotonic() < until:
+            self._mouth.sendto(self.sent.to_bytes(8, "big"), (self.address, self.port))
+            self.sent += 1
+            time.sleep(self.pause)
+
+    def _hear(self) -> None:
+        silent = 0
+        while silent < 6:  # 0.3 s after the last one was sent
+            try:
+                self.arrived.append(int.from_bytes(self._ear.recv(100), "big"))
+                silent = 0
+            except TimeoutError:
+                silent += self._over.is_set()
+
+
+def test_reload_loses_nothing_and_opens_nothing(lab: Lab) -> None:
+    """While policies are swapped, 10,000 filters among them, what both permit arrives whole and in
+    order, and what neither permits never does."""
+    daemon = lab.start_daemon(ONE)
+    many = policy_text(10_000).replace('action = "permit"', 'action = "block"')
+    many += f'[[rule]]\nname = "s"\naction = "permit"\nfilters = ["{PEER} <-> me:{ALWAYS} udp"]\n'
+    many += f'[[rule]]\nname = "n"\naction = "block"\nfilters = ["{PEER} <-> me:{NEVER} udp"]\n'
+    with (
+        Stream(lab, ALWAYS) as always,
+        Stream(lab, SOMETIMES) as sometimes,
+        Stream(lab, NEVER) as never,
+    ):
+        for text in [ONE, OTHER] * 5 + [many, ONE, many, OTHER]:
+            daemon.reload(text)
+            time.sleep(0.05)
+    assert always.arrived == list(range(always.sent))
+    assert 0 < len(sometimes.arrived) < sometimes.sent
+    assert never.sent > 1000
+    assert never.arrived == []
+
+
+def test_modes_under_traffic(lab: Lab) -> None:
+    """Between secure and block nothing passes that neither permits; permit is open at once."""
+    daemon = lab.start_daemon(OTHER)
+    with Stream(lab, NEVER) as never:
+        for mode in ("block", "secure", "stateful", "secure") * 3:
+            daemon.cli("mode", mode)
+    assert never.arrived == []
+    daemon.cli("mode", "permit")
+    with Stream(lab, NEVER) as open_now:
+        time.sleep(0.2)
+    assert len(open_now.arrived) == open_now.sent
+
+
+def test_new_address_is_never_open(lab: Lab) -> None:
+    """An address that comes and goes under load is judged as `me` from its first packet on."""
+    lab.start_daemon(OTHER)
+    peer, guard = lab["peer"], lab["guard"]
+    neighbour = ["ip", "neigh", "replace", "192.0.2.50", "lladdr", guard.mac, "dev", "eth0"]
+    peer.run(neighbour, check=True)
+    with Stream(lab, NEVER, "192.0.2.50", rate=5000) as never:
+        for _ in range(25):
+            guard.add_address("192.0.2.50/24")
+            time.sleep(0.02)
+            guard.remove_address("192.0.2.50/24")
+            time.sleep(0.01)
+    assert never.sent > 1000
+    assert never.arrived == []
+
+
+def test_new_source_address_is_never_open(lab: Lab) -> None:
+    """What the host sends from an address that no table knows yet is judged as from `me`."""
+    lab.start_daemon(OTHER)
+    guard = lab["guard"]
+    ear = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    ear.bind((PEER, NEVER))
+    ear.settimeout(0.3)
+    with ear:
+        for number in range(60, 85):
+            guard.add_address(f"192.0.2.{number}/24")
+            with guard.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+                mouth.bind((f"192.0.2.{number}", 0))
+                with pytest.raises(PermissionError):  # the kernel tells the sender of the drop
+                    mouth.sendto(b"new", (PEER, NEVER))
+        with pytest.raises(TimeoutError):
+            ear.recv(100)
+
+
+def test_big_packets_do_not_wedge_the_queue(lab: Lab) -> None:
+    """Thousands of 8,000-byte pings leave no packet without a verdict behind."""
+    lab.start_daemon('name = "Open"\n')
+    flood = ["ping", "-f", "-c", "3000", "-s", "8000", "-q", GUARD]
+    assert " 0% packet loss" in lab["peer"].run(flood, timeout=30).stdout
+    waiting = lab["guard"].run(["cat", "/proc/net/netfilter/nfnetlink_queue"]).stdout.split()[2]
+    assert int(waiting) < 5
+
+
+def test_a_long_transfer_arrives_whole(lab: Lab) -> None:
+    """Large segments, checksums not yet finished, pass the queue and arrive unharmed."""
+    lab.start_daemon(OTHER.replace(f"me:{ALWAYS} udp", f"me:{ALWAYS} tcp"))
+    data = os.urandom(1 << 20) * 64
+    ear = lab["guard"].socket(socket.AF_INET, socket.SOCK_STREAM)
+    with ear:
+        ear.bind((GUARD, ALWAYS))
+        ear.listen()
+        mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_STREAM)
+        mouth.settimeout(20)
+        mouth.connect((GUARD, ALWAYS))
+        sending = threading.Thread(target=lambda: (mouth.sendall(data), mouth.close()))
+        sending.start()
+        received = hashlib.sha256()
+        taken, _ = ear.accept()
+        with taken:
+            taken.settimeout(20)
+            while part := taken.recv(1 << 20):
+                received.update(part)
+        sending.join()
+    assert received.digest() == hashlib.sha256(data).digest()
+
+
+def test_flood_is_counted_exactly(lab: Lab) -> None:
+    """Of a flood of blocked packets the log holds some, and the count of all that were judged."""
+    daemon = lab.start_daemon(OTHER, {"queue": {"length": 65_536}})
+    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with mouth:
+        for _ in range(20_000):
+            mouth.sendto(b"flood", (GUARD, NEVER))
+    lab.probe(Probe.parse(f"udp {PEER} -> {GUARD}:{ALWAYS}"))
+    daemon.stop()
+    dropped = [one for one in daemon.records() if one.get("destination_port") == NEVER]
+    assert sum(one["count"] for one in dropped) == 20_000
+    assert len(dropped) < 2_000
