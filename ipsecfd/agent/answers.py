@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 from collections import Counter
@@ -176,7 +177,7 @@ class Answers:
                 self._log.lost_events,
                 self._log.problem,
             ),
-            warnings=self._all_warnings(reports.values()),
+            warnings=await self._all_warnings(reports.values()),
         )
 
     def _queue(self, number: int, report: PacketReport | None) -> QueueReport:
@@ -190,10 +191,11 @@ class Answers:
             dropped_socket=health.dropped_socket if health else 0,
         )
 
-    def _all_warnings(self, reports: Iterable[PacketReport | None]) -> list[str]:
+    async def _all_warnings(self, reports: Iterable[PacketReport | None]) -> list[str]:
         agent = self._agent
         found = [*self._warnings, *agent.pending, *agent.policies.warnings]
-        found += advice(
+        found += await asyncio.to_thread(  # it looks at every filter
+            advice,
             agent.policies.policies,
             agent.settings(agent.mode),
             forwarding=self._forwarding(),

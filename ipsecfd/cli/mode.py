@@ -14,15 +14,22 @@ Mode = Literal["permit", "block", "stateful", "secure"]
 def mode(
     new: Annotated[
         Mode | None,
-        typer.Argument(metavar="[permit|block|stateful|secure]", help="The mode to change to."),
+        typer.Argument(
+            metavar="MODE", help="permit, block, stateful or secure.", show_choices=False
+        ),
     ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
     """Show the mode, or change it until the next start.
 
-    secure: the policies decide. permit: nothing is filtered. block: nothing passes. stateful: the
-    host may speak first, others may answer.
+    permit    nothing is filtered
+
+    block     nothing passes
+
+    stateful  this host may speak first, others may answer
+
+    secure    the policies decide
     """
     if new is not None:
         ask(socket, "SetMode", mode=new)

@@ -20,8 +20,7 @@ def run(
 ) -> None:
     """Filter this host's packets until SIGTERM or Ctrl-C; SIGHUP reloads.
 
-    At the end all rules are gone and the host is open, except under systemd, where `systemctl
-    restart` never opens it.
+    At its end nothing is filtered any more; only a restart by systemd opens nothing.
     """
     from ipsecfd.agent.service import run as serve
 
