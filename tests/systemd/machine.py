@@ -112,11 +112,16 @@ class Machine:
             "sh", "-c", f"mkdir -p {Path(path).parent} && printf %s {shlex.quote(text)} >{path}"
         )
 
+    def override(self, text: str) -> None:
+        """Change the unit, as `systemctl edit` would."""
+        self.write("/etc/systemd/system/ipsecfd.service.d/override.conf", text)
+        self.run("systemctl", "daemon-reload")
+
     def state(self) -> str:
         """The unit's state, such as `active`."""
         return self.run("systemctl", "show", "--value", "-p", "ActiveState", "ipsecfd").strip()
 
-    def wait_until(self, state: str, seconds: float = 20) -> None:
+    def wait_until(self, state: str, seconds: float = 60) -> None:
         """Wait for the unit's state."""
         end = time.monotonic() + seconds
         while self.state() != state:
