@@ -14,6 +14,7 @@ from pathlib import Path
 from ipsecfd.agent import state
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.events import ENTERED, MODES, Event
+from ipsecfd.agent.hook import Hook
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, read
 from ipsecfd.agent.pool import Pool
@@ -21,7 +22,7 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.names import Renewal
 
 
@@ -51,7 +52,7 @@ class Agent:
         self.policies = PolicySet()
         self.pending: list[str] = []
         """Changes of the configuration that wait for the next start (T16)."""
-        self.hook = ""
+        self.hook = Hook(parts.rules, config)
         self.started = parts.now()
         self.judging_since = self.started
         """When mode, policies or addresses last changed."""
@@ -77,7 +78,7 @@ class Agent:
         """
         parts = self._parts
         async with self._lock:
-            leftover = await asyncio.to_thread(parts.rules.present)
+            leftover = await self.hook.present()
             self._event(Event.STARTED, "the policy agent starts")
             try:
                 self._recall()
@@ -91,10 +92,10 @@ class Agent:
                     parts.say("rules of an earlier run are there: closed until policies decide")
                     mode = await self._first_mode(reading)
                     await self.pool.open(self.settings(mode))
-                    await self._install_rules()
+                    await self.hook.install()
                 else:
                     await self.pool.open(self.settings(startup_mode))
-                    await self._install_rules()
+                    await self.hook.install()
                     self._entered(startup_mode)
                     mode = await self._first_mode(reading)
                     await self._judge_by(self.settings(mode))
@@ -102,11 +103,13 @@ class Agent:
                 reading.cancel()
                 with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
                     await reading
-                if self.hook and not leftover and not (self._managed and self._ever_assigned):
-                    await asyncio.to_thread(parts.rules.remove)
+                keep = leftover or (self._managed and self._ever_assigned)
+                if self.hook.kind and not keep:
+                    await self.hook.remove()
                 await self.pool.close()
                 raise
             self._entered(mode)
+            parts.say(f"packets come by {self.hook.kind}, queue {self.config.queue.number}")
 
     async def stop(self) -> None:
         """The service ends: no rules, no filtering (M15), unless systemd decides about them."""
@@ -115,9 +118,21 @@ class Agent:
         if self._managed:
             self._parts.say("stopping; whether the rules stay is systemd's to say")
         else:
-            await asyncio.to_thread(self._parts.rules.remove)
+            await self.hook.remove()
             self._event(Event.PERMIT, "the policy agent stopped: nothing is filtered")
         await self.pool.close()
+
+    async def keep_rules(self) -> None:
+        """Put the rules back when another program flushed them; call it every few seconds."""
+        if self._lock.locked():
+            return  # whoever changes something now may take long; the next call will do
+        async with self._lock:
+            try:
+                if not await self.hook.present():
+                    await self.hook.install()
+                    self._event(Event.FAILURE, "our rules were gone: installed again")
+            except KernelError as error:
+                self._event(Event.FAILURE, f"our rules cannot be looked after: {error}")
 
     async def set_mode(self, name: str) -> None:
         """Change the mode until the next start or change; raises IpsecfdError when it cannot be."""
@@ -300,25 +315,6 @@ class Agent:
     async def _judge_by(self, settings: Settings) -> None:
         await self.pool.install(settings)
         self.judging_since = self._parts.now()
-
-    async def _install_rules(self) -> None:
-        config = self.config
-        rules = RulesConfig(
-            queue=config.queue.number,
-            processes=config.queue.processes,
-            forward=config.forward,
-            bypass=config.on_failure == "permit",
-            mark=config.queue.mark,
-        )
-        installing = asyncio.create_task(asyncio.to_thread(self._parts.rules.install, rules))
-        try:
-            self.hook = await asyncio.shield(installing)
-        except asyncio.CancelledError:
-            # A thread cannot be stopped: wait for it, or it would undo what comes next.
-            with contextlib.suppress(IpsecfdError):
-                self.hook = await installing
-            raise
-        self._parts.say(f"packets come by {self.hook}, queue {rules.queue}")
 
     def _note_given(self) -> list[str]:
         if not self._given:

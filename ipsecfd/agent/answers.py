@@ -153,7 +153,7 @@ class Answers:
             profile=config.profile,
             exempt=config.exempt_value,
             on_failure=config.on_failure,
-            hook=agent.hook,
+            hook=agent.hook.kind,
             forward=config.forward,
             version=agent.policies.version,
             policies=self.list_policies(),

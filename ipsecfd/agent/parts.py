@@ -8,23 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ipsecfd.agent.config import Config
+from ipsecfd.agent.hook import Rules
 from ipsecfd.agent.policies import Load
 from ipsecfd.agent.pool import Say, StartProcess
-from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.names import Renewal
-
-
-class Rules(Protocol):
-    """The kernel's rules, as `kernel.rules` has them."""
-
-    def install(self, config: RulesConfig) -> str:
-        """Queue packets from now on; says by which hook."""
-
-    def remove(self) -> None:
-        """Take all rules away."""
-
-    def present(self) -> bool:
-        """Whether there are rules, perhaps of a run that crashed."""
 
 
 class Log(Protocol):

@@ -114,6 +114,7 @@ async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
     pause = min(WATCH_SECONDS, wanted / 3) if wanted else WATCH_SECONDS
     while True:
         answers.watch()
+        await agent.keep_rules()
         systemd.status(f"{agent.mode} mode, {agent.policies}")
         if all((await agent.pool.reports()).values()):
             systemd.alive()

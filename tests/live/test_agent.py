@@ -153,6 +153,17 @@ def test_dead_packet_process_is_replaced(lab: Lab) -> None:
     assert any(record["event"] == 4288 for record in daemon.records())
 
 
+def test_flushed_rules_come_back(lab: Lab) -> None:
+    """`nft flush ruleset`, which starting other firewalls does, opens the host for seconds only."""
+    lab.start_daemon(BLOCK_ALL)
+    lab["guard"].run(["nft", "flush", "ruleset"], check=True)
+    deadline = time.monotonic() + 10
+    while not rules(lab):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert passing(lab, HTTP, PING_OUT) == [False, False]
+
+
 # --- commands ---
 
 

@@ -219,6 +219,19 @@ async def test_modes_change_live(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> None:
+    """A flushed rule set must not leave the host open without anybody noticing."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    await agent.keep_rules()
+    assert stage.happened() == []
+    stage.rules_there = False
+    await agent.keep_rules()
+    assert stage.happened() == ["rules", "event 4288"]
+    await agent.stop()
+
+
 async def test_unknown_mode_is_refused(stage: Stage) -> None:
     """The refusal names the modes there are."""
     agent = stage.agent()
