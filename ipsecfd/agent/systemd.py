@@ -13,6 +13,9 @@ class Systemd:
 
     def __init__(self) -> None:
         self._notifier = SystemdNotifier() if "NOTIFY_SOCKET" in os.environ else None
+        if self._notifier is not None and self._notifier.socket is not None:
+            # A manager that does not read must not hold the agent up: what it missed, it missed.
+            self._notifier.socket.setblocking(False)
 
     def ready(self) -> None:
         """The policies are in force."""
