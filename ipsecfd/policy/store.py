@@ -1,32 +1,59 @@
-"""What a policy store holds, and the changes it allows (spec 1.1, 1.5).
+"""The changes that a policy store allows (spec 1.1); what it holds is in `stored`.
 
-Content is a value; Draft makes another one of it, change by change. Names are compared without
-regard to case and kept as written.
+Content is a value; Draft makes another one of it, change by change.
 """
 
 from __future__ import annotations
 
-import enum
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TypeVar
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import (
-    Action,
-    Connection,
-    Filter,
-    FilterAction,
-    FilterList,
-    Policy,
-    Rule,
+from ipsecfd.policy.model import Filter
+from ipsecfd.policy.stored import (
+    DEFAULT_MAIN_MODE_LIFETIME,
+    DEFAULT_POLLING,
+    KERBEROS,
+    Authentication,
+    Behaviour,
+    Content,
+    DefaultRule,
+    StoredAction,
+    StoredList,
+    StoredPolicy,
+    StoredRule,
+    filter_identity,
+    name_key,
+    new_guid,
+    rule_key,
 )
 
-DEFAULT_POLLING: Final = 10_800
-"""Seconds between two looks at a domain policy when none are given (spec 1.6)."""
-DEFAULT_MAIN_MODE_LIFETIME: Final = 480
-"""Minutes (spec 8.2)."""
+__all__ = [
+    "DEFAULT_MAIN_MODE_LIFETIME",
+    "DEFAULT_POLLING",
+    "KERBEROS",
+    "Authentication",
+    "Behaviour",
+    "Content",
+    "DefaultRule",
+    "Draft",
+    "ExistsError",
+    "InUseError",
+    "NotFoundError",
+    "StoreError",
+    "StoredAction",
+    "StoredList",
+    "StoredPolicy",
+    "StoredRule",
+    "filter_identity",
+    "name_key",
+    "new_guid",
+    "rule_key",
+]
+
+Named = TypeVar("Named", StoredAction, StoredList, StoredPolicy)
 
 
 class StoreError(IpsecfdError):
@@ -45,214 +72,116 @@ class InUseError(StoreError):
     """The object is used by a rule and cannot be deleted."""
 
 
-class Behaviour(enum.Enum):
-    """What a filter action does; inpass and soft refine negotiate (spec 1.2)."""
-
-    PERMIT = "permit"
-    BLOCK = "block"
-    NEGOTIATE = "negotiate"
-
-
-def new_guid() -> str:
-    """A new identity, as `{D239C599-F945-47A3-A4E3-B37BC12826B9}`."""
-    return f"{{{str(uuid.uuid4()).upper()}}}"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAction:
-    """A filter action; what is about key exchange is kept and has no effect."""
-
-    name: str
-    behaviour: Behaviour = Behaviour.NEGOTIATE
-    inpass: bool = False
-    soft: bool = False
-    qmpfs: bool = False
-    qmsecmethods: str = ""
-    description: str = ""
-    guid: str = field(default_factory=new_guid, compare=False)
-    modified: int = field(default=0, compare=False)
-    """Seconds since 1970."""
-
-    @property
-    def action(self) -> Action:
-        """What the driver does."""
-        if self.behaviour is Behaviour.PERMIT:
-            return Action.PERMIT
-        if self.behaviour is Behaviour.BLOCK:
-            return Action.BLOCK
-        return Action.SOFT if self.soft else Action.INPASS if self.inpass else Action.NEGOTIATE
-
-
-@dataclass(frozen=True, slots=True)
-class StoredList:
-    """A filter list."""
-
-    name: str
-    filters: tuple[Filter, ...] = ()
-    description: str = ""
-    guid: str = field(default_factory=new_guid, compare=False)
-    modified: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """A way for the peers to prove who they are; kept and shown, without effect."""
-
-    kind: str
-    """"kerberos", "psk" or "rootca"."""
-    value: str = ""
-    """The key, or the certificate authority with its options."""
-
-
-KERBEROS: Final = (Authentication("kerberos"),)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRule:
-    """A rule; filter list and filter action by name."""
-
-    name: str
-    filter_list: str
-    filter_action: str
-    description: str = ""
-    active: bool = True
-    connection: Connection = Connection.ALL
-    tunnel: str = ""
-    """Tunnel end point; empty for transport rules."""
-    authentication: tuple[Authentication, ...] = KERBEROS
-    guid: str = field(default_factory=new_guid, compare=False)
-    modified: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class DefaultRule:
-    """The default response rule: answers peers that ask for IPsec, filters nothing (spec 1.3)."""
-
-    active: bool = True
-    qmpfs: bool = False
-    qmsecmethods: str = ""
-    authentication: tuple[Authentication, ...] = KERBEROS
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPolicy:
-    """A policy with its rules; what is about key exchange is kept and has no effect."""
-
-    name: str
-    description: str = ""
-    rules: tuple[StoredRule, ...] = ()
-    polling: int = DEFAULT_POLLING
-    """Seconds."""
-    mmpfs: bool = False
-    qmpermm: int = 0
-    """Quick modes per main mode; 0 is no limit."""
-    mmlifetime: int = DEFAULT_MAIN_MODE_LIFETIME
-    """Minutes."""
-    mmsecmethods: str = ""
-    default_rule: DefaultRule = DefaultRule()
-    guid: str = field(default_factory=new_guid, compare=False)
-    modified: int = field(default=0, compare=False)
-
-
-Named = TypeVar("Named", StoredAction, StoredList, StoredPolicy, StoredRule)
-
-
-def name_key(name: str) -> str:
-    """What a name is filed under: names are compared without regard to case."""
-    return name.casefold()
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """All objects of one store by `name_key`, in the order in which they were made."""
-
-    policies: Mapping[str, StoredPolicy] = field(default_factory=dict)
-    filter_lists: Mapping[str, StoredList] = field(default_factory=dict)
-    filter_actions: Mapping[str, StoredAction] = field(default_factory=dict)
-    assigned: str | None = None
-    """Key of the assigned policy; at most one (spec 1.1)."""
-
-    def assigned_policy(self) -> Policy | None:
-        """What the driver enforces of this store, or None."""
-        return None if self.assigned is None else self.compiled(self.policies[self.assigned])
-
-    def compiled(self, policy: StoredPolicy) -> Policy:
-        """A policy with its names resolved, as the driver takes it."""
-        return Policy(
-            policy.name,
-            tuple(self._compiled_rule(rule) for rule in policy.rules),
-            policy.description,
-        )
-
-    def _compiled_rule(self, rule: StoredRule) -> Rule:
-        filters = self.filter_lists[name_key(rule.filter_list)]
-        action = self.filter_actions[name_key(rule.filter_action)]
-        return Rule(
-            rule.name,
-            FilterList(filters.name, filters.filters),
-            FilterAction.both(action.name, action.action),
-            rule.description,
-            rule.active,
-            rule.connection,
-        )
-
-
 class Draft:
     """A store's content being changed; each change is made whole or raises and changes nothing.
 
-    What it holds is replaced, never altered, so that `content` is a value of its own.
+    A change costs the same however much the store holds, but for renaming and for deleting
+    filters. So what grows, the rules of a policy and the filters of a list, is kept beside it in a
+    form that can grow, and put back into it when somebody looks.
     """
 
     def __init__(self, content: Content | None = None) -> None:
         content = content or Content()
-        self.policies = dict(content.policies)
-        self.filter_lists = dict(content.filter_lists)
-        self.filter_actions = dict(content.filter_actions)
         self.assigned = content.assigned
+        self._policies = dict(content.policies)
+        self._filter_lists = dict(content.filter_lists)
+        self._filter_actions = dict(content.filter_actions)
+        self._rules: dict[str, dict[str, StoredRule]] = {}
+        self._filters: dict[str, _GrowingFilters] = {}
+        self._unsettled_policies: set[str] = set()
+        self._unsettled_lists: set[str] = set()
+        self._list_uses: Counter[str] = Counter()
+        self._action_uses: Counter[str] = Counter()
+        for policy in content.policies.values():
+            self._count(policy.rules, 1)
 
     def content(self) -> Content:
-        """What the draft holds now."""
+        """What the draft holds now, as a value that later changes leave alone."""
         return Content(
             dict(self.policies), dict(self.filter_lists), dict(self.filter_actions), self.assigned
         )
 
+    @property
+    def policies(self) -> Mapping[str, StoredPolicy]:
+        """All policies by `name_key`; `has_policy` is cheaper between changes."""
+        for key in list(self._unsettled_policies):
+            self._settle_policy(key)
+        return self._policies
+
+    @property
+    def filter_lists(self) -> Mapping[str, StoredList]:
+        """All filter lists by `name_key`; `has_filter_list` is cheaper between changes."""
+        for key in list(self._unsettled_lists):
+            self._settle_list(key)
+        return self._filter_lists
+
+    @property
+    def filter_actions(self) -> Mapping[str, StoredAction]:
+        """All filter actions by `name_key`."""
+        return self._filter_actions
+
+    def has_policy(self, name: str) -> bool:
+        """Whether there is a policy of this name."""
+        return name_key(name) in self._policies
+
+    def has_filter_list(self, name: str) -> bool:
+        """Whether there is a filter list of this name."""
+        return name_key(name) in self._filter_lists
+
+    def has_filter_action(self, name: str) -> bool:
+        """Whether there is a filter action of this name."""
+        return name_key(name) in self._filter_actions
+
+    def has_rule(self, policy: str, name: str) -> bool:
+        """Whether the policy has a rule of this name; raises NotFoundError without the policy."""
+        return _find_rule(self._rules_of(policy), name) is not None
+
     def policy(self, name: str) -> StoredPolicy:
         """The policy of this name; raises NotFoundError."""
-        return _get(self.policies, name, "policy")
+        self._settle_policy(name_key(name))
+        return _get(self._policies, name, "policy")
 
     def filter_list(self, name: str) -> StoredList:
         """The filter list of this name; raises NotFoundError."""
-        return _get(self.filter_lists, name, "filter list")
+        self._settle_list(name_key(name))
+        return _get(self._filter_lists, name, "filter list")
 
     def filter_action(self, name: str) -> StoredAction:
         """The filter action of this name; raises NotFoundError."""
-        return _get(self.filter_actions, name, "filter action")
+        return _get(self._filter_actions, name, "filter action")
 
     def rule(self, policy: str, name: str) -> StoredRule:
-        """The first rule of this name in a policy; raises NotFoundError."""
-        for rule in self.policy(policy).rules:
-            if name_key(rule.name) == name_key(name):
-                return rule
-        raise NotFoundError(f"there is no rule with the name '{name}' in the policy '{policy}'")
+        """The rule of this name in a policy, or that without a name of this guid.
+
+        Raises NotFoundError.
+        """
+        rule = _find_rule(self._rules_of(policy), name)
+        if rule is None:
+            raise NotFoundError(f"there is no rule with the name '{name}' in the policy '{policy}'")
+        return rule
 
     def add_policy(self, policy: StoredPolicy) -> None:
         """Add a policy with its rules. Raises ExistsError, or NotFoundError for what they name."""
-        for rule in policy.rules:
-            self._check_rule(rule)
-        _add(self.policies, policy, "policy")
+        self._check_rules(policy)
+        _add(self._policies, policy, "policy")
+        self._count(policy.rules, 1)
 
     def set_policy(self, name: str, policy: StoredPolicy) -> None:
         """Put another policy in a policy's place, which may rename it; it stays assigned."""
-        for rule in policy.rules:
-            self._check_rule(rule)
-        self.policies = _replaced(self.policies, name, policy, "policy")
+        self._check_rules(policy)
+        old = self.policy(name)
+        self._policies = _replaced(self._policies, name, policy, "policy")
+        self._rules.pop(name_key(name), None)
+        self._count(old.rules, -1)
+        self._count(policy.rules, 1)
         if self.assigned == name_key(name):
             self.assigned = name_key(policy.name)
 
     def delete_policy(self, name: str) -> None:
         """Delete a policy and its rules (spec 1.1); an assigned one is un-assigned first."""
-        self.policy(name)
-        del self.policies[name_key(name)]
+        self._count(self.policy(name).rules, -1)
+        del self._policies[name_key(name)]
+        self._rules.pop(name_key(name), None)
         if self.assigned == name_key(name):
             self.assigned = None
 
@@ -269,13 +198,15 @@ class Draft:
 
     def add_filter_list(self, filters: StoredList) -> None:
         """Add a filter list; raises ExistsError."""
-        _add(self.filter_lists, filters, "filter list")
+        _add(self._filter_lists, filters, "filter list")
 
     def set_filter_list(self, name: str, filters: StoredList) -> None:
         """Put another list in a list's place; rules follow a new name."""
         old = self.filter_list(name)
-        self.filter_lists = _replaced(self.filter_lists, name, filters, "filter list")
+        self._filter_lists = _replaced(self._filter_lists, name, filters, "filter list")
+        self._filters.pop(name_key(name), None)
         if old.name != filters.name:
+            _follow(self._list_uses, name, filters.name)
             self._rename_in_rules(
                 lambda rule: (
                     replace(rule, filter_list=filters.name)
@@ -287,18 +218,42 @@ class Draft:
     def delete_filter_list(self, name: str) -> None:
         """Delete a filter list; raises InUseError while a rule uses it (T10)."""
         self.filter_list(name)
-        self._refuse_if_used("filter list", name, lambda rule: rule.filter_list)
-        del self.filter_lists[name_key(name)]
+        if self._list_uses[name_key(name)]:
+            self._refuse_used("filter list", name, lambda rule: rule.filter_list)
+        del self._filter_lists[name_key(name)]
+        self._filters.pop(name_key(name), None)
+
+    def add_filter(self, filter_list: str, one: Filter) -> None:
+        """Add a filter to a list. Raises NotFoundError, and ExistsError when the list has an equal
+        one, whatever its description (spec 3.4)."""
+        key = name_key(filter_list)
+        growing = self._growing_filters(filter_list)
+        if filter_identity(one) in growing.identities:
+            raise ExistsError(f"there is already a filter {one} in the filter list '{filter_list}'")
+        growing.filters.append(one)
+        growing.identities.add(filter_identity(one))
+        self._unsettled_lists.add(key)
+
+    def delete_filters(self, filter_list: str, matches: Callable[[Filter], bool]) -> int:
+        """Delete the filters of a list that match, and say how many; raises NotFoundError."""
+        old = self.filter_list(filter_list)
+        kept = tuple(one for one in old.filters if not matches(one))
+        deleted = len(old.filters) - len(kept)
+        if deleted:
+            self._filter_lists[name_key(filter_list)] = replace(old, filters=kept)
+            self._filters.pop(name_key(filter_list), None)
+        return deleted
 
     def add_filter_action(self, action: StoredAction) -> None:
         """Add a filter action; raises ExistsError."""
-        _add(self.filter_actions, action, "filter action")
+        _add(self._filter_actions, action, "filter action")
 
     def set_filter_action(self, name: str, action: StoredAction) -> None:
         """Put another action in an action's place; rules follow a new name."""
         old = self.filter_action(name)
-        self.filter_actions = _replaced(self.filter_actions, name, action, "filter action")
+        self._filter_actions = _replaced(self._filter_actions, name, action, "filter action")
         if old.name != action.name:
+            _follow(self._action_uses, name, action.name)
             self._rename_in_rules(
                 lambda rule: (
                     replace(rule, filter_action=action.name)
@@ -310,63 +265,140 @@ class Draft:
     def delete_filter_action(self, name: str) -> None:
         """Delete a filter action; raises InUseError while a rule uses it."""
         self.filter_action(name)
-        self._refuse_if_used("filter action", name, lambda rule: rule.filter_action)
-        del self.filter_actions[name_key(name)]
+        if self._action_uses[name_key(name)]:
+            self._refuse_used("filter action", name, lambda rule: rule.filter_action)
+        del self._filter_actions[name_key(name)]
 
     def add_rule(self, policy: str, rule: StoredRule) -> None:
-        """Add a rule to a policy; its list and action must exist. Two rules of one policy cannot
-        share a name."""
+        """Add a rule to a policy. Raises NotFoundError for the policy, the list and the action,
+        and ExistsError when the policy has a rule of this name."""
         self._check_rule(rule)
-        holder = self.policy(policy)
-        if any(name_key(rule.name) == name_key(other.name) for other in holder.rules):
-            raise ExistsError(
-                f"there is already a rule with the name '{rule.name}' in the policy '{policy}'"
-            )
-        self._put(replace(holder, rules=(*holder.rules, rule)))
+        rules = self._rules_of(policy)
+        if rule_key(rule) in rules:
+            raise _rule_exists(policy, rule)
+        rules[rule_key(rule)] = rule
+        self._changed_rules(policy, (), (rule,))
 
     def set_rule(self, policy: str, name: str, rule: StoredRule) -> None:
         """Put another rule in a rule's place, which may rename it."""
         self._check_rule(rule)
-        holder, old = self.policy(policy), self.rule(policy, name)
-        if any(
-            other is not old and name_key(other.name) == name_key(rule.name)
-            for other in holder.rules
-        ):
-            raise ExistsError(
-                f"there is already a rule with the name '{rule.name}' in the policy '{policy}'"
-            )
-        rules = tuple(rule if other is old else other for other in holder.rules)
-        self._put(replace(holder, rules=rules))
+        old, rules = self.rule(policy, name), self._rules_of(policy)
+        old_key, new_key = rule_key(old), rule_key(rule)
+        if new_key == old_key:
+            rules[old_key] = rule
+        elif new_key in rules:
+            raise _rule_exists(policy, rule)
+        else:
+            self._rules[name_key(policy)] = {
+                rule_key(one): one
+                for one in (rule if other is old else other for other in rules.values())
+            }
+        self._changed_rules(policy, (old,), (rule,))
 
     def delete_rule(self, policy: str, name: str) -> None:
         """Delete a rule; its list and action stay (spec 1.1)."""
-        holder, old = self.policy(policy), self.rule(policy, name)
-        self._put(replace(holder, rules=tuple(one for one in holder.rules if one is not old)))
+        old = self.rule(policy, name)
+        del self._rules_of(policy)[rule_key(old)]
+        self._changed_rules(policy, (old,), ())
 
     def clear(self) -> None:
         """Delete everything."""
-        self.policies, self.filter_lists, self.filter_actions = {}, {}, {}
+        for holds in (
+            *(self._policies, self._filter_lists, self._filter_actions, self._rules, self._filters),
+            *(self._unsettled_policies, self._unsettled_lists, self._list_uses, self._action_uses),
+        ):
+            holds.clear()
         self.assigned = None
 
-    def _check_rule(self, rule: StoredRule) -> None:
-        self.filter_list(rule.filter_list)
-        self.filter_action(rule.filter_action)
+    def _rules_of(self, policy: str) -> dict[str, StoredRule]:
+        """A policy's rules by `rule_key`, to be changed; raises NotFoundError."""
+        key = name_key(policy)
+        if key not in self._rules:
+            rules = _get(self._policies, policy, "policy").rules
+            self._rules[key] = {rule_key(rule): rule for rule in rules}
+        return self._rules[key]
 
-    def _put(self, policy: StoredPolicy) -> None:
-        self.policies[name_key(policy.name)] = policy
+    def _changed_rules(
+        self, policy: str, gone: Iterable[StoredRule], new: Iterable[StoredRule]
+    ) -> None:
+        self._unsettled_policies.add(name_key(policy))
+        self._count(gone, -1)
+        self._count(new, 1)
+
+    def _settle_policy(self, key: str) -> None:
+        if key in self._unsettled_policies:
+            rules = tuple(self._rules[key].values())
+            self._policies[key] = replace(self._policies[key], rules=rules)
+            self._unsettled_policies.remove(key)
+
+    def _growing_filters(self, filter_list: str) -> _GrowingFilters:
+        key = name_key(filter_list)
+        if key not in self._filters:
+            self._filters[key] = _GrowingFilters(
+                _get(self._filter_lists, filter_list, "filter list").filters
+            )
+        return self._filters[key]
+
+    def _settle_list(self, key: str) -> None:
+        if key in self._unsettled_lists:
+            filters = tuple(self._filters[key].filters)
+            self._filter_lists[key] = replace(self._filter_lists[key], filters=filters)
+            self._unsettled_lists.remove(key)
+
+    def _check_rules(self, policy: StoredPolicy) -> None:
+        taken: set[str] = set()
+        for rule in policy.rules:
+            self._check_rule(rule)
+            if rule_key(rule) in taken:
+                raise _rule_exists(policy.name, rule)
+            taken.add(rule_key(rule))
+
+    def _check_rule(self, rule: StoredRule) -> None:
+        _get(self._filter_lists, rule.filter_list, "filter list")
+        _get(self._filter_actions, rule.filter_action, "filter action")
+
+    def _count(self, rules: Iterable[StoredRule], by: int) -> None:
+        for rule in rules:
+            self._list_uses[name_key(rule.filter_list)] += by
+            self._action_uses[name_key(rule.filter_action)] += by
 
     def _rename_in_rules(self, renamed: Callable[[StoredRule], StoredRule]) -> None:
-        for policy in list(self.policies.values()):
-            self._put(replace(policy, rules=tuple(map(renamed, policy.rules))))
+        for key, policy in self.policies.items():
+            self._policies[key] = replace(policy, rules=tuple(map(renamed, policy.rules)))
+        self._rules.clear()
 
-    def _refuse_if_used(self, kind: str, name: str, used: Callable[[StoredRule], str]) -> None:
+    def _refuse_used(self, kind: str, name: str, used: Callable[[StoredRule], str]) -> None:
         for policy in self.policies.values():
             for rule in policy.rules:
                 if name_key(used(rule)) == name_key(name):
+                    by = f"the rule '{rule.name}'" if rule.name else "a rule without a name"
                     raise InUseError(
-                        f"the {kind} '{name}' is used by the rule '{rule.name}' of the policy"
-                        f" '{policy.name}'"
+                        f"the {kind} '{name}' is used by {by} of the policy '{policy.name}'"
                     )
+
+
+class _GrowingFilters:
+    """The filters of a list that is being added to, and what tells them apart."""
+
+    def __init__(self, filters: Iterable[Filter]) -> None:
+        self.filters = list(filters)
+        self.identities = {filter_identity(one) for one in self.filters}
+
+
+def _find_rule(rules: Mapping[str, StoredRule], name: str) -> StoredRule | None:
+    """The rule of this name, or that without a name of this guid."""
+    return rules.get(name_key(name)) or rules.get(name)
+
+
+def _rule_exists(policy: str, rule: StoredRule) -> ExistsError:
+    return ExistsError(
+        f"there is already a rule with the name '{rule.name}' in the policy '{policy}'"
+    )
+
+
+def _follow(uses: Counter[str], old_name: str, new_name: str) -> None:
+    """Count the uses of a renamed object under its new name."""
+    uses[name_key(new_name)] = uses.pop(name_key(old_name), 0)
 
 
 def _get(objects: Mapping[str, Named], name: str, kind: str) -> Named:
@@ -386,7 +418,8 @@ def _replaced(objects: dict[str, Named], name: str, new: Named, kind: str) -> di
     _get(objects, name, kind)
     old_key, new_key = name_key(name), name_key(new.name)
     if new_key == old_key:
-        return {**objects, old_key: new}
+        objects[old_key] = new
+        return objects
     if new_key in objects:
         raise ExistsError(f"there is already a {kind} with the name '{new.name}'")
     return {
