@@ -20,7 +20,7 @@ _SWITCH: Final = "true or false"
 _FILTERS: Final = "a list of filters in brackets"
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
     """A table of the file: values are never converted, unknown keys are refused.
 
     The description of a key completes the sentence "expected ...".
@@ -29,7 +29,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class PolicyTable(_Table):
+class PolicyTable(Table):
     """The file itself."""
 
     name: _Name = Field(description="the policy's name in quotes, on one line")
@@ -43,7 +43,7 @@ class PolicyTable(_Table):
     )
 
 
-class RuleTable(_Table):
+class RuleTable(Table):
     """`[[rule]]`: `filters` or `filter_list`, and an action."""
 
     name: _Name = Field("", description="the rule's name in quotes, on one line")
@@ -59,7 +59,7 @@ class RuleTable(_Table):
     )
 
 
-class FilterListTable(_Table):
+class FilterListTable(Table):
     """`[[filter_list]]`: filters that rules refer to by name."""
 
     name: _Name = Field(description="the filter list's name in quotes, on one line")
@@ -67,7 +67,7 @@ class FilterListTable(_Table):
     description: str = Field("", description=_TEXT)
 
 
-class FilterActionTable(_Table):
+class FilterActionTable(Table):
     """`[[filter_action]]`: an action that rules refer to by name (spec 1.2)."""
 
     name: _Name = Field(description="the filter action's name in quotes, on one line")
@@ -79,7 +79,7 @@ class FilterActionTable(_Table):
     description: str = Field("", description=_TEXT)
 
 
-class FilterTable(_Table):
+class FilterTable(Table):
     """A filter written as a table."""
 
     source: str = Field(description=f"an address in quotes: {ADDRESS_FORM}")
@@ -91,7 +91,7 @@ class FilterTable(_Table):
     description: _Line = Field("", description=f"{_TEXT}, on one line")
 
 
-TableT = TypeVar("TableT", bound=_Table)
+TableT = TypeVar("TableT", bound=Table)
 
 
 def read_table(
@@ -126,7 +126,7 @@ def kind(value: object) -> str:
 
 
 def _mistakes(
-    shape: type[_Table], error: ValidationError, file: str, place: str
+    shape: type[Table], error: ValidationError, file: str, place: str
 ) -> Iterator[Mistake]:
     for one in error.errors(include_url=False, include_context=False):
         key = str(one["loc"][0])
