@@ -1,0 +1,130 @@
+"""What ipseccmd shows: its help, and the policies, filters and authentication in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from ipsecfd.policy.model import Policy, Store
+from ipsecfd.policy.netdiag import filter_lines, shown_filters
+from ipsecfd.policy.store import Authentication, StoredPolicy
+from ipsecfd.policy.workspace import Workspace
+
+HELP: Final = r"""Usage:
+  {program} -f FILTER... [RULE]                         a rule until the service stops
+  {program} -w TYPE -p NAME -r NAME -f FILTER... [RULE] [-x|-y]
+                                                     a rule of a stored policy
+  {program} -w TYPE -p NAME [-x|-y|-o]                  assign, un-assign, delete a policy
+  {program} -u                                          delete all dynamic rules
+  ipseccmd show filters|policies|auth|stats|sas|all...
+  ipseccmd -file FILE                                   run the commands of a file
+
+FILTER is SIDE=SIDE[:PROTOCOL], or with + for the mirror, too; DEFAULT is the
+default response rule. SIDE is ADDRESS[/MASK][:PORT]; 0 is me, * any, 10.0.11.*
+a subnet. PROTOCOL is ICMP, UDP, TCP, RAW or a number and stands behind a port
+or an empty one: *=0:80:TCP, 0+*::ICMP. (FILTER) permits, [FILTER] blocks:
+dynamic rules only.
+
+RULE:
+  -n BLOCK|PASS|INPASS|METHOD...  what to do; METHOD as ESP[3DES,SHA]
+  -soft                           negotiate, but allow clear text
+  -lan, -dialup                   the interfaces it is for; all without
+  -t ADDRESS                      tunnel end point
+  -a METHOD...                    KERBEROS, PRESHARE:"KEY", CERT:"AUTHORITY"
+  -1s, -1k, -1p, -1f, -1e         main mode settings, without effect here
+  -confirm                        ask first; dynamic rules only
+
+TYPE is REG (local), DS[:DOMAIN] or PERS (persistent). -p takes NAME:MINUTES with
+a polling interval. -x assigns the policy, -y un-assigns it, -o deletes it."""
+
+_STORE_WORDS: Final = {
+    Store.PERSISTENT: "Persistent",
+    Store.DOMAIN: "Domain",
+    Store.LOCAL: "Local",
+}
+_AUTHENTICATION_WORDS: Final = MappingProxyType(
+    {"kerberos": "KERBEROS", "psk": "PRESHARE", "rootca": "CERT"}
+)
+_IPV6_PROFILES: Final = ("linux", "vista")
+"""Profiles that filter native IPv6 (spec 4)."""
+
+
+def shown(topics: Iterable[str], workspace: Workspace) -> str:
+    """What `show` prints of each topic."""
+    return "\n\n".join("\n".join(_TOPICS[topic](workspace)) for topic in topics)
+
+
+def _assigned(workspace: Workspace) -> Iterator[tuple[Store, StoredPolicy]]:
+    """The assigned policies that count: a domain policy replaces a local one (spec 1.5)."""
+    domain = workspace.stores[Store.DOMAIN].assigned is not None
+    for store in (Store.PERSISTENT, Store.DOMAIN if domain else Store.LOCAL):
+        draft = workspace.stores[store]
+        if draft.assigned is not None:
+            yield store, draft.policies[draft.assigned]
+
+
+def _in_force(workspace: Workspace) -> Iterator[tuple[Store, Policy]]:
+    for store, policy in _assigned(workspace):
+        yield store, workspace.stores[store].content().compiled(policy)
+    if workspace.dynamic is not None:
+        yield Store.DYNAMIC, workspace.dynamic.content().policy()
+
+
+def _filters(workspace: Workspace) -> Iterator[str]:
+    return filter_lines(
+        shown_filters(
+            _in_force(workspace),
+            workspace.addresses,
+            ipv6=workspace.profile in _IPV6_PROFILES,
+        )
+    )
+
+
+def _policies(workspace: Workspace) -> Iterator[str]:
+    found = False
+    for store, policy in _assigned(workspace):
+        found = True
+        yield f"    {_STORE_WORDS[store]} IPSec Policy Active: '{policy.name}'"
+        yield f"        Rules : {len(policy.rules)}"
+        yield f"        Polling Interval : {policy.polling // 60} minutes"
+    if not found:
+        yield "    No policy is assigned."
+    if workspace.dynamic is not None:
+        yield f"    Dynamic Rules : {len(workspace.dynamic.rules)}"
+
+
+def _auth(workspace: Workspace) -> Iterator[str]:
+    found = False
+    for _, policy in _assigned(workspace):
+        for rule in policy.rules:
+            found = True
+            yield f"    Rule '{rule.name}': {_words(rule.authentication)}"
+    for dynamic in workspace.dynamic.rules.values() if workspace.dynamic else ():
+        found = True
+        yield f"    Dynamic rule {dynamic.filter}: {_words(dynamic.authentication)}"
+    if not found:
+        yield "    There are no rules."
+
+
+def _words(methods: Iterable[Authentication]) -> str:
+    """The methods without their keys: a shown key is a key given away."""
+    return ", ".join(_AUTHENTICATION_WORDS.get(one.kind, one.kind) for one in methods)
+
+
+def _stats(_: Workspace) -> Iterator[str]:
+    yield "    There is no key exchange here: all IKE and IPSec counters are 0."
+    yield "    ipsecfd stats shows the counters of packets."
+
+
+def _sas(_: Workspace) -> Iterator[str]:
+    yield "    There is no key exchange here: there are no security associations."
+
+
+_TOPICS: Final[Mapping[str, Callable[[Workspace], Iterator[str]]]] = {
+    "filters": _filters,
+    "policies": _policies,
+    "auth": _auth,
+    "stats": _stats,
+    "sas": _sas,
+}

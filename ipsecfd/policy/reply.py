@@ -1,0 +1,18 @@
+"""What an administration command answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one command; who ran it prints the text and chooses the exit status."""
+
+    text: str
+    """Lines to print, without a newline at the end; empty for nothing."""
+    failed: bool
+    done: bool = False
+    """Whether the session that the command was typed into is over."""
+    understood: bool = True
+    """False when it was no command: an unknown word, tag or value, or a required one missing."""
