@@ -26,6 +26,7 @@ from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings, is_dialup
+from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
 
@@ -57,24 +58,26 @@ class PacketProcess:
         self._received = bytearray()
         self._drops = drops
         self._assembly = Assembly()
-        self._driver = Driver(Settings(), time.monotonic)
+        self._driver = Driver(Settings(mode=Mode.BLOCK), time.monotonic)  # until the agent speaks
         self._handlers: list[Handler] = []
         self._totals: Counter[tuple[str, str, str]] = Counter()
         self._next_tick = 0.0
         self._queue = Queue(queue, length, self._on_drop, self._between)
+        self._use(self._driver.settings)
 
     def run(self) -> None:
         """Judge packets until the agent goes away."""
         poll = select.poll()
-        poll.register(self._queue.fileno(), select.POLLIN)
+        packets = self._queue.fileno()
+        poll.register(packets, select.POLLIN)
         poll.register(self._control, select.POLLIN)
         while True:
-            ready = dict(poll.poll(TICK * 1000))
-            if self._queue.fileno() in ready:
-                self._queue.judge_waiting()
-            if self._control.fileno() in ready:
-                self._take_commands()
-            self._hand_over_drops()
+            for descriptor, _ in poll.poll(TICK * 1000):
+                if descriptor == packets:
+                    self._queue.judge_waiting()
+                else:
+                    self._take_commands()
+            self._between()
 
     def _on_drop(
         self, decision: Decision, direction: Direction, interface: int, data: bytes
@@ -145,7 +148,7 @@ class PacketProcess:
 
     def _use(self, settings: Settings) -> None:
         self._totals.update(self._count_by_reason())
-        driver = Driver(settings, time.monotonic)
+        driver = Driver(settings, time.monotonic, self._driver)
         lan, dialup = _handlers(driver, dialup=False), _handlers(driver, dialup=True)
         self._handlers = [*lan.values(), *dialup.values()]
         if settings.dialup_table is None:

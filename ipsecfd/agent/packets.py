@@ -61,9 +61,8 @@ class PacketProcess:
     ) -> PacketProcess:
         """Start a process and have it bind a queue of `length` packets.
 
-        It drops nothing and judges by no policy until `install`: its first settings are the
-        driver's defaults. `level` and `interval` are those of `Drops`. Raises KernelError when
-        the queue is taken or may not be bound.
+        It drops every packet until `install`. `level` and `interval` are those of `Drops`. Raises
+        KernelError when the queue is taken or may not be bound.
         """
         control, its_control = socket.socketpair()
         inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

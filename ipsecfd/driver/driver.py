@@ -64,13 +64,24 @@ def is_dialup(interface: str, patterns: Iterable[str]) -> bool:
 
 
 class Driver:
-    """Judges packets by fixed Settings. `clock` gives seconds that only grow."""
+    """Judges packets by fixed Settings. `clock` gives seconds that only grow.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float]) -> None:
+    A driver that replaces `previous` in stateful mode, because an address came, goes on with its
+    conversations; any other change of mode ends them (spec 6.4).
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float], previous: Driver | None = None
+    ) -> None:
         self.settings = settings
         roles = Roles(settings.host, settings.profile)
         self._roles = roles
-        self._conversations = Conversations(clock)
+        self._conversations = (
+            previous._conversations
+            if previous is not None
+            and previous.settings.mode is settings.mode is Mode.STARTUP_STATEFUL
+            else Conversations(clock)
+        )
         self._judges: dict[tuple[Direction, bool], Judge] = {}
         for direction in Direction:
             judge = self._make_judge(direction, roles, settings.table)

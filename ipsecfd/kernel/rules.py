@@ -190,6 +190,7 @@ def _run(command: list[str], script: str | None = None) -> subprocess.CompletedP
             text=True,
             timeout=_NFT_SECONDS,
             check=False,
+            process_group=0,  # a second Ctrl-C must not end the nft that takes the rules away
         )
     except FileNotFoundError as error:
         raise KernelError("the program nft is missing: apt install nftables") from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ipsecfd.driver import driver as driver_module
 from ipsecfd.driver import table as table_module
 from ipsecfd.driver.decision import Direction
-from ipsecfd.driver.driver import LOOPBACK, NO_FILTER, Driver, is_dialup
+from ipsecfd.driver.driver import LOOPBACK, NO_FILTER, Driver, Settings, is_dialup
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
 from tests.builders import (
@@ -15,6 +17,7 @@ from tests.builders import (
     FRAGMENT_HEADER,
     ME,
     ME6,
+    Clock,
     ask,
     extension,
     fragment_header,
@@ -23,6 +26,7 @@ from tests.builders import (
     ipv4,
     ipv6,
     make_driver,
+    packet,
     rule,
     tcp,
     udp,
@@ -364,3 +368,22 @@ def test_refused_conversations() -> None:
     driver = make_driver(mode=Mode.STARTUP_STATEFUL)
     driver.decide(ipv4(ME, A, 1, icmp()), Direction.OUT, "eth0")
     assert driver.refused_conversations == 0
+
+
+def test_stateful_mode_goes_on_when_an_address_comes() -> None:
+    """A driver that replaces another one in stateful mode knows its conversations; one that comes
+    from another mode does not."""
+    clock = Clock()
+    asked, answer = (
+        packet("out udp 192.0.2.10:4000 -> 198.51.100.7:53"),
+        packet("in udp 198.51.100.7:53 -> 192.0.2.10:4000"),
+    )
+    stateful = Settings(mode=Mode.STARTUP_STATEFUL, host=host("192.0.2.10/24"))
+    first = Driver(stateful, clock)
+    first.decide(*asked, interface="eth0")
+    moved = replace(stateful, host=host("192.0.2.10/24", "192.0.2.11/24"))
+    second = Driver(moved, clock, first)
+    assert second.decide(*answer, interface="eth0").permits
+    secure = Driver(replace(stateful, mode=Mode.BLOCK), clock, second)
+    third = Driver(stateful, clock, secure)
+    assert not third.decide(*answer, interface="eth0").permits
