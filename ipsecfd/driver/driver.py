@@ -38,7 +38,8 @@ DIALUP_INTERFACES: Final = ("ppp*", "tun*", "wg*")
 class Judge(Protocol):
     """Decides about packets of one direction; `cut` as for `packet.parse`."""
 
-    def __call__(self, data: bytes, cut: bool = False) -> Decision: ...
+    def __call__(self, data: bytes, cut: bool = False) -> Decision:
+        """The decision about one packet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +178,7 @@ def _leaves_alone(profile: Profile, data: bytes) -> bool:
 
 
 def _always(decision: Decision) -> Judge:
-    def judge(data: bytes, cut: bool = False) -> Decision:
+    def judge(data: bytes, cut: bool = False) -> Decision:  # noqa: ARG001 - the shape of a Judge
         return decision
 
     return judge
