@@ -77,7 +77,7 @@ class Driver:
         self.settings = settings
         roles = Roles(settings.host, settings.profile)
         self._roles = roles
-        self._conversations = (
+        self._conversations: Conversations = (
             previous._conversations
             if previous is not None
             and previous.settings.mode is settings.mode is Mode.STARTUP_STATEFUL
