@@ -19,7 +19,8 @@ from ipsecfd.kernel.errors import KernelError
 __all__ = ["PacketProcess", "PacketReport"]
 
 _START_SECONDS: Final = 10.0
-_ANSWER_SECONDS: Final = 30.0
+_ANSWER_SECONDS: Final = 30.0  # to settings: a large table takes a while to send
+_REPORT_SECONDS: Final = 5.0  # well below systemd's patience: a stuck process is replaced first
 _END_SECONDS: Final = 1.0
 _OUTLET_BYTES: Final = 1 << 20
 _MESSAGE_BYTES: Final = 1 << 18
@@ -102,7 +103,7 @@ class PacketProcess:
         """Ask what the process has done so far."""
         async with self._asking:
             self._write(b"R")
-            report: PacketReport = await self._read(_ANSWER_SECONDS)
+            report: PacketReport = await self._read(_REPORT_SECONDS)
             return report
 
     async def set_diagnostics(self, level: int, interval: float) -> None:

@@ -102,7 +102,8 @@ class SpecificFilter:
         )
 
     def weight(self, direction: Direction) -> int:
-        """A number that grows with precedence: the "ipsecfd weight" (spec 3.5)."""
+        """The "ipsecfd weight" (spec 3.5): grows with precedence among filters of IPv4, for whose
+        prefix lengths its fields are made."""
         class_rank, destination_bits, source_bits, protocol_rank = self.rank
         return (
             (class_rank << 20)
