@@ -11,6 +11,7 @@ from typing import Final
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.ipseccmd.dynamic import apply_dynamic
+from ipsecfd.policy.ipseccmd.lines import program_of, split_line
 from ipsecfd.policy.ipseccmd.methods import OtherComputerError, RefusedError, UsageError
 from ipsecfd.policy.ipseccmd.query import HELP, shown
 from ipsecfd.policy.ipseccmd.static import apply_static
@@ -23,8 +24,6 @@ from ipsecfd.policy.ipseccmd.switches import (
     Show,
     Static,
     parse,
-    program_of,
-    split_line,
 )
 from ipsecfd.policy.reply import Reply
 from ipsecfd.policy.text import read_text

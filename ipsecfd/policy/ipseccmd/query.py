@@ -12,31 +12,36 @@ from ipsecfd.policy.store import Authentication, StoredPolicy
 from ipsecfd.policy.workspace import Workspace
 
 HELP: Final = r"""Usage:
-  {program} -f FILTER... [RULE]                         a rule until the service stops
+  {program} -f FILTER... [RULE]
+      A dynamic rule: until the service stops.
   {program} -w TYPE -p NAME -r NAME -f FILTER... [RULE] [-x|-y]
-                                                     a rule of a stored policy
-  {program} -w TYPE -p NAME [-x|-y|-o]                  assign, un-assign, delete a policy
-  {program} -u                                          delete all dynamic rules
+      A rule of a stored policy, made or replaced.
+  {program} -w TYPE -p NAME -x|-y|-o
+      Assign, un-assign or delete a policy.
+  {program} -u
+      Delete all dynamic rules.
   ipseccmd show filters|policies|auth|stats|sas|all...
-  ipseccmd -file FILE                                   run the commands of a file
+  ipseccmd -file FILE
+      Run the commands of a file.
 
-FILTER is SIDE=SIDE[:PROTOCOL], or with + for the mirror, too; DEFAULT is the
-default response rule. SIDE is ADDRESS[/MASK][:PORT]; 0 is me, * any, 10.0.11.*
-a subnet. PROTOCOL is ICMP, UDP, TCP, RAW or a number and stands behind a port
-or an empty one: *=0:80:TCP, 0+*::ICMP. (FILTER) permits, [FILTER] blocks:
-dynamic rules only.
+FILTER is SIDE=SIDE[:PROTOCOL], one way, or with + for = mirrored; DEFAULT is the
+default response rule. (FILTER) permits and [FILTER] blocks, in dynamic rules.
+SIDE is ADDRESS[/MASK][:PORT]; 0 is me, * is any, 10.0.11.* is a subnet.
+PROTOCOL is ICMP, UDP, TCP, RAW or a number, behind the right side's port or an
+empty one: *=0:80:TCP, 0:80+*::TCP, 0+*::ICMP.
 
 RULE:
   -n BLOCK|PASS|INPASS|METHOD...  what to do; METHOD as ESP[3DES,SHA]
   -soft                           negotiate, but allow clear text
-  -lan, -dialup                   the interfaces it is for; all without
+  -lan, -dialup                   the interfaces it is for; without, all
   -t ADDRESS                      tunnel end point
   -a METHOD...                    KERBEROS, PRESHARE:"KEY", CERT:"AUTHORITY"
-  -1s, -1k, -1p, -1f, -1e         main mode settings, without effect here
+  -1s, -1k, -1p, -1f, -1e         main mode settings: kept, without effect
   -confirm                        ask first; dynamic rules only
 
-TYPE is REG (local), DS[:DOMAIN] or PERS (persistent). -p takes NAME:MINUTES with
-a polling interval. -x assigns the policy, -y un-assigns it, -o deletes it."""
+TYPE is REG (local), DS[:DOMAIN] or PERS (persistent). NAME:MINUTES behind -p is
+a policy with its polling interval. -x assigns it, -y un-assigns it, -o deletes
+it with its rules and the lists and actions that no other rule uses."""
 
 _STORE_WORDS: Final = {
     Store.PERSISTENT: "Persistent",

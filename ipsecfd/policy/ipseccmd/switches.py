@@ -26,7 +26,6 @@ from ipsecfd.policy.mistakes import known_names, printable
 from ipsecfd.policy.model import Connection, Store
 from ipsecfd.policy.store import Authentication
 
-PROGRAMS: Final = ("ipseccmd", "ipsecpol")
 TOPICS: Final = ("filters", "policies", "auth", "stats", "sas", "all")
 
 _DASHES: Final = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
@@ -44,7 +43,6 @@ _LONGEST_NAME: Final = 255
 _LOCAL: Final = ("", ".", "localhost", "127.0.0.1")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no name may hold: control characters, and bytes that were no text."""
-_WORD: Final = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 
 Given: TypeAlias = Mapping[str, Sequence[str]]
 
@@ -111,17 +109,6 @@ class Static:
 
 
 Request: TypeAlias = Help | Show | Batch | Clear | Dynamic | Static
-
-
-def program_of(word: str) -> str | None:
-    """The program that a command's first word names, with or without path and `.exe`, or None."""
-    name = re.split(r"[\\/]", word)[-1].lower().removesuffix(".exe")
-    return name if name in PROGRAMS else None
-
-
-def split_line(line: str) -> list[str]:
-    """The arguments of a command line; blanks separate them outside of double quotes."""
-    return [word.replace('"', "") for word in _WORD.findall(line)]
 
 
 def parse(arguments: Sequence[str], program: str = "ipseccmd", host: str = "localhost") -> Request:
