@@ -1,0 +1,88 @@
+"""What a netsh command that fails says: `ERR IPsec[nnnnn] : text` (spec 8.1).
+
+Windows' own numbers are not published, except those of Win32; the numbers of IPsec are ours and
+stay as they are, because programs may look at them.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.grammar import GrammarError
+from ipsecfd.policy.mistakes import printable
+from ipsecfd.policy.store import ExistsError, InUseError, NotFoundError
+
+SERVICE_NOT_STARTED: Final = 1062
+"""Win32's number for a service that does not run."""
+
+
+class Code(enum.IntEnum):
+    """The kinds of failure."""
+
+    COMMAND = 5001
+    """No such command, or more than one that begins so."""
+    TAG = 5002
+    """A tag that the command does not have, an ambiguous one, a repeated one."""
+    MISSING = 5003
+    """A required tag is missing."""
+    VALUE = 5004
+    """A value that its tag does not take."""
+    EXISTS = 5010
+    NOT_FOUND = 5011
+    IN_USE = 5012
+    FILTER = 5013
+    """Addresses, masks, ports and protocols that no filter may combine, or a name that does not
+    resolve."""
+    REFUSED = 5014
+    """Anything else that cannot be done."""
+
+
+class CommandError(IpsecfdError):
+    """A command that fails; nothing was changed."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def understood(self) -> bool:
+        """Whether the command was one, and only could not be done."""
+        return self.code >= Code.EXISTS
+
+
+class ServiceError(CommandError):
+    """The command needs the running service."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Code.REFUSED,
+            "The service is not started, and dynamic rules live in it; start ipsecfd"
+            " (systemctl start ipsecfd) and try again",
+        )
+
+
+def as_text(error: IpsecfdError) -> str:
+    """An error as netsh prints it, on one line."""
+    text = printable(str(error).replace("\n", "; "))
+    text = f"{text[:1].upper()}{text[1:]}".rstrip(".")
+    if isinstance(error, ServiceError):
+        return f"ERR Win32[{SERVICE_NOT_STARTED:05}] : {text}."
+    return f"ERR IPsec[{_code(error):05}] : {text}."
+
+
+def _code(error: IpsecfdError) -> Code:
+    match error:
+        case CommandError(code=code):
+            return code
+        case ExistsError():
+            return Code.EXISTS
+        case NotFoundError():
+            return Code.NOT_FOUND
+        case InUseError():
+            return Code.IN_USE
+        case GrammarError():
+            return Code.FILTER
+        case _:
+            return Code.REFUSED
