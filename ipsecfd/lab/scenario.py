@@ -35,8 +35,7 @@ from ipsecfd.lab.lab import GUARD, PEER
 from ipsecfd.lab.namespaces import LabError
 from ipsecfd.lab.probes import FORM, Outcome, Probe
 from ipsecfd.policy.mistakes import Mistake, known_names
-from ipsecfd.policy.shapes import Table
-from ipsecfd.policy.shapes import read_table
+from ipsecfd.policy.shapes import Table, read_table
 
 GUARDED: Final = "guard"
 """The name of the host that runs the daemon."""

@@ -17,10 +17,7 @@ Value: TypeAlias = Scalar | Sequence["Value"] | Mapping[str, "Value"]
 
 def keys(pairs: Mapping[str, Value]) -> str:
     """A line for each key, lists with a line for each item."""
-    return "".join(
-        f"{key} = {_list(value) if _is_list(value) else inline(value)}\n"
-        for key, value in pairs.items()
-    )
+    return "".join(f"{key} = {_value(value)}\n" for key, value in pairs.items())
 
 
 def table(header: str, pairs: Mapping[str, Value]) -> str:
@@ -47,13 +44,8 @@ def inline(value: Value) -> str:
             return f"[{', '.join(map(inline, value))}]"
 
 
-def _list(value: Value) -> str:
-    assert isinstance(value, Sequence)
-    if not value:
-        return "[]"
+def _value(value: Value) -> str:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        return inline(value)
     lines = "".join(f"  {inline(one)},\n" for one in value)
     return f"[\n{lines}]"
-
-
-def _is_list(value: Value) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)

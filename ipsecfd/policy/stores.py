@@ -1,0 +1,119 @@
+"""The stores of a host, a file each under `state_dir` (spec 1.5); the dynamic one has none.
+
+A reader sees a store before a change or after it. Those who change it wait for each other. A mark
+beside the stores remembers which of them were ever written: a store that never existed is "no
+policy", one that vanished is an error, as is a damaged one (design).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.policy import durable, storefile
+from ipsecfd.policy.mistakes import Mistake
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.storefile import StoreFileError
+from ipsecfd.policy.tomlstore import add_text
+
+FILE_NAMES: Final = {
+    Store.LOCAL: "local.toml",
+    Store.PERSISTENT: "persistent.toml",
+    Store.DOMAIN: "domain-cache.toml",
+}
+_REMARK: Final = """\
+{what} of ipsecfd.
+{who}
+Remarks such as this one are not kept."""
+_REMARKS: Final = {
+    Store.LOCAL: _REMARK.format(
+        what="The local store",
+        who="Commands change it (ipsecfd netsh ipsec static ...); so may you, between commands.",
+    ),
+    Store.PERSISTENT: _REMARK.format(
+        what="The persistent store",
+        who="Commands change it (ipsecfd netsh, after set store location=persistent).",
+    ),
+    Store.DOMAIN: _REMARK.format(
+        what="The copy of the domain policy", who="It is replaced when the domain policy changes."
+    ),
+}
+
+
+class Stores:
+    """Reads and changes the stores; `names` answers for DNS names of imported policy files."""
+
+    def __init__(self, state_dir: Path, names: Names) -> None:
+        self._state_dir = state_dir
+        self._names = names
+
+    def path(self, store: Store) -> Path:
+        """The file of a store."""
+        return self._state_dir / "stores" / FILE_NAMES[store]
+
+    def read(self, store: Store) -> Content:
+        """What a store holds; nothing if it never existed.
+
+        Raises StoreFileError when it vanished, is damaged or cannot be read.
+        """
+        mark, path = self._mark(store), self.path(store)
+        known = False
+        try:
+            known = mark.exists()  # asked first: a first change puts the file there first
+            return storefile.read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            raise _refused(path, f"cannot be read: {error.strerror}") from error
+        if not known:
+            return Content()
+        raise _refused(
+            path,
+            f"missing, and it was there once; restore it, or remove {mark} to begin an empty store",
+        )
+
+    @contextlib.contextmanager
+    def edit(self, store: Store) -> Iterator[Draft]:
+        """A draft of a store, which nobody else can change meanwhile; kept if the body succeeds.
+
+        Not for long: others wait ten seconds. Raises StoreFileError, and then nothing is changed.
+        """
+        path = self.path(store)
+        with contextlib.ExitStack() as held:
+            try:
+                durable.make_directory(path.parent)
+                held.enter_context(durable.locked(path.with_name(f".{path.stem}.lock")))
+            except OSError as error:
+                raise _refused(path, f"cannot be changed: {error.strerror}") from error
+            before = self.read(store)
+            draft = Draft(before)
+            yield draft
+            self._keep(store, before, draft.content())
+
+    def import_policies(self, store: Store, text: str, file: str) -> None:
+        """Add what a store's file or a policy file holds to a store; see `tomlstore.add_text`."""
+        with self.edit(store) as draft:
+            add_text(draft, text, file, self._names)
+
+    def _keep(self, store: Store, before: Content, after: Content) -> None:
+        path, mark = self.path(store), self._mark(store)
+        if storefile.render(before) != storefile.render(after):
+            storefile.write(path, after, _REMARKS[store])
+        try:
+            if path.exists() and not mark.exists():
+                durable.make_directory(mark.parent)
+                durable.touch(mark)
+        except OSError as error:
+            raise _refused(mark, f"cannot be written: {error.strerror}") from error
+
+    def _mark(self, store: Store) -> Path:
+        """The mark is made after the file: without power between, the store is only not missed."""
+        return self._state_dir / "stores.known" / self.path(store).stem
+
+
+def _refused(path: Path, why: str) -> StoreFileError:
+    return StoreFileError([Mistake(str(path), "", "", why)])
