@@ -39,7 +39,7 @@ from ipsecfd.policy.store import (
     StoredList,
     StoredPolicy,
     StoredRule,
-    name_key,
+    rule_key,
 )
 
 _OBJECT: Final = re.compile(
@@ -61,6 +61,8 @@ _CONNECTIONS: Final[Mapping[int, Connection]] = {
 }
 
 
+_NO_NAMES: Final = ("", "none")
+"""Rules made with Windows' own windows have no name, which its tools show as NONE."""
 _DELETION_ORDER: Final = ("policy", "nfa", "filter", "negotiationpolicy", "isakmppolicy")
 
 
@@ -196,7 +198,7 @@ class Branch:
                 continue
             found = self._rule(reference, rule, blob, made)
             if isinstance(found, StoredRule):
-                made[name_key(found.name)] = found
+                made[rule_key(found)] = found
             elif found:
                 default = found
         old = self._policies.get(guid)
@@ -240,10 +242,8 @@ class Branch:
         if action is None or filters is None or connection is None:
             return None
         name = name_of(key)
-        if name.lower() in ("", "none"):
-            name = filters
         return StoredRule(
-            distinct(name, others),
+            "" if name.lower() in _NO_NAMES else distinct(name, others),
             filters,
             action,
             description(key),
@@ -308,7 +308,7 @@ class Branch:
         for policy in list(self._draft.policies.values()):
             for rule in policy.rules:
                 if rule.guid.upper() == guid:
-                    self._draft.delete_rule(policy.name, rule.name)
+                    self._draft.delete_rule(policy.name, rule.name or rule.guid)
 
     def _fail(self, place: Place, why: str) -> None:
         self.failed.append(Failure(self._tree.file, place.line, place.text, why))

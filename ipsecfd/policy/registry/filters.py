@@ -29,6 +29,7 @@ from ipsecfd.policy.registry.layout import (
     Special,
 )
 from ipsecfd.policy.registry.tree import RegistryFileError
+from ipsecfd.policy.stored import FilterIdentity, filter_identity
 
 _DESTINATION: Final = 0x80
 _EVERY_BIT: Final = 0xFFFFFFFF
@@ -71,18 +72,18 @@ def to_filter(one: Filter1 | Filter2) -> Filter:
 
 
 def merged(filters: Iterable[Filter]) -> tuple[Filter, ...]:
-    """The filters with one for each DNS name: Windows keeps one for each of its addresses."""
-    found: dict[Filter | int, Filter] = {}
+    """The filters, each once, and one for a DNS name: Windows keeps one for each address of it."""
+    found: dict[FilterIdentity, Filter] = {}
     for one in filters:
         named = [side for side in (one.source, one.destination) if isinstance(side, DnsName)]
         if len(named) != 1:
-            found[len(found)] = one
+            found.setdefault(filter_identity(one), one)
             continue
-        key = _named(one, DnsName(named[0].name, ()))
-        before = found.get(key, key)
+        unresolved = _named(one, DnsName(named[0].name, ()))
+        before = found.get(filter_identity(unresolved), unresolved)
         addresses = {*_addresses(before), *named[0].addresses}
         ordered = tuple(sorted(addresses, key=lambda each: (each.version, int(each))))
-        found[key] = _named(one, DnsName(named[0].name, ordered))
+        found[filter_identity(unresolved)] = _named(before, DnsName(named[0].name, ordered))
     return tuple(found.values())
 
 
