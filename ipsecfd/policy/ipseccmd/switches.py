@@ -24,7 +24,7 @@ from ipsecfd.policy.ipseccmd.methods import (
 )
 from ipsecfd.policy.mistakes import known_names, printable
 from ipsecfd.policy.model import Connection, Store
-from ipsecfd.policy.store import Authentication
+from ipsecfd.policy.store import DEFAULT_POLLING, Authentication, Behaviour
 
 TOPICS: Final = ("filters", "policies", "auth", "stats", "sas", "all")
 
@@ -222,10 +222,13 @@ def _rule(given: Given) -> RuleSpec:
         tunnel = parse_endpoint(given["t"][0])
         if any(spec.mirrored for spec in specs):
             raise UsageError("-t: a tunnel needs two rules of one way each: write = instead of +")
+    negotiation = parse_negotiation(given.get("n", ()), soft="soft" in given)
+    if default and negotiation.behaviour is not Behaviour.NEGOTIATE:
+        raise UsageError("-f DEFAULT is the default response rule: it only negotiates")
     connection = Connection.LAN if "lan" in given else Connection.ALL
     return RuleSpec(
         specs,
-        parse_negotiation(given.get("n", ()), soft="soft" in given),
+        negotiation,
         tunnel,
         parse_authentication(given.get("a", ())),
         Connection.DIALUP if "dialup" in given else connection,
@@ -295,13 +298,13 @@ def _stored_rule(given: Given) -> RuleSpec:
 
 
 def _policy(text: str) -> tuple[str, int | None]:
-    """The name and the polling interval in seconds of NAME[:MINUTES]."""
+    """The name and the polling interval in seconds of NAME[:MINUTES]; 0 is the usual (X7)."""
     found = _POLLING.fullmatch(text)
     if found is None:
         return _name(text, "-p"), None
     if int(found[2]) > _LONGEST_POLLING:
         raise UsageError(f"-p: expected a polling interval of at most {_LONGEST_POLLING} minutes")
-    return _name(found[1], "-p"), int(found[2]) * 60
+    return _name(found[1], "-p"), int(found[2]) * 60 or DEFAULT_POLLING
 
 
 def _name(text: str, switch: str) -> str:
