@@ -16,9 +16,9 @@ from ipsecfd.policy.registry.blobs import (
     parse_rule,
 )
 from ipsecfd.policy.registry.fields import (
+    DistinctNames,
     binary,
     description,
-    distinct,
     modified,
     name_of,
     place_of,
@@ -81,6 +81,8 @@ class Branch:
         self._lists = {one.guid.upper(): one.name for one in draft.filter_lists.values()}
         self._actions = {one.guid.upper(): one.name for one in draft.filter_actions.values()}
         self._policies = {one.guid.upper(): one.name for one in draft.policies.values()}
+        self._list_names, self._action_names = DistinctNames(), DistinctNames()
+        self._policy_names = DistinctNames()
         self._default_responses: dict[str, tuple[Offer, ...]] = {}
 
     def read(self) -> None:
@@ -127,7 +129,7 @@ class Branch:
             except RegistryFileError as error:
                 self._doubt(place, f"filter {number}: {error}")
         old = self._lists.get(guid)
-        name = distinct(name_of(key) or "Filter list", self._draft.filter_lists, old)
+        name = self._list_names.of(name_of(key) or "Filter list", self._draft.filter_lists, old)
         made = StoredList(name, merged(filters), description(key), guid, modified(key))
         if old is None:
             self._draft.add_filter_list(made)
@@ -149,7 +151,9 @@ class Branch:
         if offers is None:
             return
         old = self._actions.get(guid)
-        name = distinct(name_of(key) or behaviour.value, self._draft.filter_actions, old)
+        name = self._action_names.of(
+            name_of(key) or behaviour.value, self._draft.filter_actions, old
+        )
         made = StoredAction(
             name,
             behaviour,
@@ -183,6 +187,7 @@ class Branch:
             self._doubt(place_of(key, "ipsecData"), str(error))
             polling = 0
         made: dict[str, StoredRule] = {}
+        names = DistinctNames()
         default = DefaultRule(active=False)
         named = references(key, "ipsecNFAReference")
         for reference in named:
@@ -196,13 +201,13 @@ class Branch:
             except (BlobError, RegistryFileError) as error:
                 self._doubt(place_of(rule, "ipsecData"), str(error))
                 continue
-            found = self._rule(reference, rule, blob, made)
+            found = self._rule(reference, rule, blob, made, names)
             if isinstance(found, StoredRule):
                 made[rule_key(found)] = found
             elif found:
                 default = found
         old = self._policies.get(guid)
-        name = distinct(name_of(key) or "Policy", self._draft.policies, old)
+        name = self._policy_names.of(name_of(key) or "Policy", self._draft.policies, old)
         policy = StoredPolicy(
             name,
             description(key),
@@ -220,7 +225,12 @@ class Branch:
         return set(named)
 
     def _rule(
-        self, guid: str, key: Key, blob: RuleBlob, others: Container[str]
+        self,
+        guid: str,
+        key: Key,
+        blob: RuleBlob,
+        others: Container[str],
+        names: DistinctNames,
     ) -> StoredRule | DefaultRule | None:
         methods = authentication(blob.methods)
         actions = references(key, "ipsecNegotiationPolicyReference")
@@ -243,7 +253,7 @@ class Branch:
             return None
         name = name_of(key)
         return StoredRule(
-            "" if name.lower() in _NO_NAMES else distinct(name, others),
+            "" if name.lower() in _NO_NAMES else names.of(name, others),
             filters,
             action,
             description(key),

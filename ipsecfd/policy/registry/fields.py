@@ -63,10 +63,17 @@ def place_of(key: Key, name: str) -> Place:
     return value.place if value else key.place
 
 
-def distinct(name: str, taken: Container[str], own: str | None = None) -> str:
-    """A name that no other object has: itself, or with a number behind it; `own` is not taken."""
-    number, made = 1, name
-    while name_key(made) in taken and (own is None or name_key(made) != name_key(own)):
-        number += 1
-        made = f"{name[: _NAME_LIMIT - 12]} ({number})"
-    return made
+class DistinctNames:
+    """Gives objects that are named alike names of their own, with numbers behind them."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def of(self, name: str, taken: Container[str], own: str | None = None) -> str:
+        """The name, or the next one with a number that is not taken; `own` is not taken."""
+        made = name
+        while name_key(made) in taken and (own is None or name_key(made) != name_key(own)):
+            number = self._numbers.get(name_key(name), 1) + 1
+            self._numbers[name_key(name)] = number
+            made = f"{name[: _NAME_LIMIT - 12]} ({number})"
+        return made
