@@ -264,10 +264,12 @@ def _static(given: Given, main_mode: MainMode, host: str) -> Static:
     rule = None
     if "f" in given:
         rule = _stored_rule(given)
-    elif stray := [f"-{one}" for one in _RULE_ONLY if one in given]:
-        raise UsageError(f"{', '.join(stray)}: part of a rule, which needs -f with its filters")
-    elif not ("o" in given or "x" in given or "y" in given):
-        raise UsageError("expected something to do: -f, -x, -y or -o")
+    elif "o" not in given:
+        stray = [f"-{one}" for one in _RULE_ONLY if one in given]
+        if stray:
+            raise UsageError(f"{', '.join(stray)}: part of a rule, which needs -f with its filters")
+        if "x" not in given and "y" not in given:
+            raise UsageError("expected something to do: -f, -x, -y or -o")
     names = [_name(name, "-r") for name in given.get("r", ())]
     return Static(
         store,

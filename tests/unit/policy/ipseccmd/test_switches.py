@@ -183,6 +183,13 @@ def test_filters_may_be_many() -> None:
     assert [spec.text for spec in rule.filters] == ["*=0:80:TCP", "[0+*]", "(0=*)"]
 
 
+def test_o_deletes_whatever_else_is_said() -> None:
+    """Rules and parts of one beside -o name nothing that stays (KB 813878)."""
+    request = static("-w REG -p P -r R1 -r R2 -n BLOCK -y -o")
+    assert request.delete
+    assert request.rule is None
+
+
 @pytest.mark.parametrize(
     ("line", "request_"),
     [
