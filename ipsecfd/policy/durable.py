@@ -76,7 +76,7 @@ def sync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+def locked(path: Path, patience: float) -> Iterator[None]:
     """Hold this lock file, which is made when missing; it goes with the process at the latest.
 
     It excludes whoever else opened the file, also within one process. Raises LockedError after

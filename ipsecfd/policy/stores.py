@@ -45,11 +45,15 @@ _REMARKS: Final = {
 
 
 class Stores:
-    """Reads and changes the stores; `names` answers for DNS names of imported policy files."""
+    """Reads and changes the stores; `names` answers for DNS names of imported policy files, and
+    `patience` is how many seconds a change waits for others to end theirs."""
 
-    def __init__(self, state_dir: Path, names: Names) -> None:
+    def __init__(
+        self, state_dir: Path, names: Names, *, patience: float = durable.LOCK_PATIENCE
+    ) -> None:
         self._state_dir = state_dir
         self._names = names
+        self._patience = patience
 
     def path(self, store: Store) -> Path:
         """The file of a store."""
@@ -80,13 +84,14 @@ class Stores:
     def edit(self, store: Store) -> Iterator[Draft]:
         """A draft of a store, which nobody else can change meanwhile; kept if the body succeeds.
 
-        Not for long: others wait ten seconds. Raises StoreFileError, and then nothing is changed.
+        Not for long: others wait. Raises StoreFileError.
         """
         path = self.path(store)
         with contextlib.ExitStack() as held:
             try:
                 durable.make_directory(path.parent)
-                held.enter_context(durable.locked(path.with_name(f".{path.stem}.lock")))
+                lock = path.with_name(f".{path.stem}.lock")
+                held.enter_context(durable.locked(lock, self._patience))
             except OSError as error:
                 raise _refused(path, f"cannot be changed: {error.strerror}") from error
             before = self.read(store)
