@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.model import IPAddress, Store
@@ -32,10 +33,24 @@ class Workspace:
     """None where there is no running agent to hold dynamic rules: commands that need them fail."""
     properties: Properties = field(default_factory=Properties)
     """Set for the next start, unless one takes effect at once (spec 7.1)."""
+    configured: Properties = Properties(
+        ipsecdiagnostics=7,
+        ikelogging=0,
+        strongcrlcheck=1,
+        ipsecloginterval=0,
+        ipsecexempt=3,
+        bootmode="stateful",
+        bootexemptions=("udp:0:68:inbound", "tcp:0:22:inbound", "tcp:22:0:outbound"),
+    )
+    """What holds where no property is set: the configuration file, here its defaults."""
     profile: str = "linux"
     host: str = "localhost"
     """Computer name, for `show`."""
     addresses: tuple[IPAddress, ...] = ()
     """The host's own addresses, for specific filters in `show`."""
+    counters: Counters | None = None
+    """None where no driver runs that counts."""
+    name_of: Callable[[IPAddress], str] = lambda _: ""
+    """The DNS name of an address, for `resolvedns=yes`; empty when it has none."""
     clock: Callable[[], float] = time.time
     """Seconds since 1970, for "last modified"."""

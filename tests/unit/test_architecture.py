@@ -19,7 +19,8 @@ EVERYWHERE = {"ipsecfd", "ipsecfd.errors"}
 """What any part may import."""
 
 MAY_IMPORT = {
-    "policy": {"policy", "driver.modes"},  # the form of a boot exemption
+    # the form of a boot exemption; what `netsh ipsec dynamic show` says of specific filters
+    "policy": {"policy", "driver.modes", "driver.compile", "driver.decision", "driver.sides"},
     "driver": {"driver", "policy.model"},
     "kernel": {"kernel", "driver", "policy.model"},
     "agent": {"agent", "kernel", "driver", "policy"},
