@@ -1,0 +1,10 @@
+"""Batch files run as cmd.exe would, as far as it can be known from here (spec 8.1).
+
+Only commands about IPsec are carried out, by whoever calls `run`; what other programs do is
+ignored, and what depends on them is named by line where it decides about IPsec commands.
+"""
+
+from ipsecfd.policy.batch.programs import Program
+from ipsecfd.policy.batch.run import Command, Execute, Files, Outcome, run
+
+__all__ = ["Command", "Execute", "Files", "Outcome", "Program", "run"]

@@ -1,0 +1,49 @@
+"""Whether the condition of an `if` holds, as far as it can be known from here."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ipsecfd.policy.batch.parser import Condition
+from ipsecfd.policy.batch.variables import Variables
+
+_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
+_HOLDS: Final[dict[str, tuple[int, ...]]] = {
+    "EQU": (0,),
+    "NEQ": (-1, 1),
+    "LSS": (-1,),
+    "LEQ": (-1, 0),
+    "GTR": (1,),
+    "GEQ": (0, 1),
+}
+
+
+def holds(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:
+    """Whether the condition holds with these sides; None where only Windows knows."""
+    found = _asked(condition, left, right, variables)
+    return None if found is None else found is not condition.negated
+
+
+def _asked(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:
+    kind = condition.kind
+    if "\0" in left or "\0" in right or kind == "exist":
+        return None
+    if kind == "defined":
+        value = variables.get(left)
+        return None if value is None or "\0" in value else bool(value)
+    if kind == "errorlevel":
+        if variables.status is None or not _NUMBER.fullmatch(left):
+            return None
+        return variables.status >= int(left)
+    if kind == "cmdextversion":
+        return True
+    if condition.ignore_case:
+        left, right = left.casefold(), right.casefold()
+    if kind == "==":
+        return left == right
+    if _NUMBER.fullmatch(left) and _NUMBER.fullmatch(right):
+        order = (int(left) > int(right)) - (int(left) < int(right))
+    else:
+        order = (left > right) - (left < right)
+    return order in _HOLDS[kind]

@@ -1,0 +1,62 @@
+"""What a statement means for the IPsec commands of a script when it may or may not be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipsecfd.policy.batch.parser import If, Node
+from ipsecfd.policy.batch.programs import label_of, next_word, split_program
+from ipsecfd.policy.batch.script import Script, simple_commands, speaks_of_ipsec
+from ipsecfd.policy.batch.variables import Variables
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a script goes on behind a condition that only Windows can decide."""
+
+    jump: int | None = None
+    """The line it certainly goes to, counted from 0; None for the next statement."""
+    differs: bool = False
+    """Whether the IPsec commands that follow depend on the condition."""
+
+
+def concerns_ipsec(node: Node | None, script: Script) -> bool:
+    """Whether a statement has IPsec commands of its own or calls some."""
+    for one in simple_commands(node):
+        name, rest = split_program(one.text)
+        if name == "call" and rest.lstrip().startswith(":"):
+            target = script.label(label_of(next_word(rest)[0]), one.place.line - 1)
+            if script.leads_to_ipsec(target) is not None:
+                return True
+        elif speaks_of_ipsec(one.text) and name not in ("echo", "title"):
+            return True
+    return False
+
+
+def forget_assignments(node: Node | None, variables: Variables) -> None:
+    """Forget the variables that a statement may set."""
+    for one in simple_commands(node):
+        name, rest = split_program(one.text)
+        if name == "set":
+            variables.assign(rest, certain=False)
+
+
+def way_behind(node: If, script: Script) -> Way:
+    """How the script goes on behind a condition without IPsec commands of its own.
+
+    It matters when a branch jumps to other commands than those that follow. A branch that leads to
+    none is a guard: it is there for when something is wrong.
+    """
+    ways: set[int | None] = {node.last_line}
+    for one in simple_commands(node):
+        name, rest = split_program(one.text)
+        if name == "goto":
+            ways.add(script.label(label_of(rest), one.place.line - 1))
+        elif name == "exit":
+            ways.add(None)
+    leading = {way for way in ways if way is not None and script.leads_to_ipsec(way) is not None}
+    if len({script.leads_to_change(way) for way in leading}) > 1:
+        return Way(differs=True)
+    if leading and node.last_line not in leading:
+        return Way(jump=min(leading))
+    return Way()

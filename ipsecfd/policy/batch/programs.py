@@ -1,0 +1,123 @@
+"""Which program a command of a batch file runs, and whether IPsec policies are its business."""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import Final
+
+from ipsecfd.policy.batch.variables import readable
+
+
+class Program(enum.Enum):
+    """The programs whose commands are carried out."""
+
+    NETSH = "netsh"
+    IPSECCMD = "ipseccmd"
+    IPSECPOL = "ipsecpol"
+    REG = "reg"
+    """`reg add` and `reg delete` of an IPsec key, as a whole command."""
+    REG_FILE = "regedit"
+    """The name of a .reg file."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_BUILT_IN: Final = re.compile(
+    r"(assoc|break|call|cd|chdir|cls|color|copy|date|del|dir|echo|endlocal|erase|exit|goto|md"
+    r"|mkdir|mklink|move|path|pause|popd|prompt|pushd|rd|rem|ren|rename|rmdir|set|setlocal|shift"
+    r"|start|time|title|type|ver|verify|vol)(?=[\s.,;:=/\\(+\[\]\"]|$)",
+    re.IGNORECASE,
+)
+_LABEL: Final = re.compile(r"[\s:]*([^\s:+,;=&|<>]*)")
+_FIRST_WORD: Final = re.compile(r'(?:"[^"]*"?|[^\s",;=])+')
+_WORD: Final = re.compile(r'\s*((?:"[^"]*"?|[^\s"])+)')
+_EXTENSION: Final = re.compile(r"\.(?:exe|com)$")
+_MAY_MENTION: Final = _words(
+    "attrib cacls choice cscript fc find findstr gpresult gpupdate ipconfig ipsecmon mmc more mode"
+    " msg net net1 netdiag netstat ping rasdial reg regsvr32 robocopy sc secedit sleep sort"
+    " systeminfo taskkill tasklist timeout title tskill wevtutil whoami wmic xcopy"
+)
+_IPSEC_KEY: Final = re.compile(r"\\ipsec\b|\\policyagent\b", re.IGNORECASE)
+_OTHER_CONTEXTS: Final = _words(
+    "aaaa add advfirewall branchcache bridge bye delete dhcp dhcpclient diag dnsclient dump eapol"
+    " exit firewall help http interface lan lldp mbn namespace nap netio nlm p2p quit ras routing"
+    " rpc set show trace wcn wfp winhttp wins winsock wlan ?"
+)
+_LIKE_NETSH: Final = re.compile(
+    r"\s(?:add|set|del(?:ete)?)\s+(?:policy|filter\w*|rule)\b|\sips\w*\s+(?:st|dy)", re.IGNORECASE
+)
+
+
+def split_program(text: str) -> tuple[str, str]:
+    """The name of the program without its folder, in lower case, and what stands behind it."""
+    if found := _BUILT_IN.match(text):
+        return found[1].lower(), text[found.end() :]
+    found = _FIRST_WORD.match(text)
+    if found is None:
+        return "", text
+    path = found[0].replace('"', "").replace("/", "\\")
+    name = path.rpartition("\\")[2].lower()
+    return _EXTENSION.sub("", name), text[found.end() :]
+
+
+def is_built_in(name: str) -> bool:
+    """Whether cmd.exe does a command itself."""
+    return _BUILT_IN.fullmatch(name) is not None
+
+
+def next_word(text: str) -> tuple[str, str]:
+    """The next word without its quotes, and the rest; empty at the end."""
+    found = _WORD.match(text)
+    return (found[1].replace('"', ""), text[found.end() :]) if found else ("", "")
+
+
+def label_of(rest: str) -> str:
+    """The label behind `goto` or `call`, without its colon."""
+    found = _LABEL.match(rest)
+    return found[1] if found else ""
+
+
+def program_of(name: str, rest: str) -> Program | None:
+    """The program that carries out a command about IPsec policies; None for other commands."""
+    if name == "netsh":
+        return Program.NETSH if _netsh_concerns(rest) else None
+    if name in ("ipseccmd", "ipsecpol"):
+        return Program(name)
+    if name == "reg":
+        verb, behind = next_word(rest)
+        if verb.lower() in ("add", "delete") and _IPSEC_KEY.search(behind):
+            return Program.REG
+        return Program.REG_FILE if verb.lower() == "import" else None
+    return Program.REG_FILE if name in ("regedit", "regedt32") else None
+
+
+def is_doubtful(name: str, text: str) -> bool:
+    """Whether a command of no known program may yet be one about IPsec policies.
+
+    A misspelt name or an unknown variable must not make a policy smaller without a word.
+    """
+    if is_built_in(name) or name in _MAY_MENTION:
+        return False
+    if name == "netsh":
+        return _context(text) not in _OTHER_CONTEXTS
+    plain = readable(text).lower()
+    return "ipsec" in plain or ("\0" in name and _LIKE_NETSH.search(plain) is not None)
+
+
+def _netsh_concerns(rest: str) -> bool:
+    word = next_word(rest)[0].lower()
+    return word.startswith("-") or word == "exec" or _is_ipsec(word)
+
+
+def _is_ipsec(word: str) -> bool:
+    return len(word) > 1 and "ipsec".startswith(word)
+
+
+def _context(text: str) -> str:
+    """The context of a netsh command, in full when it is a known one."""
+    word = next_word(split_program(text)[1])[0].lower()
+    whole = [one for one in _OTHER_CONTEXTS if word and one.startswith(word)]
+    return whole[0] if whole else word

@@ -1,0 +1,231 @@
+"""The variables of a batch file: what `%A%`, `%1`, `%%i` and `!A!` stand for (spec 8.1).
+
+What only Windows could know stays in the text as it was written, between two zero bytes, which no
+decoded script holds: so it can travel through assignments and be named where it would matter.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+LONGEST_VALUE: Final = 8191
+"""Characters, of a line or a variable: cmd.exe's own limit."""
+
+_PERCENT: Final = re.compile(
+    r"%%|%(\*)|%~([a-z]*)([0-9])|%([0-9])|%([^%:\n]+)(?::([^%\n]*))?%|%", re.IGNORECASE
+)
+_DELAYED: Final = re.compile(r"!([^!:\n]+)(?::([^!\n]*))?!|!")
+_LOOP: Final = re.compile(r"%(?:~([fdpnxsatz]*))?(\S)", re.IGNORECASE)
+_SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
+_UNKNOWN: Final = re.compile("\0([^\0]*)\0")
+_SUM: Final = re.compile(
+    r'"?\s*(\w+)\s*([-+]?=)\s*(-?[0-9]{1,9}|\w+)\s*(?:([-+])\s*([0-9]{1,9}|\w+))?\s*"?', re.ASCII
+)
+
+
+def unknown(reference: str) -> str:
+    """A mark for something that cannot be known, such as `%TEMP%`."""
+    return f"\0{reference.replace(chr(0), '')}\0"
+
+
+def unknowns(text: str) -> list[str]:
+    """What in a text cannot be known, each once, as written."""
+    return list(dict.fromkeys(_UNKNOWN.findall(text)))
+
+
+def readable(text: str) -> str:
+    """The text without marks."""
+    return text.replace("\0", "")
+
+
+class Variables:
+    """Environment, arguments and error level of a batch file as far as they can be known."""
+
+    def __init__(self, name: str, arguments: Sequence[str] | None) -> None:
+        self.name = name
+        self.arguments = arguments
+        """None when nobody said which: then `%1` cannot be known."""
+        self.status: int | None = None
+        """The error level; None where only Windows knows."""
+        self.delayed = False
+        """Whether `!A!` is expanded."""
+        self.changes = 0
+        """Counts up whenever something may have got another value."""
+        self._values: dict[str, str] = {}
+        self._saved: list[tuple[dict[str, str], bool]] = []
+
+    @property
+    def scopes(self) -> int:
+        """How many `setlocal` have no `endlocal` yet."""
+        return len(self._saved)
+
+    def enter(self, options: str) -> None:
+        """`setlocal` with its options; cmd.exe allows 32 of them."""
+        if len(self._saved) < 32:
+            self._saved.append((dict(self._values), self.delayed))
+        if "delayedexpansion" in options.lower():
+            self.delayed = "enabledelayed" in options.lower()
+
+    def leave(self) -> None:
+        """`endlocal`."""
+        if self._saved:
+            self._values, self.delayed = self._saved.pop()
+            self.changes += 1
+
+    def shift(self) -> None:
+        """`shift`: %2 becomes %1."""
+        if self.arguments is not None:
+            self.arguments = self.arguments[1:]
+        self.changes += 1
+
+    def get(self, name: str) -> str | None:
+        """The value, empty when the script unset it; None when the script never set it."""
+        return self._values.get(name.upper())
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable; empty unsets it."""
+        if self._values.get(name.upper()) != value:
+            self._values[name.upper()] = value[:LONGEST_VALUE]
+            self.changes += 1
+
+    def forget(self, name: str) -> None:
+        """Say that only Windows would know the value from here on."""
+        self.set(name, unknown(f"%{name}%"))
+
+    def assign(self, text: str, *, certain: bool = True) -> None:
+        """What stands behind `set`; when that is not certain to be done, forget its variable."""
+        text = text.lstrip()
+        switch = text[:2].lower()
+        if switch in ("/a", "/p"):
+            self._assign_computed(text[2:], certain and switch == "/a")
+            return
+        if text.startswith('"'):
+            end = text.rfind('"')
+            text = text[1:end] if end else text[1:]
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            return
+        if certain:
+            self.set(name, value)
+        else:
+            self.forget(name)
+
+    def _assign_computed(self, text: str, certain: bool) -> None:
+        found = _SUM.fullmatch(text.strip())
+        if found is None or not certain:
+            name = re.match(r'[\s"]*(\w+)', text)
+            if name:
+                self.forget(name[1])
+            return
+        name_text, equals, *operands = found.groups()
+        first, second = self._number(operands[0]), self._number(operands[2] or "0")
+        start = 0 if equals == "=" else self._number(name_text)
+        if first is None or second is None or start is None:
+            self.forget(name_text)
+            return
+        value = first - second if operands[1] == "-" else first + second
+        self.set(name_text, str(start - value if equals == "-=" else start + value))
+
+    def _number(self, text: str) -> int | None:
+        """A number or a variable's value as one; what is not set counts as 0 to `set /a`, but only
+        Windows knows what is not set."""
+        if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,8})", text, re.ASCII):
+            return int(text)
+        value = self.get(text)
+        if value is not None and re.fullmatch(r"-?(?:0|[1-9][0-9]{0,8})", value, re.ASCII):
+            return int(value)
+        return 0 if value == "" else None
+
+    def expand(self, line: str) -> tuple[str, Callable[[int], int]]:
+        """A line with `%...%` and arguments in place, and where each column of it was before."""
+        if "%" not in line:
+            return line, lambda column: column
+        pieces: list[str] = []
+        written, read, length = [0], [0], 0
+        end = 0
+        for found in _PERCENT.finditer(line):
+            if length > LONGEST_VALUE and length > len(line):
+                break
+            before, value = line[end : found.start()], self._percent(found)
+            pieces += (before, value)
+            length += len(before) + len(value)
+            end = found.end()
+            written.append(length)
+            read.append(end)
+        pieces.append(line[end:])
+
+        def column_before(column: int) -> int:
+            last = bisect.bisect_right(written, column) - 1
+            return read[last] + column - written[last]
+
+        return "".join(pieces), column_before
+
+    def _percent(self, found: re.Match[str]) -> str:
+        everything, modifiers, number, plain, name, change = found.groups()
+        if found[0] == "%%":
+            return "%"
+        if everything:
+            return unknown("%*") if self.arguments is None else " ".join(self.arguments)
+        if number is not None:
+            value = self._argument(int(number))
+            if value is None or modifiers:
+                return unknown(found[0])
+            return value.strip('"')
+        if plain is not None:
+            value = self._argument(int(plain))
+            return unknown(found[0]) if value is None else value
+        return "" if name is None else self._value(found[0], name, change)
+
+    def _argument(self, number: int) -> str | None:
+        if number == 0:
+            return self.name
+        if self.arguments is None:
+            return None
+        return self.arguments[number - 1] if number <= len(self.arguments) else ""
+
+    def _value(self, reference: str, name: str, change: str | None) -> str:
+        value = self.get(name)
+        if value is None and name.upper() == "ERRORLEVEL" and self.status is not None:
+            value = str(self.status)
+        if value is None or (change is not None and "\0" in value):
+            return unknown(reference)
+        return value if change is None else _changed(value, change)
+
+    def expand_late(self, text: str, loops: Mapping[str, str]) -> str:
+        """A command's text with `%%i` and `!A!` in place, as they are when it is run."""
+        if loops and "%" in text:
+            text = _LOOP.sub(lambda found: _loop_value(found, loops), text)
+        if self.delayed and "!" in text:
+            text = _DELAYED.sub(
+                lambda found: self._value(found[0], found[1], found[2]) if found[1] else "", text
+            )
+        return text
+
+
+def _loop_value(found: re.Match[str], loops: Mapping[str, str]) -> str:
+    modifiers, name = found.groups()
+    if name not in loops:
+        return found[0]
+    if modifiers is None:
+        return loops[name]
+    return unknown(f"%{found[0]}") if modifiers else loops[name].strip('"')
+
+
+def _changed(value: str, change: str) -> str:
+    """The value with `~FROM,COUNT` or `OLD=NEW` applied."""
+    if part := _SLICE.fullmatch(change):
+        start = int(part[1])
+        rest = value[start:] if start >= 0 else value[max(len(value) + start, 0) :]
+        return rest if part[2] is None else rest[: int(part[2])]
+    old, equals, new = change.partition("=")
+    if not equals or not old.strip("*"):
+        return value
+    if old.startswith("*"):
+        at = value.lower().find(old[1:].lower())
+        return value if at < 0 else new + value[at + len(old) - 1 :]
+    return re.sub(re.escape(old), lambda _: new, value[:LONGEST_VALUE], flags=re.IGNORECASE)[
+        : LONGEST_VALUE + 1
+    ]

@@ -1,0 +1,88 @@
+"""From the bytes of a script to its lines: the encodings that Windows' own editors leave behind.
+
+Nobody declares them: a byte order mark tells, then zero bytes, then whether it is valid UTF-8, and
+last whether the bytes look like Chinese (cp936) or like Western European (cp1252).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Final
+
+from ipsecfd.errors import IpsecfdError
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_END_OF_FILE: Final = "\x1a"
+"""Ctrl-Z, with which DOS editors end a text."""
+_HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
+_COMMON_CHINESE: Final = re.compile(rb"(?:[\xa1-\xa3\xb0-\xd7][\xa1-\xfe])+")
+"""Punctuation, full-width forms and the 3,755 everyday characters of GB 2312."""
+
+
+class EncodingError(IpsecfdError):
+    """Bytes that are no text; the message says which and what was expected."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(f"line {line}: {why}")
+        self.line = line
+        self.why = why
+
+
+def decode(data: bytes) -> str:
+    """The text of a file, its lines ending with a line feed. Raises EncodingError."""
+    text = _decode(data)
+    if "\0" in text:
+        line = _lines_before(text, text.index("\0"))
+        raise EncodingError(line, "expected text, not a zero byte")
+    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip(_END_OF_FILE)
+
+
+def _decode(data: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _strictly(data[len(mark) :], encoding)
+    if b"\0" in data:
+        # Blanks, quotes and line ends are ASCII in any script, so one byte of such a pair is zero.
+        return _strictly(
+            data, "utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le"
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    if _is_chinese(data):
+        return data.decode("cp936", errors="replace")
+    # The five bytes that cp1252 leaves undefined are control characters to Windows, too.
+    return "".join(
+        data[at : at + 1].decode("latin-1") if one == "\ufffd" else one
+        for at, one in enumerate(data.decode("cp1252", errors="replace"))
+    )
+
+
+def _strictly(data: bytes, encoding: str) -> str:
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode(encoding, errors="replace")
+        line = _lines_before(before, len(before))
+        byte = f"byte 0x{data[error.start]:02x}"
+        raise EncodingError(line, f"expected {encoding.upper()} text, not {byte}") from error
+
+
+def _is_chinese(data: bytes) -> bool:
+    """Whether most bytes outside ASCII are pairs of everyday Chinese characters.
+
+    An accented Western letter stands alone between ASCII ones.
+    """
+    runs = _HIGH_BYTES.findall(data)
+    common = sum(len(pairs) for run in runs for pairs in _COMMON_CHINESE.findall(run))
+    return common * 2 > sum(map(len, runs))
+
+
+def _lines_before(text: str, end: int) -> int:
+    return text[:end].replace("\r\n", "\n").replace("\r", "\n").count("\n") + 1
