@@ -15,4 +15,4 @@ class Reply:
     done: bool = False
     """Whether the session that the command was typed into is over."""
     understood: bool = True
-    """False when it was no command: an unknown word, tag or value, or a required one missing."""
+    """False when it was no command at all: unknown words or tags; Windows knows no such line."""

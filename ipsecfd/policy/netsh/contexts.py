@@ -79,13 +79,14 @@ def locate(start: Context, words: Sequence[Word]) -> Place:
         return Place(start, rest=words)
     first = words[0].text
     for here in start.upwards():
-        found = find(first, {**here.contexts, **here.verbs})
+        elsewhere = dict.fromkeys(_ELSEWHERE) if here is ROOT else {}
+        found = find(first, {**here.contexts, **here.verbs, **elsewhere})
         if len(found) > 1:
             raise ambiguous(first, [name for name, _ in found])
+        if found and found[0][0] in elsewhere:
+            raise CommandError(Code.COMMAND, f'"{first}": of netsh, only ipsec is here')
         if found:
             return _enter(here, found[0][0], words)
-        if here is ROOT and find(first, dict.fromkeys(_ELSEWHERE)):
-            raise CommandError(Code.COMMAND, f'"{first}": of netsh, only ipsec is here')
     raise CommandError(Code.COMMAND, f"the following command was not found: {_line(words)}")
 
 

@@ -44,7 +44,7 @@ _WHICH: Final = Tag("name", NAME, "Its name", required=True, one_of="which")
 _ALL: Final = Tag("all", YES_NO, "Every one", required=True, one_of="which", bare=True)
 _MM_POLICY: Final = (
     Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
-    Tag("mmlifetime", values.MINUTES, "Rekey after", default="480", field="mmlifetime"),
+    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
     Tag(
         "softsaexpirationtime",
         values.SECONDS,
@@ -255,9 +255,9 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
     def run(state: State, arguments: Arguments) -> str:
         from ipsecfd.policy.netsh import show
 
-        request = show_request(kind, arguments, state.workspace.profile)
         if kind != "config" and state.workspace.dynamic is None:
             raise ServiceError
+        request = show_request(kind, arguments, state.workspace.profile)
         return show.dynamic(request, state.workspace)
 
     return Command("show", kind, about, run, tags)
@@ -302,8 +302,7 @@ COMMANDS: Final = (
         "Makes a rule; its filter is its identity",
         _add_rule,
         (SOURCE, DESTINATION, *_POLICIES, *_IDENTITY, *_ACTIONS, *_MASKS, _TUNNEL, *AUTHENTICATION),
-        "add rule srcaddr=any dstaddr=me protocol=TCP dstport=23"
-        " actioninbound=block actionoutbound=block",
+        "add rule any me proto=TCP dstport=23 actionin=block actionout=block",
     ),
     Command("set", "mmpolicy", "Changes a main mode policy", _set_mmpolicy, _changes(_MM_POLICY)),
     Command("set", "qmpolicy", "Changes a quick mode policy", _set_qmpolicy, _changes(_QM_POLICY)),

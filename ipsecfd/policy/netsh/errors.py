@@ -18,6 +18,10 @@ SERVICE_NOT_STARTED: Final = 1062
 """Win32's number for a service that does not run."""
 
 
+_LONGEST: Final = 600
+"""Characters of an error; what was typed is part of it, and may be any length."""
+
+
 class Code(enum.IntEnum):
     """The kinds of failure."""
 
@@ -48,8 +52,8 @@ class CommandError(IpsecfdError):
 
     @property
     def understood(self) -> bool:
-        """Whether the command was one, and only could not be done."""
-        return self.code >= Code.EXISTS
+        """Whether it was a command of Windows, which Windows itself would have refused."""
+        return self.code not in (Code.COMMAND, Code.TAG)
 
 
 class ServiceError(CommandError):
@@ -66,6 +70,8 @@ class ServiceError(CommandError):
 def as_text(error: IpsecfdError) -> str:
     """An error as netsh prints it, on one line."""
     text = printable(str(error).replace("\n", "; "))
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
     text = f"{text[:1].upper()}{text[1:]}".rstrip(".")
     if isinstance(error, ServiceError):
         return f"ERR Win32[{SERVICE_NOT_STARTED:05}] : {text}."

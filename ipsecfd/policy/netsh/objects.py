@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from ipsecfd.policy import examples
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments
@@ -191,10 +192,8 @@ def _add_built_in(state: State, rule: StoredRule) -> list[tuple[Callable[[str], 
     undo: list[tuple[Callable[[str], None], str]] = []
     if draft.has_filter_list(rule.filter_list) and draft.has_filter_action(rule.filter_action):
         return []
-    from ipsecfd.policy import examples
-
     built_in = Draft()
-    examples.restore(built_in, state.workspace.clock)
+    examples.restore_examples(built_in, state.now)
     if not draft.has_filter_list(rule.filter_list) and built_in.has_filter_list(rule.filter_list):
         draft.add_filter_list(built_in.filter_list(rule.filter_list))
         undo.append((draft.delete_filter_list, rule.filter_list))

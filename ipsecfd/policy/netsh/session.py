@@ -119,7 +119,7 @@ class Session:
     def _pop(self, words: Sequence[Word]) -> Reply:
         _no_more(words)
         if not self._kept:
-            raise CommandError(Code.REFUSED, "popd: no context was kept by pushd")
+            raise CommandError(Code.REFUSED, "no context was kept by pushd")
         self.context = self._kept.pop()
         return _NOTHING
 

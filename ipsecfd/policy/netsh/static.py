@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from ipsecfd.policy import examples
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh import objects, values
 from ipsecfd.policy.netsh.config import SET_CONFIG
@@ -54,9 +55,15 @@ _POLICY: Final = (
     _DESCRIPTION,
     Tag("mmpfs", YES_NO, "Master key perfect forward secrecy (kept)", default="no", field="mmpfs"),
     Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
-    Tag("mmlifetime", values.MINUTES, "Rekey after", default="480", field="mmlifetime"),
+    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
     Tag("activatedefaultrule", YES_NO, "Default response rule active", default="yes"),
-    Tag("pollinginterval", values.POLLING, "Look for changes", default="180", field="polling"),
+    Tag(
+        "pollinginterval",
+        values.POLLING,
+        "Look for changes this often",
+        default="180",
+        field="polling",
+    ),
     Tag("assign", YES_NO, "Assign the policy", default="no"),
     Tag("mmsecmethods", TEXT, "Main mode methods (kept)", field="mmsecmethods"),
 )
@@ -156,9 +163,7 @@ def _import(state: State, arguments: Arguments) -> str:
 
 
 def _restore_examples(state: State, _: Arguments) -> str:
-    from ipsecfd.policy import examples
-
-    examples.restore(state.draft, state.workspace.clock)
+    examples.restore_examples(state.draft, state.now)
     return ""
 
 
@@ -219,7 +224,7 @@ COMMANDS: Final = (
         "Adds a filter to a filter list",
         objects.add_filter,
         (*_FILTER, _DESCRIPTION, *_FILTER_REST),
-        'add filter filterlist="Web server" srcaddr=any dstaddr=me protocol=TCP dstport=80',
+        "add filter filterlist=Web srcaddr=any dstaddr=me proto=TCP dstport=80",
     ),
     Command(
         "add",
@@ -235,7 +240,7 @@ COMMANDS: Final = (
         "Adds a rule to a policy",
         objects.add_rule,
         (_NAME, _POLICY_OF_RULE, *_USED, *_RULE, _DESCRIPTION, *AUTHENTICATION),
-        'add rule name=Web policy="Packet Filters" filterlist="Web server" filteraction=Permit',
+        "add rule name=Web policy=Server filterlist=Web filteraction=Permit",
     ),
     Command(
         "set",
@@ -316,7 +321,14 @@ COMMANDS: Final = (
         "interactive",
         "Is accepted; no command asks anything",
         _set_interactive,
-        (Tag("mode", choice(on=True, off=False, enable=True, disable=False), required=True),),
+        (
+            Tag(
+                "mode",
+                choice(on=True, off=False, enable=True, disable=False),
+                "Makes no difference",
+                required=True,
+            ),
+        ),
     ),
     SET_CONFIG,
     _delete("policy", "policies", "Deletes policies with their rules", objects.delete_policy),

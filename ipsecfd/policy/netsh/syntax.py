@@ -259,9 +259,9 @@ def _value(tag: Tag, text: str) -> Any:
     try:
         return tag.kind.parse(unescaped(text))
     except GrammarError as error:
-        raise CommandError(Code.VALUE, f"{tag.name}={text}: {error.expected}") from error
+        raise CommandError(Code.VALUE, f'"{text}" for {tag.name}: {error.expected}') from error
     except IpsecfdError as error:
-        raise CommandError(Code.VALUE, f"{tag.name}={text}: expected {error}") from error
+        raise CommandError(Code.VALUE, f'"{text}" for {tag.name}: expected {error}') from error
 
 
 def _check_required(command: Command, given: Mapping[str, Any], taken: Mapping[str, str]) -> None:

@@ -101,6 +101,12 @@ def _name(text: str) -> str:
     return _text(text)
 
 
+def _file(text: str) -> str:
+    if not text.strip():
+        raise ValueRefused("the path of a file")
+    return _text(text)
+
+
 def _guid(text: str) -> str:
     found = _GUID.fullmatch(text)
     if found is None:
@@ -138,7 +144,7 @@ def _tunnel(text: str) -> str:
 YES_NO: Final = Kind("yes|no", _yes_no, ("yes", "no"))
 NAME: Final = Kind("NAME", _name)
 TEXT: Final = Kind("TEXT", _text)
-FILE: Final = Kind("FILE", _name)
+FILE: Final = Kind("FILE", _file)
 GUID: Final = Kind("GUID", _guid)
 ADDRESS: Final = Kind("ADDRESS", _text, ("me", "any", *(kind.name for kind in ServerKind)))
 MASK: Final = Kind("MASK|BITS", _mask)
@@ -186,7 +192,7 @@ def _check_ipv6(text: str, profile: str) -> None:
 
 
 def _masked(text: str, network: IPNetwork, mask: int | None) -> Address:
-    written, slash, _ = text.partition("/")
+    written, slash, _ = text.strip("[]").partition("/")
     bits = network.prefixlen if slash or mask is None else mask
     if mask not in (None, bits):
         raise GrammarError(text, "the mask and the prefix length differ; give one of them")
