@@ -86,18 +86,21 @@ class Stores:
 
         Not for long: others wait. Raises StoreFileError.
         """
-        path = self.path(store)
-        with contextlib.ExitStack() as held:
-            try:
-                durable.make_directory(path.parent)
-                lock = path.with_name(f".{path.stem}.lock")
-                held.enter_context(durable.locked(lock, self._patience))
-            except OSError as error:
-                raise _refused(path, f"cannot be changed: {error.strerror}") from error
+        with self._locked(self.path(store)):
             before = self.read(store)
             draft = Draft(before)
             yield draft
             self._keep(store, before, draft.content())
+
+    def replace(self, store: Store, content: Content) -> None:
+        """Put this in a store's place, whatever was there, damaged or missing.
+
+        Raises StoreFileError, and then nothing is changed.
+        """
+        path = self.path(store)
+        with self._locked(path):
+            storefile.write(path, content, _REMARKS[store])
+            self._remember(store)
 
     def import_policies(self, store: Store, text: str, file: str) -> None:
         """Add what a store's file or a policy file holds to a store; see `tomlstore.add_text`."""
@@ -105,15 +108,29 @@ class Stores:
             add_text(draft, text, file, self._names)
 
     def _keep(self, store: Store, before: Content, after: Content) -> None:
-        path, mark = self.path(store), self._mark(store)
         if storefile.render(before) != storefile.render(after):
-            storefile.write(path, after, _REMARKS[store])
+            storefile.write(self.path(store), after, _REMARKS[store])
+        self._remember(store)
+
+    def _remember(self, store: Store) -> None:
+        path, mark = self.path(store), self._mark(store)
         try:
             if path.exists() and not mark.exists():
                 durable.make_directory(mark.parent)
                 durable.touch(mark)
         except OSError as error:
             raise _refused(mark, f"cannot be written: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        with contextlib.ExitStack() as held:
+            try:
+                durable.make_directory(path.parent)
+                lock = path.with_name(f".{path.stem}.lock")
+                held.enter_context(durable.locked(lock, self._patience))
+            except OSError as error:
+                raise _refused(path, f"cannot be changed: {error.strerror}") from error
+            yield
 
     def _mark(self, store: Store) -> Path:
         """The mark is made after the file: without power between, the store is only not missed."""
