@@ -170,7 +170,7 @@ RULE = '[[policy.rule]]\nname = "r"\naction = "permit"\nfilter_list = "WEB"\n'
     ("text", "mistake"),
     [
         ("", "version: missing; expected the version of the file's format"),
-        ("version = 1\nassigned", 'line 2: not TOML: expected'),
+        ("version = 1\nassigned", "line 2: not TOML: expected"),
         ("version = 2", 'version: "2": expected 1; another version of ipsecfd wrote this'),
         ("version = 1\nversion = 1", "line 2"),
         ('version = 1\nassigned = "p"', 'assigned: "p": unknown policy; there is none'),
