@@ -2,128 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from ipsecfd.policy import examples
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh import objects, values
+from ipsecfd.policy.netsh import static_tags as tags
 from ipsecfd.policy.netsh.config import SET_CONFIG
 from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.state import PolicyFiles, State
-from ipsecfd.policy.netsh.syntax import Arguments, Command, Tag
-from ipsecfd.policy.netsh.tags import (
-    AUTHENTICATION,
-    CONNECTION,
-    DESTINATION,
-    DESTINATION_MASK,
-    DESTINATION_PORT,
-    MIRRORED,
-    PROTOCOL,
-    SOURCE,
-    SOURCE_MASK,
-    SOURCE_PORT,
-    show_request,
-)
-from ipsecfd.policy.netsh.values import NAME, TEXT, YES_NO, Kind, choice
-
-_NEW_NAME: Final = Tag("newname", NAME, "New name", field="name")
-_DESCRIPTION: Final = Tag("description", TEXT, "Description", field="description")
-_METHODS: Final = Tag(
-    "qmsecmethods", TEXT, "Quick mode methods (kept, without effect)", field="qmsecmethods"
-)
-_ALL: Final = Tag("all", YES_NO, "Every one", required=True, one_of="which", bare=True)
-
-
-_NAME: Final = Tag("name", NAME, "Its name", required=True, field="name")
-
-
-def _which(objects: str = "") -> Tag:
-    return Tag("name", NAME, "Its name", required=True, one_of="which", objects=objects)
-
-
-def _by_guid(objects: str) -> tuple[Tag, Tag]:
-    guid = Tag("guid", values.GUID, "Or its GUID", required=True, one_of="which")
-    return _which(objects), guid
-
-
-def _changes(tags: tuple[Tag, ...]) -> tuple[Tag, ...]:
-    """The tags of `add`, for a `set` that changes only what is given."""
-    return tuple(tag.optional() for tag in tags)
-
-
-_POLICY: Final = (
-    _DESCRIPTION,
-    Tag("mmpfs", YES_NO, "Master key perfect forward secrecy (kept)", default="no", field="mmpfs"),
-    Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
-    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
-    Tag("activatedefaultrule", YES_NO, "Default response rule active", default="yes"),
-    Tag(
-        "pollinginterval",
-        values.POLLING,
-        "Look for changes this often",
-        default="180",
-        field="polling",
-    ),
-    Tag("assign", YES_NO, "Assign the policy", default="no"),
-    Tag("mmsecmethods", TEXT, "Main mode methods (kept)", field="mmsecmethods"),
-)
-_GPO: Final = Tag("gponame", NAME, "Group Policy object; for the domain store")
-_FILTER: Final = (
-    Tag(
-        "filterlist",
-        NAME,
-        "The filter list; made if there is none",
-        required=True,
-        objects="filter_lists",
-    ),
-    SOURCE,
-    DESTINATION,
-)
-_FILTER_REST: Final = (
-    *(PROTOCOL, MIRRORED, SOURCE_MASK, DESTINATION_MASK, SOURCE_PORT, DESTINATION_PORT),
-)
-_ACTION: Final = (
-    _DESCRIPTION,
-    Tag("qmpfs", YES_NO, "Session key PFS (kept)", default="no", field="qmpfs"),
-    Tag("inpass", YES_NO, "Accept unsecured inbound packets", default="no", field="inpass"),
-    Tag("soft", YES_NO, "Accept peers without IPsec", default="no", field="soft"),
-    Tag("action", values.BEHAVIOUR, "What it does", default="negotiate", field="behaviour"),
-    _METHODS,
-)
-_POLICY_OF_RULE: Final = Tag("policy", NAME, "The rule's policy", required=True, objects="policies")
-_USED: Final = (
-    Tag(
-        "filterlist",
-        NAME,
-        "Its filter list",
-        required=True,
-        field="filter_list",
-        objects="filter_lists",
-    ),
-    Tag(
-        "filteraction",
-        NAME,
-        "Its filter action",
-        required=True,
-        field="filter_action",
-        objects="filter_actions",
-    ),
-)
-_RULE: Final = (
-    Tag("tunnel", values.TUNNEL, "Tunnel end point (kept, without effect)", field="tunnel"),
-    CONNECTION,
-    Tag("activate", YES_NO, "Rule active", default="yes", field="active"),
-)
-_RULE_WHICH: Final = (
-    _which(),
-    Tag("id", values.ID, "Or its number in the policy", required=True, one_of="which"),
-)
-_LEVEL: Final = Tag(
-    "level", choice(verbose="verbose", normal="normal"), "How much", default="normal"
-)
-_FORMAT: Final = Tag("format", choice(list="list", table="table"), "Layout", default="list")
-_WIDE: Final = Tag("wide", YES_NO, "Do not cut long columns", default="no")
-_SHOW_ALL: Final = Tag("all", YES_NO, "Every one", one_of="which", bare=True)
+from ipsecfd.policy.netsh.syntax import Arguments, Command, Run, Tag
+from ipsecfd.policy.netsh.tags import AUTHENTICATION, show_request
+from ipsecfd.policy.netsh.values import NAME, YES_NO, Kind, choice
 
 
 def _set_store(state: State, arguments: Arguments) -> str:
@@ -184,13 +74,13 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
 
 
 def _show_by_rule(kind: str, about: str, objects: str, *more: Tag) -> Command:
-    name = _which(objects).optional()
+    name = tags.which(objects).optional()
     rule = Tag("rule", NAME, "Those that this rule uses", one_of="which")
-    return _show(kind, about, name, rule, _SHOW_ALL, _LEVEL, _FORMAT, *more, _WIDE)
+    return _show(kind, about, name, rule, tags.SHOW_ALL, tags.LEVEL, tags.FORMAT, *more, tags.WIDE)
 
 
-def _delete(kind: str, objects_of: str, about: str, run: Any) -> Command:
-    return Command("delete", kind, about, run, (_which(objects_of), _ALL))
+def _delete(kind: str, objects_of: str, about: str, run: Run) -> Command:
+    return Command("delete", kind, about, run, (tags.which(objects_of), tags.ALL))
 
 
 _FILE: Final = (Tag("file", values.FILE, "The file; .ipsec is added", required=True),)
@@ -207,7 +97,7 @@ COMMANDS: Final = (
         "policy",
         "Makes a policy",
         objects.add_policy,
-        (_NAME, *_POLICY),
+        (tags.OWN_NAME, *tags.POLICY),
         'add policy name="Packet Filters" assign=yes',
     ),
     Command(
@@ -215,7 +105,7 @@ COMMANDS: Final = (
         "filterlist",
         "Makes an empty filter list",
         objects.add_filterlist,
-        (_NAME, _DESCRIPTION),
+        (tags.OWN_NAME, tags.DESCRIPTION),
         'add filterlist name="Web server"',
     ),
     Command(
@@ -223,7 +113,7 @@ COMMANDS: Final = (
         "filter",
         "Adds a filter to a filter list",
         objects.add_filter,
-        (*_FILTER, _DESCRIPTION, *_FILTER_REST),
+        (*tags.FILTER, tags.DESCRIPTION, *tags.FILTER_REST),
         "add filter filterlist=Web srcaddr=any dstaddr=me proto=TCP dstport=80",
     ),
     Command(
@@ -231,7 +121,7 @@ COMMANDS: Final = (
         "filteraction",
         "Makes a filter action",
         objects.add_filteraction,
-        (_NAME, *_ACTION),
+        (tags.OWN_NAME, *tags.ACTION),
         "add filteraction name=Block action=block",
     ),
     Command(
@@ -239,7 +129,14 @@ COMMANDS: Final = (
         "rule",
         "Adds a rule to a policy",
         objects.add_rule,
-        (_NAME, _POLICY_OF_RULE, *_USED, *_RULE, _DESCRIPTION, *AUTHENTICATION),
+        (
+            tags.OWN_NAME,
+            tags.POLICY_OF_RULE,
+            *tags.USED,
+            *tags.RULE,
+            tags.DESCRIPTION,
+            *AUTHENTICATION,
+        ),
         "add rule name=Web policy=Server filterlist=Web filteraction=Permit",
     ),
     Command(
@@ -247,7 +144,13 @@ COMMANDS: Final = (
         "policy",
         "Changes, assigns or un-assigns a policy",
         objects.set_policy,
-        (*_by_guid("policies"), _NEW_NAME, *_changes(_POLICY[:-1]), _GPO, _POLICY[-1]),
+        (
+            *tags.by_guid("policies"),
+            tags.NEW_NAME,
+            *tags.changes(tags.POLICY[:-1]),
+            tags.GPO,
+            tags.POLICY[-1],
+        ),
         'set policy name="Packet Filters" assign=y',
     ),
     Command(
@@ -255,14 +158,14 @@ COMMANDS: Final = (
         "filterlist",
         "Changes a filter list's name or description",
         objects.set_filterlist,
-        (*_by_guid("filter_lists"), _NEW_NAME, _DESCRIPTION),
+        (*tags.by_guid("filter_lists"), tags.NEW_NAME, tags.DESCRIPTION),
     ),
     Command(
         "set",
         "filteraction",
         "Changes a filter action",
         objects.set_filteraction,
-        (*_by_guid("filter_actions"), _NEW_NAME, *_changes(_ACTION)),
+        (*tags.by_guid("filter_actions"), tags.NEW_NAME, *tags.changes(tags.ACTION)),
     ),
     Command(
         "set",
@@ -270,11 +173,11 @@ COMMANDS: Final = (
         "Changes a rule of a policy",
         objects.set_rule,
         (
-            *_RULE_WHICH,
-            _POLICY_OF_RULE,
-            _NEW_NAME,
-            _DESCRIPTION,
-            *_changes((*_USED, *_RULE)),
+            *tags.RULE_WHICH,
+            tags.POLICY_OF_RULE,
+            tags.NEW_NAME,
+            tags.DESCRIPTION,
+            *tags.changes((*tags.USED, *tags.RULE)),
             *AUTHENTICATION,
         ),
     ),
@@ -284,10 +187,10 @@ COMMANDS: Final = (
         "Changes the default response rule of a policy",
         objects.set_defaultrule,
         (
-            _POLICY_OF_RULE,
+            tags.POLICY_OF_RULE,
             Tag("qmpfs", YES_NO, "Session key PFS (kept)", field="qmpfs"),
             Tag("activate", YES_NO, "Rule active", field="active"),
-            _METHODS,
+            tags.METHODS,
             *AUTHENTICATION,
         ),
     ),
@@ -346,21 +249,21 @@ COMMANDS: Final = (
         "filter",
         "Deletes filters of a filter list",
         objects.delete_filter,
-        (*_FILTER, *_FILTER_REST),
+        (*tags.FILTER, *tags.FILTER_REST),
     ),
     Command(
         "delete",
         "rule",
         "Deletes rules of a policy",
         objects.delete_rule,
-        (*_RULE_WHICH, _ALL, _POLICY_OF_RULE),
+        (*tags.RULE_WHICH, tags.ALL, tags.POLICY_OF_RULE),
     ),
     Command("delete", "all", "Deletes everything in the store", objects.delete_all),
-    _show("all", "Shows everything in the store", _FORMAT, _WIDE),
+    _show("all", "Shows everything in the store", tags.FORMAT, tags.WIDE),
     _show(
         "policy",
         "Shows policies",
-        *(_which("policies").optional(), _SHOW_ALL, _LEVEL, _FORMAT, _WIDE),
+        *(tags.which("policies").optional(), tags.SHOW_ALL, tags.LEVEL, tags.FORMAT, tags.WIDE),
     ),
     _show_by_rule(
         "filterlist",
@@ -372,12 +275,12 @@ COMMANDS: Final = (
     _show(
         "rule",
         "Shows rules of a policy",
-        *_changes(_RULE_WHICH),
-        _SHOW_ALL,
+        *tags.changes(tags.RULE_WHICH),
+        tags.SHOW_ALL,
         Tag("default", YES_NO, "The default response rule", one_of="which", bare=True),
-        _POLICY_OF_RULE.optional(),
+        tags.POLICY_OF_RULE.optional(),
         Tag("type", choice(tunnel="tunnel", transport="transport"), "Only rules of this type"),
-        *(_LEVEL, _FORMAT, _WIDE),
+        *(tags.LEVEL, tags.FORMAT, tags.WIDE),
     ),
     _show("store", "Shows the store that commands work on"),
     _show("gpoassignedpolicy", "Shows the policy of the domain", Tag("name", NAME, "Its GPO")),
