@@ -31,7 +31,7 @@ class Mode(enum.Enum):
 
 _BOOT_EXEMPTION: Final = re.compile(
     r"(?:(?P<ported>tcp|udp):(?P<source>\d{1,5}):(?P<destination>\d{1,5})"
-    r"|(?P<plain>icmp|raw|\d{1,3})):(?P<direction>inbound|outbound)",
+    r"|(?P<plain>icmp|icmpv6|raw|\d{1,3})):(?P<direction>inbound|outbound)",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -55,7 +55,7 @@ class BootExemption:
         if match is None:
             raise ValueError(
                 f"{text!r} is not (tcp|udp):SOURCE-PORT:DESTINATION-PORT:(inbound|outbound)"
-                " or (icmp|raw|0-255):(inbound|outbound)"
+                " or (icmp|icmpv6|raw|0-255):(inbound|outbound)"
             )
         direction = Direction.IN if match["direction"].lower() == "inbound" else Direction.OUT
         if match["ported"]:

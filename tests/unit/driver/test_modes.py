@@ -184,6 +184,7 @@ class TestBootExemptions:
             ("50:inbound", BootExemption(50, Direction.IN)),
             ("255:inbound", BootExemption(255, Direction.IN)),
             ("  icmp:inbound ", BootExemption(1, Direction.IN)),
+            ("58:inbound", BootExemption(58, Direction.IN)),
         ],
     )
     def test_parse(self, text: str, expected: BootExemption) -> None:
