@@ -93,7 +93,7 @@ class Session:
                 return Reply(help_text.text(place), failed=False)
             self.context = place.context
             return _NOTHING
-        if place.rest and place.rest[-1].text in HELP_WORDS:
+        if place.rest and place.rest[-1].text in HELP_WORDS and not place.rest[-1].quoted:
             return Reply(help_text.text(place), failed=False)
         return Reply(place.command.run(self.state, parse(place.command, place.rest)), failed=False)
 

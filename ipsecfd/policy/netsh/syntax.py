@@ -242,11 +242,10 @@ def _positional(
     command: Command, word: Word, given: Mapping[str, Any], taken: Mapping[str, str]
 ) -> Tag:
     """The tag that a value without a tag is for."""
-    if not word.quoted:
-        lower = word.text.lower()
-        for tag in command.tags:
-            if tag.bare and tag.name == lower:
-                return tag
+    lower = word.text.lower()
+    for tag in command.tags:
+        if tag.bare and tag.name == lower:
+            return tag
     for tag in command.tags:
         if not tag.bare and tag.name not in given and tag.one_of not in taken:
             return tag

@@ -62,6 +62,12 @@ def test_empty_values() -> None:
     assert content(session("add policy P description= =")).policies["p"].description == "="
 
 
+def test_a_question_mark_as_a_value() -> None:
+    """In quotes, a question mark is no call for help."""
+    assert content(session('add policy P "?"')).policies["p"].description == "?"
+    assert not content(session("add policy P ?")).policies
+
+
 @pytest.mark.parametrize(
     ("line", "why"),
     [
