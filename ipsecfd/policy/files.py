@@ -2,45 +2,79 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Final
 
+from ipsecfd.policy.dynamic import DynamicDraft
+from ipsecfd.policy.encoding import EncodingError, decode
+from ipsecfd.policy.failure import Failure
+from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.mistakes import Mistake, PolicyError
-from ipsecfd.policy.names import Names
-from ipsecfd.policy.text import read_text
+from ipsecfd.policy.model import Policy, Store
+from ipsecfd.policy.names import Names, NamesError
+from ipsecfd.policy.scripts import is_script
+from ipsecfd.policy.store import Content
+from ipsecfd.policy.text import read_bytes, utf8_text
 from ipsecfd.policy.tomlfile import Loaded, parse_policy
-
-_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
-_TOML_LINE: Final = re.compile(rf"\[|{_KEY}(?:\s*\.\s*{_KEY})*\s*=")
-_SCRIPT_COMMAND: Final = re.compile(
-    r"^(?:.*\\)?\W*(?:netsh|ipseccmd|ipsecpol)(?:\.exe)?\b"  # a batch file
-    r"|^\s*(?:pushd\s+)?ipsec\s+(?:static|dynamic)\b"  # a file for netsh -f
-    r"|^\s*(?:add|set)\s+(?:policy|rule|filter|filterlist|filteraction)\s+\w+=",
-    re.IGNORECASE | re.MULTILINE,
-)
-_REGISTRY_HEADERS: Final = ("Windows Registry Editor", "REGEDIT4")
+from ipsecfd.policy.workspace import Workspace
 
 
 def load(path: Path, names: Names) -> Loaded:
-    """The policy of a file of any kind. Raises PolicyError with every mistake."""
-    text = read_text(path)
+    """The policy of a file of any kind. Raises PolicyError with every mistake.
+
+    Of a script it is what the driver would enforce after running it: commands that Windows would
+    have refused are warnings.
+    """
+    data = read_bytes(path)
+    try:
+        script = is_script(decode(data))
+    except EncodingError:
+        script = data.startswith(b"regf")
+    if script:
+        return _load_script(path, data, names)
+    text = utf8_text(data, str(path))
     if not text.strip():
         raise _refused(path, "empty; expected a policy, which begins with its name")
-    if _is_script(text):
-        raise _refused(
-            path, "expected a TOML policy; scripts of the Windows tools are not read yet"
-        )
     return parse_policy(text, str(path), names)
 
 
-def _is_script(text: str) -> bool:
-    """Whether the first line that says anything is no TOML, and Windows commands follow."""
-    lines = (line.strip() for line in text.splitlines())
-    first = next((line for line in lines if line and not line.startswith("#")), "")
-    if first.startswith(_REGISTRY_HEADERS):
-        return True
-    return _TOML_LINE.match(first) is None and _SCRIPT_COMMAND.search(text) is not None
+def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
+    dynamic = DynamicDraft()
+    workspace = Workspace(names.resolve, dynamic=dynamic)
+    result = import_files([(str(path), data)], workspace, folder=path.parent)
+    if result.stopped:
+        raise PolicyError(map(_mistake, result.untranslated))
+    contents = {store: draft.content() for store, draft in workspace.stores.items()}
+    local = contents[Store.DOMAIN if contents[Store.DOMAIN].assigned else Store.LOCAL]
+    parts = [
+        _policy(local, path),
+        contents[Store.PERSISTENT].assigned_policy(),
+        dynamic.content().policy() if dynamic.rules else None,
+    ]
+    found = [policy for policy in parts if policy is not None]
+    if not found:
+        raise _refused(path, "no policy is left when this script has run")
+    warnings = [*map(_mistake, result.failed)]
+    try:
+        names.save()
+    except NamesError as error:
+        warnings.append(Mistake(str(path), "", "", str(error)))
+    rules = tuple(rule for policy in found for rule in policy.rules)
+    return Loaded(Policy(found[0].name, rules, found[0].description), tuple(warnings))
+
+
+def _policy(content: Content, path: Path) -> Policy | None:
+    """The assigned policy of a store, or else its only one."""
+    if content.assigned is not None or not content.policies:
+        return content.assigned_policy()
+    if len(content.policies) == 1:
+        return content.compiled(next(iter(content.policies.values())))
+    known = ", ".join(f'"{policy.name}"' for policy in content.policies.values())
+    raise _refused(path, f"assigns none of its policies; expected one to be assigned of {known}")
+
+
+def _mistake(failure: Failure) -> Mistake:
+    place = f"line {failure.line}" if failure.line else ""
+    return Mistake(failure.file, place, failure.text, failure.why)
 
 
 def _refused(path: Path, why: str) -> PolicyError:

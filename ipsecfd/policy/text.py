@@ -16,25 +16,35 @@ _SYNTAX_ERROR: Final = re.compile(
 
 def read_text(path: Path) -> str:
     """The text of a policy file: UTF-8, with or without a byte order mark. Raises PolicyError."""
+    return utf8_text(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """What is in a file. Raises PolicyError."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise PolicyError([Mistake(str(path), "", "", f"cannot be read: {why}")]) from error
+
+
+def utf8_text(data: bytes, file: str) -> str:
+    """The text of UTF-8, with or without a byte order mark; `file` is what the mistake calls it.
+
+    Raises PolicyError.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         wrong = "expected UTF-8 text, not UTF-16; save it as UTF-8"
-        raise PolicyError([Mistake(str(path), "", "", wrong)])
+        raise PolicyError([Mistake(file, "", "", wrong)])
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         wrong = f"expected UTF-8 text, not byte 0x{data[error.start]:02x}"
         line = data.count(b"\n", 0, error.start) + 1
-        raise PolicyError([Mistake(str(path), f"line {line}", "", wrong)]) from error
+        raise PolicyError([Mistake(file, f"line {line}", "", wrong)]) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise PolicyError(
-            [Mistake(str(path), f"line {line}", "", "expected text, not a zero byte")]
-        )
+        raise PolicyError([Mistake(file, f"line {line}", "", "expected text, not a zero byte")])
     return text
 
 

@@ -1,0 +1,71 @@
+"""What every fresh Windows has in its store, for scripts that take it for granted (spec 1.1).
+
+A store begins empty here, so a command that names a built-in object is lent it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from ipsecfd.policy.examples import (
+    ALL_ICMP,
+    ALL_TRAFFIC,
+    CLIENT,
+    PERMIT,
+    REQUEST,
+    REQUIRE,
+    SECURE_SERVER,
+    SERVER,
+)
+from ipsecfd.policy.store import Draft, StoreError, name_key
+
+_LISTS: Final = (ALL_TRAFFIC, ALL_ICMP)
+_ACTIONS: Final = (PERMIT, REQUEST, REQUIRE)
+_POLICIES: Final = (CLIENT, SERVER, SECURE_SERVER)
+
+BUILT_IN_GUIDS: Final = frozenset(
+    (
+        *(one.guid for one in _LISTS),
+        *(one.guid for one in _ACTIONS),
+        *(one.guid for one in _POLICIES),
+    )
+)
+
+
+@contextlib.contextmanager
+def lent(command: str, draft: Draft) -> Iterator[bool]:
+    """Lend a store the built-in objects that a command names; whether there are any it lacks.
+
+    What nobody uses after the command is taken back.
+    """
+    text = name_key(command)
+    policies = [one for one in _POLICIES if name_key(one.name) in text]
+    rules = [rule for policy in policies for rule in policy.rules]
+    needed = {rule.filter_list for rule in rules} | {rule.filter_action for rule in rules}
+    take_back: list[Callable[[], None]] = []
+    for filters in _LISTS:
+        named = filters.name in needed or name_key(filters.name) in text
+        if named and not draft.has_filter_list(filters.name):
+            draft.add_filter_list(filters)
+            take_back.append(partial(draft.delete_filter_list, filters.name))
+    for action in _ACTIONS:
+        named = action.name in needed or name_key(action.name) in text
+        if named and not draft.has_filter_action(action.name):
+            draft.add_filter_action(action)
+            take_back.append(partial(draft.delete_filter_action, action.name))
+    for policy in policies:
+        if not draft.has_policy(policy.name):
+            draft.add_policy(policy)
+            take_back.insert(0, partial(_delete_unassigned, draft, policy.name))
+    yield bool(take_back)
+    for one in take_back:
+        with contextlib.suppress(StoreError):  # in use by now, or deleted by the command
+            one()
+
+
+def _delete_unassigned(draft: Draft, name: str) -> None:
+    if draft.assigned != name_key(name):
+        draft.delete_policy(name)

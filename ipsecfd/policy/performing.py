@@ -1,0 +1,220 @@
+"""Carries out the commands of scripts on a workspace, and remembers what could not be done.
+
+A command that Windows would have refused has failed, and the script goes on; what is no command of
+Windows, or needs what only Windows knows, is untranslated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import batch
+from ipsecfd.policy.batch import Program
+from ipsecfd.policy.batch.programs import next_word
+from ipsecfd.policy.builtin import lent
+from ipsecfd.policy.failure import Failure
+from ipsecfd.policy.ipseccmd.commands import run as run_ipseccmd
+from ipsecfd.policy.ipseccmd.lines import program_of, split_line
+from ipsecfd.policy.netsh.errors import Code
+from ipsecfd.policy.netsh.session import Session
+from ipsecfd.policy.registry.objects import apply_tree
+from ipsecfd.policy.registry.regcommand import run_reg_command
+from ipsecfd.policy.registry.regfile import read_text as read_registry
+from ipsecfd.policy.registry.tree import Tree
+from ipsecfd.policy.reply import Reply
+from ipsecfd.policy.scripts import Kind, ScriptFiles, kind_of
+from ipsecfd.policy.workspace import Workspace
+
+_NOT_FOUND: Final = f"IPsec[{Code.NOT_FOUND:05}]"
+_DEEPEST: Final = 8
+"""Files of commands that one another names."""
+
+
+class Performer:
+    """Does what scripts say to one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._depth = 0
+        self.failed: list[Failure] = []
+        self.untranslated: list[Failure] = []
+        self.notes: list[str] = []
+        self.ignored = 0
+        self.done = 0
+        """Commands that were carried out or refused."""
+
+    def perform(
+        self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
+    ) -> None:
+        """Do what the text of a script says."""
+        match kind_of(text):
+            case Kind.NETSH:
+                self._netsh_script(text, file, files, "")
+            case Kind.IPSECCMD:
+                self._ipseccmd_script(text, file, "ipseccmd")
+            case Kind.REGISTRY:
+                self._registry(read_registry(text, file))
+            case Kind.TOML if not text.strip():
+                self.untranslated.append(Failure(file, 0, "", "the file is empty"))
+            case Kind.TOML:
+                why = "a policy file in TOML, not a script: assign it as it is"
+                self.untranslated.append(Failure(file, 0, "", why))
+            case Kind.BATCH:
+                self._batch(text, file, files, arguments)
+
+    def _batch(
+        self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
+    ) -> None:
+        tree = Tree(file)
+        session = Session(self._workspace)
+        untranslated = len(self.untranslated)
+
+        def execute(command: batch.Command) -> bool:
+            before = len(self.failed) + len(self.untranslated)
+            match command.program:
+                case Program.NETSH:
+                    self._netsh(command, session, files)
+                case Program.REG:
+                    run_reg_command(tree, command.text, command.line)
+                    self.done += 1
+                case Program.REG_FILE:
+                    self._registry_file(command, files)
+                case _:
+                    self._ipseccmd(command, files)
+            return len(self.failed) + len(self.untranslated) == before
+
+        outcome = batch.run(text, file, execute, files=files, arguments=arguments)
+        self.ignored += outcome.ignored
+        self.untranslated += outcome.problems
+        if tree.root.keys or tree.root.deleted_keys or tree.failures:
+            self._registry(tree)
+        self.untranslated[untranslated:] = sorted(
+            self.untranslated[untranslated:], key=lambda one: (one.file != file, one.line)
+        )
+
+    # netsh
+
+    def _netsh(self, command: batch.Command, session: Session, files: ScriptFiles) -> None:
+        rest, context, name = command.arguments, "", ""
+        word, behind = next_word(rest)
+        while word.lower() in ("-c", "-f"):
+            value, rest = next_word(behind)
+            if word.lower() == "-c":
+                context = value
+            else:
+                name = value
+            word, behind = next_word(rest)
+        if word.lower() == "exec" and not name:
+            name, rest = next_word(behind)
+        if not name:
+            self._execute(session, f"netsh {command.arguments}", command)
+            return
+        with self._file(name, command, files) as text:
+            if text is not None:
+                self._netsh_script(text, _name_of(name), files, context)
+
+    def _netsh_script(self, text: str, file: str, files: ScriptFiles, context: str) -> None:
+        """The lines of a script for `netsh -f`, in a session of their own."""
+        session = Session(self._workspace)
+        if context:
+            session.execute(context)
+        for number, line in enumerate(text.split("\n"), 1):
+            command = batch.Command(file, number, 1, Program.NETSH, line, line.strip())
+            if not command.text or command.text.startswith(("#", "::", "rem ", "REM ")):
+                continue
+            word, behind = next_word(line)
+            if word.lower() == "exec" and (name := next_word(behind)[0]):
+                with self._file(name, command, files) as found:
+                    if found is not None:
+                        self._netsh_script(found, _name_of(name), files, "")
+            elif self._execute(session, line, command).done:
+                break
+
+    def _execute(self, session: Session, line: str, command: batch.Command) -> Reply:
+        reply = session.execute(line)
+        if reply.failed and _NOT_FOUND in reply.text:
+            with lent(line, self._workspace.stores[session.store]) as more:
+                if more:
+                    reply = session.execute(line)
+        self._took(reply, command)
+        return reply
+
+    # ipseccmd and ipsecpol
+
+    def _ipseccmd(self, command: batch.Command, files: ScriptFiles) -> None:
+        arguments = split_line(command.arguments)
+        program = command.program.value
+        if len(arguments) > 1 and arguments[0].lower() in ("-file", "/file"):
+            with self._file(arguments[1], command, files) as text:
+                if text is not None:
+                    self._ipseccmd_script(text, _name_of(arguments[1]), program)
+            return
+        self._took(run_ipseccmd(arguments, self._workspace, program), command)
+
+    def _ipseccmd_script(self, text: str, file: str, program: str) -> None:
+        """The lines of a file for `ipseccmd -file`, with or without the program's name."""
+        for number, line in enumerate(text.split("\n"), 1):
+            words = split_line(line)
+            if words and (named := program_of(words[0])):
+                program = named
+                del words[0]
+            if not words or words[0].startswith(("#", "::")) or words[0].lower() == "rem":
+                continue
+            command = batch.Command(file, number, 1, Program.IPSECCMD, line, line.strip())
+            self._took(run_ipseccmd(words, self._workspace, program), command)
+
+    # The registry
+
+    def _registry_file(self, command: batch.Command, files: ScriptFiles) -> None:
+        words = [word for word in split_line(command.arguments) if word.lower() != "import"]
+        if any(word.lower() in ("/e", "-e", "/d", "-d") for word in words):
+            return  # writes an export, or deletes
+        for name in (word for word in words if not word.startswith(("/", "-"))):
+            with self._file(name, command, files) as text:
+                if text is not None and "\\ipsec" in text.lower():
+                    self._registry(read_registry(text, _name_of(name)))
+
+    def _registry(self, tree: Tree) -> None:
+        applied = apply_tree(tree, self._workspace)
+        self.failed += applied.failed
+        self.untranslated += applied.untranslated
+        self.notes += applied.notes
+        self.done += 1
+
+    # What came of it
+
+    def _took(self, reply: Reply, command: batch.Command) -> None:
+        self.done += 1
+        if reply.failed:
+            kept = self.failed if reply.understood else self.untranslated
+            kept.append(_failure(command, reply.text))
+
+    @contextlib.contextmanager
+    def _file(self, name: str, command: batch.Command, files: ScriptFiles) -> Iterator[str | None]:
+        """The text of a file that a command names; None, and named, when it is not at hand."""
+        text = files.read(name)
+        self._depth += 1
+        try:
+            if self._depth > _DEEPEST:
+                text = None
+                why = f"more than {_DEEPEST} files that name one another"
+                self.untranslated.append(_failure(command, why))
+            elif text is None:
+                why = f"{_name_of(name)} is not next to this file"
+                self.untranslated.append(_failure(command, why))
+            yield text
+        except IpsecfdError as error:
+            self.untranslated.append(_failure(command, str(error)))
+        finally:
+            self._depth -= 1
+
+
+def _failure(command: batch.Command, why: str) -> Failure:
+    return Failure(command.file, command.line, command.text, why)
+
+
+def _name_of(path: str) -> str:
+    return path.replace("/", "\\").rpartition("\\")[2]

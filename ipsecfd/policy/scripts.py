@@ -1,0 +1,112 @@
+"""The scripts of Windows' administrators: which kind a text is, and the files that one names."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.policy.encoding import EncodingError, decode
+
+_TOML_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_TOML_LINE: Final = re.compile(rf"\[|{_TOML_KEY}(?:\s*\.\s*{_TOML_KEY})*\s*=")
+_COMMENT: Final = re.compile(r"@?\s*(?:rem\b|echo\s+off\b|cls\b|::|#|;)", re.IGNORECASE)
+_NETSH: Final = re.compile(
+    r"(?:pushd\s+)?ips\w*(?:\s+(?:st|dy)\w*(?:\s.*)?)?$"
+    r"|(?:add|set|del\w*|show)\s+(?:policy|filter\w*|rule|store|config|[mq]mpolicy|batch)\s+\S"
+    r"|del\w*\s+all$|(?:\.\.|popd)$",
+    re.IGNORECASE,
+)
+_IPSECCMD: Final = re.compile(r"-(?:\?|[a-z]+|1[a-z])(?:\s|$)", re.IGNORECASE)
+_REGISTRY_HEADERS: Final = ("Windows Registry Editor", "REGEDIT4")
+_COMMAND: Final = re.compile(
+    r"^(?:.*[\\/])?[^\w\n]*(?:netsh|ipseccmd|ipsecpol|reg|regedit|call|cmd|start)(?:\.exe)?\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ANYWHERE: Final = re.compile(r"\b(?:netsh|ipseccmd|ipsecpol)\b", re.IGNORECASE)
+
+
+class Kind(enum.Enum):
+    """What a text is, by its first line that says anything."""
+
+    BATCH = "a batch file"
+    NETSH = "a script for netsh -f"
+    IPSECCMD = "a file for ipseccmd -file"
+    REGISTRY = "a registry export"
+    TOML = "a policy file in TOML"
+
+
+def kind_of(text: str) -> Kind:
+    """The kind of a text; what is nothing else is a batch file."""
+    first = _first_line(text)
+    if first.startswith(_REGISTRY_HEADERS):
+        return Kind.REGISTRY
+    if _NETSH.match(first):
+        return Kind.NETSH
+    if _IPSECCMD.match(first):
+        return Kind.IPSECCMD
+    if not first or (_TOML_LINE.match(first) and not _COMMAND.match(first)):
+        return Kind.TOML
+    return Kind.BATCH
+
+
+def is_script(text: str) -> bool:
+    """Whether a text is one of the Windows tools', not a TOML policy, perhaps with a mistake."""
+    kind = kind_of(text)
+    return kind is not Kind.TOML and (kind is not Kind.BATCH or _ANYWHERE.search(text) is not None)
+
+
+def _first_line(text: str) -> str:
+    """The first line that is neither empty nor a comment of any of the kinds."""
+    for found in re.finditer(r"[^\n]+", text):
+        line = found[0].strip()
+        if line and not _COMMENT.match(line):
+            return line
+    return ""
+
+
+class ScriptFiles:
+    """The files that a script may name: those given along with it, those in its folder, and those
+    it writes itself. A folder in a name is not followed: it is one of another computer."""
+
+    def __init__(self, given: Mapping[str, bytes], folder: Path | None) -> None:
+        self._given = {name.lower(): data for name, data in given.items()}
+        self._folder = folder
+        self._written: dict[str, list[str]] = {}
+
+    def read(self, name: str) -> str | None:
+        """The text of a file; None when it is not at hand or no text."""
+        key = _base(name)
+        if key in self._written:
+            return "".join(self._written[key])
+        data = self._given.get(key)
+        if data is None:
+            data = self._in_folder(key)
+        try:
+            return None if data is None else decode(data)
+        except EncodingError:
+            return None
+
+    def write(self, name: str, text: str, *, append: bool) -> None:
+        """Keep a line that the script writes to a file."""
+        lines = self._written.setdefault(_base(name), [])
+        if not append:
+            lines.clear()
+        lines.append(f"{text}\n")
+
+    def _in_folder(self, key: str) -> bytes | None:
+        if self._folder is None or not key:
+            return None
+        try:
+            for path in sorted(self._folder.iterdir()):
+                if path.name.lower() == key and path.is_file():
+                    return path.read_bytes()
+        except OSError:
+            pass
+        return None
+
+
+def _base(name: str) -> str:
+    return re.split(r"[\\/\0]", name.strip().strip('"'))[-1].lower()
