@@ -1,0 +1,199 @@
+"""`ipsecfd import`: files of Windows' own administration commands, carried out here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.live import SocketOption, ask, width
+
+if TYPE_CHECKING:
+    from ipsecfd.policy.failure import Failure
+    from ipsecfd.policy.importing import ImportResult
+    from ipsecfd.policy.model import Store
+    from ipsecfd.policy.workspace import Workspace
+
+_STORES = ("local", "persistent")
+_COUNTED = ("policies", "filter_lists", "filters", "rules", "filter_actions", "dynamic_rules")
+
+
+class _StoppedError(Exception):
+    """The import was stopped: what it changed is thrown away."""
+
+
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Batch files, netsh scripts, lines of ipseccmd or ipsecpol, .reg exports.",
+        ),
+    ],
+    store: Annotated[
+        str, typer.Option("--store", metavar="STORE", help="local or persistent.")
+    ] = "local",
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would come of it in an empty store."),
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Import the rest when a line is not understood.")
+    ] = False,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option("--arg", metavar="VALUE", help="What %1 of a batch file is; may repeat: %2."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    socket: SocketOption = None,
+) -> None:
+    """Carry out the commands of Windows' scripts and registry exports on the stores here.
+
+    A command that Windows would have refused is listed, and the rest is done. A line that is not
+    understood stops the import: nothing is changed, and the exit status is 1.
+    """
+    from ipsecfd.policy.model import Store
+
+    if store not in _STORES:
+        print(f"ipsecfd: --store {store}: expected {' or '.join(_STORES)}", file=sys.stderr)
+        raise typer.Exit(2)
+    target = Store[store.upper()]
+    result: ImportResult | None = None
+    with contextlib.suppress(_StoppedError), _workspace(dry_run, socket) as workspace:
+        from ipsecfd.policy.importing import import_files
+
+        result = import_files(
+            files, workspace, store=target, arguments=arg or None, partial=partial
+        )
+        if result.stopped:
+            raise _StoppedError
+    assert result is not None
+    if as_json:
+        print(json.dumps(as_object(result)))
+    else:
+        print("\n".join(lines_of(result, f"{store} store", dry_run=dry_run, columns=width())))
+    if result.stopped:
+        raise typer.Exit(1)
+    if not dry_run:
+        _reload(socket)
+
+
+@contextlib.contextmanager
+def _workspace(dry_run: bool, socket: Path | None) -> Iterator[Workspace]:
+    """An empty workspace for a dry run, else that of this host, kept if the body succeeds."""
+    from ipsecfd.policy.dynamic import DynamicDraft
+    from ipsecfd.policy.names import Names
+    from ipsecfd.policy.workspace import Workspace
+
+    if dry_run:
+        yield Workspace(Names().resolve, dynamic=DynamicDraft())
+        return
+    from ipsecfd.agent.config import load
+    from ipsecfd.policy import names, properties
+    from ipsecfd.policy.model import Store
+    from ipsecfd.policy.store import Draft
+    from ipsecfd.policy.stores import Stores
+
+    state_dir = load(None).state_dir
+    known = Names(state_dir / names.FILE_NAME)
+    stores = Stores(state_dir, known)
+    before = properties.read(state_dir)
+    with stores.edit(Store.LOCAL) as local, stores.edit(Store.PERSISTENT) as persistent:
+        workspace = Workspace(
+            known.resolve,
+            {Store.LOCAL: local, Store.PERSISTENT: persistent, Store.DOMAIN: Draft()},
+            properties=before,
+        )
+        yield workspace
+        known.save()
+    if workspace.properties != before:
+        properties.write(state_dir, workspace.properties)
+
+
+def _reload(socket: Path | None) -> None:
+    """Have a running daemon take what was imported; without one there is nobody to tell."""
+    from ipsecfd.errors import IpsecfdError
+
+    try:
+        notes = ask(socket, "Reload")
+    except IpsecfdError as error:
+        print(f"note: not in force yet: {error}", file=sys.stderr)
+        return
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def as_object(result: ImportResult) -> dict[str, object]:
+    """The object that `--json` prints."""
+    counts: dict[str, object] = {name: getattr(result, name) for name in _COUNTED}
+    dynamic_rules = counts.pop("dynamic_rules")
+    return {
+        **counts,
+        "assigned": result.assigned,
+        "dynamic_rules": dynamic_rules,
+        "failed": [asdict(one) for one in result.failed],
+        "untranslated": [asdict(one) for one in result.untranslated],
+    }
+
+
+def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -> list[str]:
+    """What came of an import, for people."""
+    lines: list[str] = []
+    if result.stopped:
+        what = (
+            "Nothing was imported, since not all of it was understood; --partial imports the rest."
+        )
+        lines += wrap("", what, columns)
+    else:
+        lines += [
+            f"Would import into an empty {store}:" if dry_run else f"Imported into the {store}:",
+            "",
+            *_table(result),
+        ]
+    if result.failed:
+        head = "Failed, as it would have on Windows; the rest was done:"
+        if result.stopped:
+            head = "Would have failed, as on Windows:"
+        lines += ["", *wrap("", head, columns), *_failures(result.failed, columns)]
+    if result.untranslated:
+        head = "Not understood:" if result.stopped else "Not understood and left out:"
+        lines += ["", head, *_failures(result.untranslated, columns)]
+    for note in result.notes:
+        lines += ["", *wrap("Note: ", note, columns)]
+    return lines
+
+
+def _table(result: ImportResult) -> list[str]:
+    rows = [(name.replace("_", " "), f"{getattr(result, name):,}") for name in _COUNTED]
+    longest = max(len(number) for _, number in rows)
+    lines = [f"  {name:<14}  {number:>{longest}}" for name, number in rows]
+    assigned = f'"{result.assigned}"' if result.assigned else "no policy"
+    lines.append(f"  {'assigned':<14}  {assigned}")
+    if result.ignored:
+        lines.append(f"  {'ignored':<14}  {_others(result.ignored)}")
+    return lines
+
+
+def _others(count: int) -> str:
+    other = "1 other command" if count == 1 else f"{count:,} other commands"
+    return f"{other}, without effect on IPsec policies"
+
+
+def _failures(failures: Sequence[Failure], columns: int) -> Iterator[str]:
+    from ipsecfd.policy.mistakes import printable
+
+    for one in failures:
+        place = f"{one.file}:{one.line}" if one.line else one.file
+        text = printable(one.text)
+        room = max(columns - 4, 20)
+        yield f"  {printable(place)}"
+        if text:
+            yield f"    {text if len(text) <= room else text[: room - 3] + '...'}"
+        yield from wrap("      ", printable(one.why.replace("\n", "; ")), columns)
