@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
+from ipsecfd.policy.distinct import DistinctNames
 from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.model import Connection
 from ipsecfd.policy.registry.blobs import (
@@ -16,7 +17,6 @@ from ipsecfd.policy.registry.blobs import (
     parse_rule,
 )
 from ipsecfd.policy.registry.fields import (
-    DistinctNames,
     binary,
     description,
     modified,

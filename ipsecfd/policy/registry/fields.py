@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from ipsecfd.policy.registry.filters import one_line
 from ipsecfd.policy.registry.tree import Key, Place, RegistryFileError
-from ipsecfd.policy.store import name_key
 
 _REFERENCE: Final = re.compile(r"\{[^{}\\]*\}$")
-_NAME_LIMIT: Final = 255
 
 
 def text(key: Key, name: str) -> str:
@@ -61,19 +59,3 @@ def place_of(key: Key, name: str) -> Place:
     """The line of a value, or of the key when it has no such value."""
     value = key.values.get(name.lower())
     return value.place if value else key.place
-
-
-class DistinctNames:
-    """Gives objects that are named alike names of their own, with numbers behind them."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def of(self, name: str, taken: Container[str], own: str | None = None) -> str:
-        """The name, or the next one with a number that is not taken; `own` is not taken."""
-        made = name
-        while name_key(made) in taken and (own is None or name_key(made) != name_key(own)):
-            number = self._numbers.get(name_key(name), 1) + 1
-            self._numbers[name_key(name)] = number
-            made = f"{name[: _NAME_LIMIT - 12]} ({number})"
-        return made

@@ -1,0 +1,75 @@
+"""A store written in any form and read again is the same store."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from ipsecfd.policy import storereader
+from ipsecfd.policy.export import export
+from ipsecfd.policy.ipseccmd.commands import run
+from ipsecfd.policy.ipseccmd.lines import split_line
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.netsh.session import Session
+from ipsecfd.policy.stored import Content
+from ipsecfd.policy.workspace import Workspace
+from tests.property.stores import contents, ipseccmd_contents, resolve
+
+
+def by_netsh(text: str) -> Content:
+    """What the script makes of an empty store; no line of it fails."""
+    workspace = Workspace(resolve)
+    session = Session(workspace)
+    for line in text.split("\n"):
+        reply = session.execute(line)
+        assert not reply.failed, f"{line}: {reply.text}"
+        assert not reply.text
+    return workspace.stores[Store.LOCAL].content()
+
+
+@given(contents())
+def test_toml(content: Content) -> None:
+    """TOML holds everything."""
+    exported = export(content, "toml")
+    assert exported.notes == ()
+    assert content == storereader.parse(exported.text, "s.toml")
+
+
+@given(contents())
+def test_netsh(content: Content) -> None:
+    """What netsh can make, its script makes again, names of DNS asked anew."""
+    exported = export(content, "netsh")
+    assert all("resolved anew" in note for note in exported.notes)
+    assert content == by_netsh(exported.text)
+
+
+def by_ipseccmd(text: str) -> Content:
+    """What the commands make of an empty store; none of them fails."""
+    workspace = Workspace(resolve)
+    for line in text.split("\n"):
+        words = split_line(line)
+        if words and words[0] != "REM":
+            assert words[0] == "ipseccmd"
+            reply = run(words[1:], workspace)
+            assert not reply.failed, f"{line}: {reply.text}"
+    return workspace.stores[Store.LOCAL].content()
+
+
+@given(ipseccmd_contents())
+def test_ipseccmd(content: Content) -> None:
+    """What ipseccmd can make, its commands make again; where they do not, a note says so."""
+    exported = export(content, "ipseccmd")
+    said = [one for one in exported.notes if "DNS names" not in one and "%" not in one]
+    assert said or content == by_ipseccmd(exported.text)
+
+
+@given(contents())
+def test_ipseccmd_says_what_it_does_not_write(content: Content) -> None:
+    """Its commands work, whatever the store, and a difference is never without a note."""
+    exported = export(content, "ipseccmd")
+    assert all(note.isprintable() for note in exported.notes)
+    made = by_ipseccmd(exported.text)
+    assert exported.notes or content == made
+    assert made.assigned in (content.assigned, None)
+    for key in made.policies:
+        names = {rule.name for rule in content.policies[key].rules}
+        assert names >= {rule.name for rule in made.policies[key].rules}
