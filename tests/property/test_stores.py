@@ -328,7 +328,7 @@ def outcome(change: Callable[[Draft], object], draft: Draft) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-@given(st.lists(CHANGES, max_size=40))
+@given(st.lists(CHANGES, min_size=30, max_size=60))
 def test_a_draft_never_loses_count(changes: list[tuple[str, Callable[[Draft], object]]]) -> None:
     """A draft that has seen many changes answers as one made afresh of what it holds, refuses
     without changing anything, and what it holds is always a store that can be read."""
