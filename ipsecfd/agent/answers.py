@@ -14,10 +14,14 @@ from typing import Final, Protocol
 from ipsecfd import __version__
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.changes import NO_DOMAIN, Changes
+from ipsecfd.agent.desk import desk_report, domain_report, netdiag_view
 from ipsecfd.agent.health import QueueWatch
-from ipsecfd.agent.policies import Source
+from ipsecfd.agent.policies import Source, count_filters
 from ipsecfd.agent.report import (
     Count,
+    DeskReport,
+    DomainReport,
     LogReport,
     PolicyReport,
     PolicyText,
@@ -26,13 +30,16 @@ from ipsecfd.agent.report import (
     RuleReport,
     Stats,
     Status,
+    StoreReport,
 )
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.model import FilterAction, IPAddress, Rule
+from ipsecfd.policy.model import FilterAction, IPAddress, Policy, Rule, Store
 from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.netdiag import netdiag
+from ipsecfd.policy.store import name_key
 
 FORWARDING: Final = (
     Path("/proc/sys/net/ipv4/ip_forward"),
@@ -55,12 +62,14 @@ class Answers:
     def __init__(
         self,
         agent: Agent,
+        changes: Changes,
         log: LogState,
         *,
         health: Callable[[int], Health | None],
         forwarding: Callable[[], bool],
     ) -> None:
         self._agent = agent
+        self._changes = changes
         self._log = log
         self._health = health
         self._forwarding = forwarding
@@ -88,38 +97,96 @@ class Answers:
 
     async def reload(self) -> list[str]:
         """Read configuration and policies again."""
-        return await self._agent.reload()
+        return await self._changes.reload()
 
-    async def assign(self, file: str) -> list[str]:
+    async def assign_file(self, file: str) -> list[str]:
         """Make a file the local policy."""
         path = Path(file)
         if not path.is_absolute():
             raise IpsecfdError(f"{file!r}: expected an absolute path")
-        return await self._agent.assign(path)
+        return await self._changes.assign_file(path)
+
+    async def assign(self, name: str) -> list[str]:
+        """Assign a policy of the local store."""
+        return await self._changes.assign(name)
 
     async def unassign(self, name: str | None) -> list[str]:
         """Take the local policy away."""
-        return await self._agent.unassign(name)
+        return await self._changes.unassign(name)
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""
-        renewals = await self._agent.resolve()
+        renewals = await self._changes.resolve()
         return [_renewed(one) for one in renewals] or ["no policy in force uses a DNS name"]
 
-    def list_policies(self) -> list[PolicyReport]:
-        """The policies in force."""
+    async def list_policies(self) -> list[PolicyReport]:
+        """The policies in force, then those of the local store that are not."""
+        stored = await asyncio.to_thread(self._stored)
+        return self._in_force() + [_stored(self._store_file, one) for one in stored]
+
+    async def show_policy(self, name: str | None) -> list[PolicyText]:
+        """Policies, whole: all in force, or those of a name."""
+        sources = self._agent.policies.sources
+        if name is None:
+            return [PolicyText(_policy(one), _rules(one.policy)) for one in sources]
+        key = name_key(name)
+        found = [one for one in sources if name_key(one.policy.name) == key]
+        if found:
+            return [PolicyText(_policy(one), _rules(one.policy)) for one in found]
+        stored = await asyncio.to_thread(self._stored)
+        texts = [
+            PolicyText(_stored(self._store_file, one), _rules(one))
+            for one in stored
+            if name_key(one.name) == key
+        ]
+        if not texts:
+            raise IpsecfdError(
+                f'no policy named "{name}" is in force, or in the local store; in force:'
+                f" {self._agent.policies}"
+            )
+        return texts
+
+    def _in_force(self) -> list[PolicyReport]:
         return [_policy(source) for source in self._agent.policies.sources]
 
-    def show_policy(self, name: str | None) -> list[PolicyText]:
-        """Policies in force, whole: all, or those of a name."""
-        sources = self._agent.policies.sources
-        found = [source for source in sources if name in (None, source.policy.name)]
-        if not found and name is not None:
-            raise IpsecfdError(f'no policy named "{name}" is in force: {self._agent.policies}')
+    def _stored(self) -> list[Policy]:
+        """The policies of the local store that are not in force."""
+        content = self._agent.parts.stores.read(Store.LOCAL)
+        in_force = {one.guid for one in self._agent.policies.sources}
         return [
-            PolicyText(_policy(source), [_rule(rule) for rule in source.policy.rules])
-            for source in found
+            content.compiled(one) for one in content.policies.values() if one.guid not in in_force
         ]
+
+    @property
+    def _store_file(self) -> str:
+        return str(self._agent.parts.stores.path(Store.LOCAL))
+
+    async def desk(self) -> DeskReport:
+        """What administration commands start from."""
+        return desk_report(self._agent, (await self._agent.pool.reports()).values())
+
+    async def set_dynamic(self, revision: int, text: str) -> list[str]:
+        """Put other dynamic rules in place of those of this revision."""
+        return await self._changes.set_dynamic(revision, text)
+
+    async def take_stores(self) -> list[str]:
+        """Read the stores again, which a command has changed."""
+        return await self._changes.take_stores()
+
+    def domain(self) -> DomainReport:
+        """The domain policy and its source."""
+        domain = self._agent.domain
+        if domain is None:
+            raise IpsecfdError(NO_DOMAIN)
+        return domain_report(domain, self._agent.parts.now())
+
+    async def refresh_domain(self) -> str:
+        """Fetch the domain policy."""
+        return await self._changes.look_for_domain()
+
+    async def netdiag(self, debug: bool) -> str:
+        """The text of netdiag's test."""
+        return await asyncio.to_thread(lambda: netdiag(netdiag_view(self._agent, debug), debug))
 
     async def stats(self) -> Stats:
         """How often each decision was made since the settings last changed."""
@@ -156,7 +223,13 @@ class Answers:
             hook=agent.hook.kind,
             forward=config.forward,
             version=agent.policies.version,
-            policies=self.list_policies(),
+            policies=self._in_force(),
+            stores=[
+                StoreReport(one.store.name.lower(), one.policies, one.assigned)
+                for one in agent.policies.held
+            ],
+            dynamic_rules=len(agent.places.dynamic.rules),
+            domain=None if agent.domain is None else domain_report(agent.domain, agent.parts.now()),
             addresses=[str(one) for one in sorted(host.addresses, key=_by_family)],
             servers={
                 kind.value: [str(one) for one in sorted(found, key=_by_family)]
@@ -232,12 +305,29 @@ def _policy(source: Source) -> PolicyReport:
     return PolicyReport(
         name=policy.name,
         store=source.store.name.lower(),
-        file=str(source.path),
+        file=source.origin,
         description=policy.description,
         rules=sum(rule.active for rule in policy.rules),
         filters=source.filters,
         since=_time(source.since),
     )
+
+
+def _stored(file: str, policy: Policy) -> PolicyReport:
+    return PolicyReport(
+        name=policy.name,
+        store=Store.LOCAL.name.lower(),
+        file=file,
+        description=policy.description,
+        rules=sum(rule.active for rule in policy.rules),
+        filters=count_filters(policy),
+        since="",
+        in_force=False,
+    )
+
+
+def _rules(policy: Policy) -> list[RuleReport]:
+    return [_rule(rule) for rule in policy.rules]
 
 
 def _rule(rule: Rule) -> RuleReport:

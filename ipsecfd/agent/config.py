@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -26,12 +27,14 @@ from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
 from ipsecfd.kernel.rules import DEFAULT_MARK
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
+from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.text import parse_toml, read_text
 
 DEFAULT_PATH: Final = Path("/etc/ipsecfd/ipsecfd.toml")
 DEFAULT_SOCKET: Final = Path("/run/ipsecfd/control.sock")
 MAX_PROCESSES: Final = 16
 
+_WEB: Final = ("http", "https")
 _STARTUP_MODES: Final = {
     "permit": Mode.STARTUP_PERMIT,
     "block": Mode.STARTUP_BLOCK,
@@ -43,6 +46,13 @@ def _absolute_path(value: object) -> Path:
     if isinstance(value, Path) or (isinstance(value, str) and value.startswith("/")):
         return Path(value)
     raise ValueError("expected an absolute path in quotes, one that begins with /")
+
+
+def _domain_source(value: str) -> str:
+    parts = urlsplit(value)
+    if value and not value.startswith("/") and not (parts.scheme in _WEB and parts.netloc):
+        raise ValueError("expected a path that begins with /, or a URL as https://HOST/PATH")
+    return value
 
 
 def _single_bit(mark: int) -> int:
@@ -73,6 +83,16 @@ _BootExemption = Annotated[BootExemption, PlainValidator(_boot_exemption)]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Domain(_Section):
+    """`[domain]`: a policy for many hosts, which replaces the local one (spec 1.5, 1.6)."""
+
+    source: Annotated[StrictStr, AfterValidator(_domain_source)] = Field(
+        default="", description='a path or an http or https URL in quotes, or "" for none'
+    )
+    fallback: Literal["none", "local"] = Field(default="none", description='"none" or "local"')
+    """Whether the local policy counts while nothing is known of the domain's."""
 
 
 class Startup(_Section):
@@ -164,6 +184,9 @@ class Config(_Section):
         default=DIALUP_INTERFACES, description='a list of patterns, such as ["ppp*", "wg0"]'
     )
     """Shell patterns of the interfaces that count as dial-up (spec 1.4)."""
+    dynamic_persist: StrictBool = Field(default=False, description="true or false")
+    """Whether dynamic rules outlive the service, as one source on ipseccmd has it (spec 0, X6)."""
+    domain: Domain = Field(default=Domain(), description="[domain], a table")
     startup: Startup = Field(default=Startup(), description="[startup], a table")
     queue: Queue = Field(default=Queue(), description="[queue], a table")
     diagnostics: Diagnostics = Field(default=Diagnostics(), description="[diagnostics], a table")
@@ -194,6 +217,26 @@ class Config(_Section):
     def exempt_value(self) -> int:
         """NoDefaultExempt in force, 0 to 3."""
         return self.driver_profile.default_exempt if self.exempt is None else self.exempt
+
+    def with_properties(self, properties: Properties, file: str) -> Config:
+        """The configuration with what `set config` set over it (spec 7.1).
+
+        Raises PolicyError for what does not fit, an exemption value of another profile.
+        """
+        startup = {"mode": properties.bootmode, "exemptions": properties.bootexemptions}
+        diagnostics = {
+            "level": properties.ipsecdiagnostics,
+            "interval": properties.ipsecloginterval,
+        }
+        data = {
+            **_over(self, {"exempt": properties.ipsecexempt}),
+            "startup": _over(self.startup, startup),
+            "diagnostics": _over(self.diagnostics, diagnostics),
+        }
+        try:
+            return Config.model_validate(data)
+        except ValidationError as error:
+            raise PolicyError(_mistakes(error, file)) from error
 
     def changes(self, other: Config) -> list[str]:
         """Each key that `other` has otherwise, with both values, in words."""
@@ -243,6 +286,11 @@ def _mistakes(error: ValidationError, file: str) -> Iterator[Mistake]:
             yield Mistake(file, _place(one["loc"]), _toml(one["input"]), str(one["ctx"]["error"]))
         else:
             yield Mistake(file, _place(one["loc"]), _toml(one["input"]), expected)
+
+
+def _over(section: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a section, with the values that are set over them."""
+    return dict(section) | {key: value for key, value in values.items() if value is not None}
 
 
 def _place(location: Iterable[int | str]) -> str:

@@ -37,7 +37,9 @@ from ipsecfd.errors import IpsecfdError
 MAX_CONNECTIONS: Final = 64
 """Further clients wait to be accepted."""
 MAX_REQUEST: Final = 65_536
-"""Bytes; all requests of this interface are far smaller."""
+"""Bytes from those who only look; all their requests are far smaller."""
+MAX_CHANGE: Final = 8 << 20
+"""Bytes from those who may change anything: some 20,000 dynamic rules."""
 
 _SO_PEERGROUPS = 59  # the socket module has no name for it
 _GROUP_BYTES = 1024  # 256 groups; Python asks for no more
@@ -76,7 +78,7 @@ class Registry(VarlinkInterfaceRegistry):
 
     def __init__(self, service: Service, allowed: Rights) -> None:
         super().__init__()
-        self._allowed = allowed
+        self.allowed = allowed
         self.register_interface(
             VarlinkServiceInterface("ipsecfd", "ipsecfd", __version__, "", self)
         )
@@ -88,7 +90,7 @@ class Registry(VarlinkInterfaceRegistry):
         """As the base class does it; raises PermissionDenied for what the peer may not do."""
         found = super().lookup_method(call)
         looking = call.method_interface != NAME or call.method_name in LOOKING
-        if self._allowed < (Rights.LOOK if looking else Rights.EVERYTHING):
+        if self.allowed < (Rights.LOOK if looking else Rights.EVERYTHING):
             raise PermissionDenied()
         return found
 
@@ -96,9 +98,13 @@ class Registry(VarlinkInterfaceRegistry):
 class _Connection(VarlinkInterfaceServerProtocol):
     """One client: refusals become `Refused`, endless requests end the connection."""
 
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._longest = MAX_CHANGE if registry.allowed is Rights.EVERYTHING else MAX_REQUEST
+
     def message_received(self, data: bytes, fds: FileDescriptorArray | None) -> None:
         super().message_received(data, fds)
-        if len(self._recv_buffer) > MAX_REQUEST:
+        if len(self._recv_buffer) > self._longest:
             self._recv_buffer = b""
             self.close()
 

@@ -8,11 +8,23 @@ from typing import Final, Protocol
 
 from asyncvarlink import TypedVarlinkErrorReply, VarlinkInterface, varlinkmethod
 
-from ipsecfd.agent.report import PolicyReport, PolicyText, Stats, Status
+from ipsecfd.agent.report import (
+    DeskReport,
+    DomainReport,
+    PolicyReport,
+    PolicyText,
+    Stats,
+    Status,
+)
 
 NAME: Final = "io.ipsecfd.Control"
 
-LOOKING: Final = frozenset({"GetMode", "Status", "Stats", "ListPolicies", "ShowPolicy"})
+LOOKING: Final = frozenset(
+    {
+        *("GetMode", "Status", "Stats", "ListPolicies", "ShowPolicy"),
+        *("GetDesk", "GetDomain", "Netdiag"),
+    }
+)
 """The methods that change nothing."""
 
 
@@ -40,17 +52,38 @@ class Service(Protocol):
     async def stats(self) -> Stats:
         """How often each decision was made."""
 
-    def list_policies(self) -> list[PolicyReport]:
-        """The policies in force."""
+    async def list_policies(self) -> list[PolicyReport]:
+        """The policies in force, and those of the local store."""
 
-    def show_policy(self, name: str | None) -> list[PolicyText]:
-        """Policies in force, whole."""
+    async def show_policy(self, name: str | None) -> list[PolicyText]:
+        """Policies, whole."""
+
+    async def desk(self) -> DeskReport:
+        """What administration commands start from."""
+
+    async def set_dynamic(self, revision: int, text: str) -> list[str]:
+        """Put other dynamic rules in place of those of this revision."""
+
+    async def take_stores(self) -> list[str]:
+        """Read the stores again, which a command has changed."""
+
+    def domain(self) -> DomainReport:
+        """The domain policy and its source."""
+
+    async def refresh_domain(self) -> str:
+        """Fetch the domain policy."""
+
+    async def netdiag(self, debug: bool) -> str:
+        """The text of netdiag's test."""
 
     async def reload(self) -> list[str]:
         """Read configuration and policies again."""
 
-    async def assign(self, file: str) -> list[str]:
+    async def assign_file(self, file: str) -> list[str]:
         """Make a file the local policy."""
+
+    async def assign(self, name: str) -> list[str]:
+        """Assign a policy of the local store."""
 
     async def unassign(self, name: str | None) -> list[str]:
         """Take the local policy away."""
@@ -88,14 +121,44 @@ class Control(VarlinkInterface, name=NAME):
         return await self._service.stats()
 
     @varlinkmethod(return_parameter="policies")
-    def ListPolicies(self) -> list[PolicyReport]:  # noqa: N802
-        """The policies in force."""
-        return self._service.list_policies()
+    async def ListPolicies(self) -> list[PolicyReport]:  # noqa: N802
+        """The policies in force, then those of the local store that are not."""
+        return await self._service.list_policies()
 
     @varlinkmethod(return_parameter="policies")
-    def ShowPolicy(self, *, name: str | None) -> list[PolicyText]:  # noqa: N802
-        """Policies in force with all their rules and filters: all, or those of a name."""
-        return self._service.show_policy(name)
+    async def ShowPolicy(self, *, name: str | None) -> list[PolicyText]:  # noqa: N802
+        """Policies with all their rules and filters: all in force, or those of a name."""
+        return await self._service.show_policy(name)
+
+    @varlinkmethod(return_parameter="desk")
+    async def GetDesk(self) -> DeskReport:  # noqa: N802
+        """What administration commands start from, the dynamic rules among it."""
+        return await self._service.desk()
+
+    @varlinkmethod(return_parameter="notes")
+    async def SetDynamic(self, *, revision: int, dynamic: str) -> list[str]:  # noqa: N802
+        """Put other dynamic rules in place of those of GetDesk, if they are still the latest."""
+        return await self._service.set_dynamic(revision, dynamic)
+
+    @varlinkmethod(return_parameter="notes")
+    async def StoresChanged(self) -> list[str]:  # noqa: N802
+        """Read the stores and properties again, and have what they hold in force."""
+        return await self._service.take_stores()
+
+    @varlinkmethod(return_parameter="domain")
+    def GetDomain(self) -> DomainReport:  # noqa: N802
+        """The domain policy and its source; refused where none is configured."""
+        return self._service.domain()
+
+    @varlinkmethod(return_parameter="done")
+    async def RefreshDomain(self) -> str:  # noqa: N802
+        """Fetch the domain policy now, and say what came of it."""
+        return await self._service.refresh_domain()
+
+    @varlinkmethod(return_parameter="text")
+    async def Netdiag(self, *, debug: bool) -> str:  # noqa: N802
+        """What netdiag's IPSec test prints; with debug, the filters as well."""
+        return await self._service.netdiag(debug)
 
     @varlinkmethod(return_parameter="notes")
     async def Reload(self) -> list[str]:  # noqa: N802
@@ -105,7 +168,12 @@ class Control(VarlinkInterface, name=NAME):
     @varlinkmethod(return_parameter="notes")
     async def AssignPolicy(self, *, file: str) -> list[str]:  # noqa: N802
         """Make a file, by its absolute path, the local policy now and at later starts."""
-        return await self._service.assign(file)
+        return await self._service.assign_file(file)
+
+    @varlinkmethod(return_parameter="notes")
+    async def AssignStored(self, *, name: str) -> list[str]:  # noqa: N802
+        """Assign the policy of this name of the local store."""
+        return await self._service.assign(name)
 
     @varlinkmethod(return_parameter="notes")
     async def UnassignPolicy(self, *, name: str | None) -> list[str]:  # noqa: N802

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ipsecfd.agent.config import Config
+from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.hook import Rules
-from ipsecfd.agent.policies import Load
 from ipsecfd.agent.pool import Say, StartProcess
+from ipsecfd.agent.sources import Load, StoreFiles
 from ipsecfd.policy.names import Renewal
 
 
@@ -31,8 +32,13 @@ class Parts:
     load: Load
     renew: Callable[[Iterable[str]], tuple[Renewal, ...]]
     """Resolves DNS names anew, for the policies that are read afterwards."""
+    stores: StoreFiles
+    domain: Callable[[Config], Domain | None]
+    """What looks for the domain policy, if a source is configured."""
     load_config: Callable[[], Config]
-    """Reads the configuration again."""
+    """Reads the configuration again; properties are as they were at the start."""
+    load_next_config: Callable[[], Config]
+    """Reads what the configuration of the next start would be."""
     say: Say
     """For whoever watches the terminal or the journal."""
     now: Callable[[], datetime.datetime]

@@ -1,26 +1,20 @@
-"""The policies in force: read, compiled and counted, before the agent puts them to use."""
+"""The policies in force: compiled and counted, before the agent puts them to use."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
+from ipsecfd.agent.sources import Found, Gathered, Held
 from ipsecfd.driver.compile import compile_table, specific_filters
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.table import Table
-from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Connection, Policy, Store
 from ipsecfd.policy.names import names_of
-from ipsecfd.policy.tomlfile import Loaded
 
 MAX_WARNINGS: Final = 10
 """Warnings about policy files that are told one by one."""
-
-Load = Callable[[Path], Loaded]
-"""Reads a policy file whole; raises IpsecfdError with a line for each mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +22,10 @@ class Source:
     """A policy with the place it came from."""
 
     store: Store
-    path: Path
+    origin: str
+    """File or URL."""
     policy: Policy
+    guid: str
     since: datetime.datetime
     warnings: tuple[str, ...] = ()
     """What is probably not meant in its file."""
@@ -37,7 +33,7 @@ class Source:
     @property
     def filters(self) -> int:
         """Filters of active rules, as written."""
-        return sum(len(rule.filter_list.filters) for rule in self.policy.rules if rule.active)
+        return count_filters(self.policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +44,8 @@ class PolicySet:
     version: int = 0
     table: Table = field(default_factory=lambda: Table({}))
     dialup_table: Table | None = None
+    held: tuple[Held, ...] = ()
+    """The stores as they were read for this."""
 
     @property
     def policies(self) -> list[tuple[Store, Policy]]:
@@ -58,6 +56,11 @@ class PolicySet:
     def filters(self) -> int:
         """Filters of active rules of all policies, as written."""
         return sum(source.filters for source in self.sources)
+
+    @property
+    def was_assigned(self) -> bool:
+        """Whether any of them was assigned, as dynamic rules are not (spec 6.1)."""
+        return any(source.store is not Store.DYNAMIC for source in self.sources)
 
     @property
     def dns_names(self) -> list[str]:
@@ -76,41 +79,30 @@ class PolicySet:
         return ", ".join(f'"{source.policy.name}"' for source in self.sources) or "no policy"
 
 
-def read(
-    paths: Sequence[Path],
-    load: Load,
+def count_filters(policy: Policy) -> int:
+    """Filters of active rules, as written."""
+    return sum(len(rule.filter_list.filters) for rule in policy.rules if rule.active)
+
+
+def compiled(
+    gathered: Gathered,
     profile: Profile,
     version: int,
     *,
     previous: PolicySet,
     now: datetime.datetime,
 ) -> PolicySet:
-    """Read and compile policy files as the local store; a policy that did not change keeps the
-    time since when it is in force.
+    """What is to be in force; a policy that did not change keeps the time since when it is.
 
-    Takes a second for 10,000 filters, so call it in a thread. Raises IpsecfdError with the
-    mistakes of all files; nothing half-valid comes out.
+    Takes a second for 10,000 filters, so call it in a thread.
     """
-    known = {(source.path, source.policy): source.since for source in previous.sources}
-    sources: list[Source] = []
-    mistakes: list[str] = []
-    for path in paths:
-        try:
-            loaded = load(path)
-        except IpsecfdError as error:
-            mistakes.append(str(error))
-        else:
-            policy = loaded.policy
-            since = known.get((path, policy), now)
-            warnings = tuple(str(warning) for warning in loaded.warnings)
-            sources.append(Source(Store.LOCAL, path, policy, since, warnings))
-    if mistakes:
-        raise IpsecfdError("\n".join(mistakes))
-    return _compile(tuple(sources), profile, version)
+    known = {(one.store, one.origin, one.policy): one.since for one in previous.sources}
 
+    def source(one: Found) -> Source:
+        since = known.get((one.store, one.origin, one.policy), now)
+        return Source(one.store, one.origin, one.policy, one.guid, since, one.warnings)
 
-def _compile(sources: tuple[Source, ...], profile: Profile, version: int) -> PolicySet:
-    policies = [(source.store, source.policy) for source in sources]
+    policies = [(one.store, one.policy) for one in gathered.found]
     by_interface = any(
         rule.active and rule.connection is not Connection.ALL
         for _, policy in policies
@@ -123,4 +115,4 @@ def _compile(sources: tuple[Source, ...], profile: Profile, version: int) -> Pol
         for kind in (False, True)
     )
     assert lan is not None
-    return PolicySet(sources, version, lan, dialup)
+    return PolicySet(tuple(map(source, gathered.found)), version, lan, dialup, gathered.held)

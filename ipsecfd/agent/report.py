@@ -19,7 +19,66 @@ class PolicyReport:
     filters: int
     """Filters of active rules, as written: a mirrored filter counts once."""
     since: str
-    """When this text came into force, ISO 8601 with the local time zone."""
+    """When this text came into force, ISO 8601 with the local time zone; empty if it is not."""
+    in_force: bool = True
+    """Policies of the local store are listed as well when they are not."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReport:
+    """A policy store."""
+
+    store: str
+    policies: int
+    assigned: str | None
+    """The assigned policy's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class DomainReport:
+    """The domain policy, and the source it comes from."""
+
+    source: str
+    policy: str | None
+    """The assigned policy's name; None when nothing is known, or it assigns none."""
+    known: bool
+    """Whether the source was ever reached, now or in an earlier run."""
+    copy: bool
+    """Whether it is the copy of an earlier run, because the source was not reached yet."""
+    last_success: str | None
+    """When the source was last reached in this run."""
+    error: str | None
+    """Why the last look failed, if it did."""
+    next_look: str
+    """When it is looked for again."""
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeskReport:
+    """What administration commands start from: the running side of a workspace."""
+
+    state_dir: str
+    profile: str
+    addresses: list[str]
+    level: int
+    """ipsecdiagnostics."""
+    interval: int
+    """ipsecloginterval."""
+    exempt: int
+    boot_mode: str
+    boot_exemptions: list[str]
+    permitted_in: int
+    permitted_out: int
+    blocked_in: int
+    blocked_out: int
+    exempted: int
+    no_filter: int
+    fragments_dropped: int
+    revision: int
+    """Of the dynamic rules; SetDynamic wants it back."""
+    dynamic: str
+    """The dynamic rules as `agent.dynamictext` writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +191,10 @@ class Status:
     version: int
     """Grows by one with every set of policies put in force since the agent started."""
     policies: list[PolicyReport]
+    stores: list[StoreReport]
+    dynamic_rules: int
+    domain: DomainReport | None
+    """None where no domain source is configured."""
     addresses: list[str]
     """What `me` stands for."""
     servers: dict[str, list[str]]

@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,9 +15,13 @@ from typing import Final
 
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers, forwarding
+from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.control import ControlServer
 from ipsecfd.agent.diagnostics import Diagnostics
+from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.domaintext import parse as parse_domain
+from ipsecfd.agent.fetch import fetch
 from ipsecfd.agent.lock import only_instance
 from ipsecfd.agent.packets import PacketProcess
 from ipsecfd.agent.parts import Parts
@@ -25,7 +30,9 @@ from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import queue, rules
 from ipsecfd.kernel.network import NetworkWatcher
-from ipsecfd.policy import files, names
+from ipsecfd.policy import files, names, properties
+from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores import Stores
 
 WATCH_SECONDS: Final = 5.0
 """How often the queues' health is looked at, and systemd told that packets are judged."""
@@ -39,29 +46,50 @@ def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     Raises IpsecfdError when it cannot start: no privileges, mistakes in the configuration or a
     policy, a second instance, a log that cannot be written, a queue that is taken.
     """
-    config = load(config_path)
+    configurations = Configurations(config_path)
+    config = configurations.load()
     _check_privileges()
     with only_instance(config.control.socket):
-        asyncio.run(_serve(config, config_path, [path.absolute() for path in policies]))
+        asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
 
 
-async def _serve(config: Config, config_path: Path | None, policies: Sequence[Path]) -> None:
+class Configurations:
+    """The configuration file with the properties over it that `set config` set (spec 7.1)."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._properties: Properties | None = None
+
+    def load(self) -> Config:
+        """As it is now, with the properties of the first call; raises IpsecfdError."""
+        config = load(self._path)
+        if self._properties is None:
+            self._properties = properties.read(config.state_dir)
+        return config.with_properties(self._properties, properties.FILE_NAME)
+
+    def load_next(self) -> Config:
+        """As the next start will have it; raises IpsecfdError."""
+        return Configurations(self._path).load()
+
+
+async def _serve(config: Config, configurations: Configurations, policies: Sequence[Path]) -> None:
     systemd = Systemd()
     async with AsyncExitStack() as stack:
         log = Diagnostics(config.diagnostics.log)
         stack.callback(log.close)
-        parts = _parts(config, config_path, log)
+        parts = _parts(config, configurations, log)
         agent = Agent(config, parts, policies=policies, managed=is_manager())
         watcher = await stack.enter_async_context(NetworkWatcher(agent.host_changed))
         agent.host = watcher.host
-        answers = Answers(agent, log, health=queue.health, forwarding=forwarding)
+        changes = Changes(agent)
+        answers = Answers(agent, changes, log, health=queue.health, forwarding=forwarding)
         server = ControlServer(config.control.socket, config.control.group, answers)
         await stack.enter_async_context(server)
         if server.warning:
             answers.warn(server.warning)
             _say(f"warning: {server.warning}")
 
-        stopping = _on_signals(lambda: _reload(agent, systemd))
+        stopping = _on_signals(lambda: _reload(changes, systemd))
         starting = asyncio.create_task(agent.start())
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -69,10 +97,12 @@ async def _serve(config: Config, config_path: Path | None, policies: Sequence[Pa
             starting.result()
             systemd.ready()
             watching = asyncio.create_task(_watch(agent, answers, systemd))
+            following = asyncio.create_task(changes.follow_domain())
             await asyncio.wait((stop, watching), return_when=asyncio.FIRST_COMPLETED)
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching  # if it failed, so does the service
+            for task in (watching, following):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task  # if it failed, so does the service
         else:
             starting.cancel()
             await asyncio.wait((starting,))
@@ -97,10 +127,10 @@ def _on_signals(reload: Callable[[], Coroutine[None, None, None]]) -> asyncio.Ev
     return stopping
 
 
-async def _reload(agent: Agent, systemd: Systemd) -> None:
+async def _reload(changes: Changes, systemd: Systemd) -> None:
     systemd.reloading()
     try:
-        for note in await agent.reload():
+        for note in await changes.reload():
             _say(f"warning: {note}")
     except IpsecfdError:
         pass  # the agent has said and logged it
@@ -121,8 +151,22 @@ async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
         await asyncio.sleep(pause)
 
 
-def _parts(config: Config, config_path: Path | None, log: Diagnostics) -> Parts:
+def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> Parts:
     answers_file = config.state_dir / names.FILE_NAME
+    stores = Stores(config.state_dir, names.Names(answers_file))
+
+    def domain(config: Config) -> Domain | None:
+        if not config.domain.source:
+            return None
+        return Domain(
+            config.domain.source,
+            fallback=config.domain.fallback == "local",
+            fetch=fetch,
+            parse=lambda data, source: parse_domain(data, source, names.Names(answers_file)),
+            stores=stores,
+            clock=time.monotonic,
+            now=_now,
+        )
 
     async def start_process(number: int, drops: tuple[int, float]) -> Process:
         level, interval = drops
@@ -136,10 +180,17 @@ def _parts(config: Config, config_path: Path | None, log: Diagnostics) -> Parts:
         log=log,
         load=lambda path: files.load(path, names.Names(answers_file)),
         renew=lambda wanted: names.Names(answers_file).renew(wanted),
-        load_config=lambda: load(config_path),
+        stores=stores,
+        domain=domain,
+        load_config=configurations.load,
+        load_next_config=configurations.load_next,
         say=_say,
-        now=lambda: datetime.datetime.now(datetime.UTC),
+        now=_now,
     )
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _say(text: str) -> None:

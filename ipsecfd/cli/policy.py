@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
 
 app = typer.Typer(
-    help="The policies in force: list, show, assign, unassign, resolve.", no_args_is_help=True
+    help="The policies here: list, show, assign, unassign, resolve.", no_args_is_help=True
 )
 
 
 @app.command("list")
 def list_(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """List the policies in force."""
+    """List the policies in force, and those of the local store that are not."""
     policies: list[PolicyReport] = ask(socket, "ListPolicies")
     if as_json:
         print_json(policies)
         return
-    if not policies:
+    if not any(policy.in_force for policy in policies):
         print("no policy is in force")
     for policy in policies:
         print("\n".join(policy_lines(policy, width())))
@@ -38,7 +38,7 @@ def show(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Show policies with all their rules and filters."""
+    """Show policies in force, or one by its name, with all their rules and filters."""
     found: list[PolicyText] = ask(socket, "ShowPolicy", name=name)
     if as_json:
         print_json(found)
@@ -51,15 +51,23 @@ def show(
 
 @app.command()
 def assign(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy file.")],
+    policy: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A policy of the local store, or a file.")
+    ],
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Make FILE the assigned policy, in place of the one before, now and at later starts.
+    """Make a policy the assigned one, in place of the one before, now and at later starts.
 
-    The daemon reads the file again at each start and reload, so leave it where it is.
+    The daemon reads a FILE again at each start and reload, so leave it where it is. What has a /
+    in it, or is there, is a file.
     """
-    path = file.absolute()
+    path = Path(policy).absolute()
+    if "/" not in policy and not path.exists():
+        print_notes(
+            ask(socket, "AssignStored", name=policy), f"assigned: {policy}", as_json=as_json
+        )
+        return
     try:
         notes = ask(socket, "AssignPolicy", file=str(path))
     except IpsecfdError as error:
@@ -80,7 +88,7 @@ def unassign(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Take the assigned policy out of force; nothing is filtered then."""
+    """Take the assigned local policy out of force."""
     print_notes(ask(socket, "UnassignPolicy", name=name), "unassigned", as_json=as_json)
 
 
@@ -96,12 +104,11 @@ def resolve(as_json: JsonOption = False, socket: SocketOption = None) -> None:
 
 def policy_lines(policy: PolicyReport, columns: int) -> list[str]:
     """A policy in a few lines."""
-    amount = f"{_many(policy.rules, 'rule')}, {_many(policy.filters, 'filter')}"
+    amount = f"{many(policy.rules, 'rule')}, {many(policy.filters, 'filter')}"
+    since = f"in force since {time(policy.since)}" if policy.in_force else "not in force"
     return [
         *wrap("", policy.name, columns),
-        *wrap(
-            "  ", f"{policy.store} policy, {amount}, in force since {time(policy.since)}", columns
-        ),
+        *wrap("  ", f"{policy.store} policy, {amount}, {since}", columns),
         f"  {policy.file}",
     ]
 
@@ -132,5 +139,6 @@ def _rule_lines(rule: RuleReport, columns: int) -> list[str]:
     return [*lines, *(f"    {one}" for one in rule.filters)]
 
 
-def _many(number: int, word: str) -> str:
+def many(number: int, word: str) -> str:
+    """A number of things, as "1 rule" and "2 rules"."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
-from ipsecfd.cli.policy import policy_lines, time
+from ipsecfd.cli.policy import many, policy_lines, time
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import QueueReport, Status
+    from ipsecfd.agent.report import DomainReport, QueueReport, Status
 
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
@@ -51,6 +51,11 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     yield ""
     yield from _policies(found, columns)
     yield ""
+    yield from row("stores", _stores(found))
+    if found.domain is not None:
+        yield from row("domain", found.domain.source)
+        yield from row("", domain_words(found.domain))
+    yield ""
     yield from row("me", _some(found.addresses))
     for kind, servers in sorted(found.servers.items()):
         yield from row(kind, _some(servers))
@@ -76,6 +81,26 @@ def _policies(found: Status, columns: int) -> Iterator[str]:
         yield "  none: nothing is filtered in secure mode"
     for policy in found.policies:
         yield from (f"  {line}" for line in policy_lines(policy, columns - 2))
+
+
+def _stores(found: Status) -> str:
+    held = [f"{one.store} {one.policies:,}" for one in found.stores if one.policies]
+    if found.dynamic_rules:
+        held.append(f"dynamic {many(found.dynamic_rules, 'rule')}")
+    return f"policies: {', '.join(held)}" if held else "all empty"
+
+
+def domain_words(domain: DomainReport) -> str:
+    """How it stands with the domain policy, in a sentence."""
+    again = f"next look {time(domain.next_look)}"
+    if domain.error:
+        what = "the copy kept here counts" if domain.known else "nothing is known of it"
+        return f"not reached, {what}; {again}: {domain.error}"
+    if domain.last_success is None:
+        what = "the copy kept here counts" if domain.known else "nothing is known of it"
+        return f"not reached yet, {what}; {again}"
+    policy = f'"{domain.policy}"' if domain.policy else "no policy is assigned"
+    return f"{policy}, last looked at {time(domain.last_success)}; {again}"
 
 
 def _packets(found: Status) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.config import Config, load
+from ipsecfd.agent.domain import Domain, Fetched
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
@@ -16,11 +17,23 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import Policy
-from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.names import Names, Renewal
+from ipsecfd.policy.store import Content
+from ipsecfd.policy.stores import Stores
 from ipsecfd.policy.tomlfile import Loaded
 from tests.builders import policy
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+
+class FakeClock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
 
 
 class FakeProcess:
@@ -73,6 +86,10 @@ class Stage:
         self.said: list[str] = []
         self.events: list[tuple[int, str]] = []
         self.renewals: tuple[Renewal, ...] = ()
+        self.stores = Stores(self.state_dir, Names(keep=False))
+        self.clock = FakeClock()
+        self.source: Content | IpsecfdError | None = None
+        """What the domain source gives; None is what it gave before."""
         self._happened: list[str] = []
 
     def note(self, line: str) -> None:
@@ -98,11 +115,38 @@ class Stage:
             log=self,
             load=self.load,
             renew=self.renew,
+            stores=self.stores,
+            domain=self.domain,
             load_config=self.load_config,
+            load_next_config=self.load_config,
             say=self.said.append,
             now=lambda: NOW,
         )
         return Agent(config, parts, policies=policies, managed=managed)
+
+    def domain(self, config: Config) -> Domain | None:
+        """A domain whose source is what `source` says."""
+        if not config.domain.source:
+            return None
+        return Domain(
+            config.domain.source,
+            fallback=config.domain.fallback == "local",
+            fetch=self.fetch,
+            parse=self.parse,
+            stores=self.stores,
+            clock=self.clock,
+            now=lambda: NOW,
+        )
+
+    async def fetch(self, source: str, etag: str) -> Fetched:
+        self.note(f"fetch {source}{f' if not {etag}' if etag else ''}")
+        if isinstance(self.source, IpsecfdError):
+            raise self.source
+        return Fetched(None if self.source is None else b"text", "etag")
+
+    def parse(self, _data: bytes, _source: str) -> Content:
+        assert isinstance(self.source, Content)
+        return self.source
 
     def crash(self, agent: Agent) -> None:
         """The end of an agent that nobody asked for: its processes end, the rules stay."""

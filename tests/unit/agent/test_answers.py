@@ -12,6 +12,7 @@ import pytest
 from ipsecfd.agent import answers as answers_module
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
+from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.report import QueueReport, ReasonCount
 from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
@@ -56,7 +57,11 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
 def answers(agent: Agent, *, forwarding: bool = False) -> Answers:
     """Answers about an agent whose queue has seen 3 packets too many."""
     return Answers(
-        agent, FakeLog(), health=lambda _number: Health(1, 3, 0), forwarding=lambda: forwarding
+        agent,
+        Changes(agent),
+        FakeLog(),
+        health=lambda _number: Health(1, 3, 0),
+        forwarding=lambda: forwarding,
     )
 
 
@@ -81,7 +86,7 @@ async def test_warnings(stage: Stage, agent: Agent) -> None:
     asked.watch()
     asked.warn("a group is missing")
     stage.config_text = 'on_failure = "permit"\n'
-    await agent.reload()
+    await Changes(agent).reload()
     stage.queue_taken = True
     stage.processes[88].die("signal 9")
     text = "\n".join((await asked.status()).warnings)
@@ -119,18 +124,18 @@ async def test_stats_add_up_over_processes(agent: Agent, monkeypatch: pytest.Mon
 
 async def test_show_policy(agent: Agent) -> None:
     """Rules with their filters as written; an unknown name is refused."""
-    [text] = answers(agent).show_policy("web")
+    [text] = await answers(agent).show_policy("web")
     assert [rule.action for rule in text.rules] == ["permit", "block"]
     assert text.rules[0].filters == ["any <-> me:80 tcp"]
-    assert answers(agent).show_policy(None) == [text]
+    assert await answers(agent).show_policy(None) == [text]
     with pytest.raises(IpsecfdError, match="no policy named"):
-        answers(agent).show_policy("other")
+        await answers(agent).show_policy("other")
 
 
 async def test_assign_wants_an_absolute_path(agent: Agent) -> None:
     """The daemon's working directory is nobody else's."""
     with pytest.raises(IpsecfdError, match="absolute"):
-        await answers(agent).assign("web.toml")
+        await answers(agent).assign_file("web.toml")
 
 
 @pytest.fixture
@@ -156,14 +161,14 @@ async def test_resolved_names_in_words(agent: Agent, monkeypatch: pytest.MonkeyP
     old, new = (ipaddress.ip_address(text) for text in ("192.0.2.1", "192.0.2.2"))
     assert await answers(agent).resolve() == ["no policy in force uses a DNS name"]
 
-    async def resolve() -> tuple[Renewal, ...]:
+    async def resolve(_self: Changes) -> tuple[Renewal, ...]:
         return (
             Renewal("a.example", (old,), (old, new)),
             Renewal("b.example", (old,), (old,)),
             Renewal("c.example", (old,), (old,), "timed out"),
         )
 
-    monkeypatch.setattr(agent, "resolve", resolve)
+    monkeypatch.setattr(Changes, "resolve", resolve)
     assert await answers(agent).resolve() == [
         "a.example: 192.0.2.1, 192.0.2.2 (was 192.0.2.1)",
         "b.example: 192.0.2.1",

@@ -23,7 +23,14 @@ from asyncvarlink.serviceerrors import PermissionDenied
 from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
 from ipsecfd.agent.interface import LOOKING, NAME, Control
-from ipsecfd.agent.report import PolicyReport, PolicyText, Stats, Status
+from ipsecfd.agent.report import (
+    DeskReport,
+    DomainReport,
+    PolicyReport,
+    PolicyText,
+    Stats,
+    Status,
+)
 from ipsecfd.errors import IpsecfdError
 
 METHODS = {name for name in vars(Control) if name[0].isupper()}
@@ -48,16 +55,39 @@ class FakeService:
     async def stats(self) -> Stats:
         return Stats("2026-01-02T03:04:05+00:00", [])
 
-    def list_policies(self) -> list[PolicyReport]:
+    async def list_policies(self) -> list[PolicyReport]:
         return [PolicyReport("web", "local", "/web.toml", "", 1, 2, "2026-01-02T03:04:05+00:00")]
 
-    def show_policy(self, name: str | None) -> list[PolicyText]:
+    async def show_policy(self, name: str | None) -> list[PolicyText]:
         raise IpsecfdError(f"no policy named {name}")
 
     async def reload(self) -> list[str]:
         raise IpsecfdError("web.toml: first mistake\nweb.toml: second mistake")
 
-    async def assign(self, file: str) -> list[str]:
+    async def desk(self) -> DeskReport:
+        raise NotImplementedError
+
+    async def set_dynamic(self, revision: int, text: str) -> list[str]:
+        self.told.append(f"dynamic {revision} {len(text)}")
+        return []
+
+    async def take_stores(self) -> list[str]:
+        return []
+
+    def domain(self) -> DomainReport:
+        raise IpsecfdError("there is no domain policy here")
+
+    async def refresh_domain(self) -> str:
+        return "the domain policy has not changed"
+
+    async def netdiag(self, debug: bool) -> str:
+        return "IP Security test"
+
+    async def assign(self, name: str) -> list[str]:
+        self.told.append(f"assign stored {name}")
+        return []
+
+    async def assign_file(self, file: str) -> list[str]:
         self.told.append(f"assign {file}")
         return ["a note"]
 
@@ -189,7 +219,7 @@ async def test_missing_group_means_root_only(place: Path, service: FakeService) 
 
 async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
     """What the service returns is what the command gets."""
-    assert service.list_policies() == await call(served, "ListPolicies")
+    assert await service.list_policies() == await call(served, "ListPolicies")
     assert await call(served, "AssignPolicy", file="/x") == ["a note"]
     assert None is await call(served, "SetMode", mode="block")
     assert service.told == ["assign /x", "mode block"]

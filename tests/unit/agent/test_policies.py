@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
-from ipsecfd.agent.policies import MAX_WARNINGS, PolicySet, read
+from ipsecfd.agent.policies import MAX_WARNINGS, PolicySet, compiled
+from ipsecfd.agent.sources import Found, Gathered
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.policy.mistakes import Mistake
-from ipsecfd.policy.model import Connection, Policy
-from ipsecfd.policy.tomlfile import Loaded
+from ipsecfd.policy.model import Connection, Policy, Store
 from tests.builders import policy
 from tests.unit.agent.stage import NOW
 
-PATH = Path("/etc/ipsecfd/web")
 WEB = policy("permit any <-> me:80 tcp", "block me <-> any")
 
 
@@ -21,9 +19,9 @@ def taken(
     found: Policy, previous: PolicySet | None = None, warnings: tuple[Mistake, ...] = ()
 ) -> PolicySet:
     """The set with this one policy."""
-    return read(
-        [PATH],
-        lambda _path: Loaded(found, warnings),
+    one = Found(Store.LOCAL, "/etc/ipsecfd/web", found, "{}", tuple(map(str, warnings)))
+    return compiled(
+        Gathered((one,), ()),
         PROFILES["linux"],
         7,
         previous=previous or PolicySet(),

@@ -14,6 +14,7 @@ from ipsecfd.agent import client
 from ipsecfd.agent.config import DEFAULT_SOCKET
 from ipsecfd.agent.report import (
     Count,
+    DomainReport,
     LogReport,
     PolicyReport,
     PolicyText,
@@ -22,6 +23,7 @@ from ipsecfd.agent.report import (
     RuleReport,
     Stats,
     Status,
+    StoreReport,
 )
 from ipsecfd.cli.main import app, main
 from ipsecfd.cli.stats import stats_lines
@@ -29,6 +31,9 @@ from ipsecfd.cli.status import status_lines
 
 SINCE = "2026-01-02T03:04:05+00:00"
 POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 1234, SINCE)
+DOMAIN = DomainReport(
+    *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
+)
 STATUS = Status(
     release="0.1.0",
     pid=4711,
@@ -43,6 +48,9 @@ STATUS = Status(
     forward=False,
     version=3,
     policies=[POLICY],
+    stores=[StoreReport("persistent", 0, None), StoreReport("local", 3, "Web server")],
+    dynamic_rules=1,
+    domain=DOMAIN,
     addresses=[f"192.0.2.{number}" for number in range(1, 50)],
     servers={"gateway": ["192.0.2.1"]},
     packets=[ReasonCount("permit", "filter", 1234567), ReasonCount("block", "no-filter", 5)],
@@ -69,6 +77,7 @@ class FakeDaemon:
             "ShowPolicy": [PolicyText(POLICY, [RULE])],
             "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],
             "AssignPolicy": [],
+            "AssignStored": [],
             "UnassignPolicy": [],
             "ResolveNames": ["www.example: 192.0.2.1"],
         }
@@ -102,6 +111,7 @@ COMMANDS = [
     (["policy", "list"], "ListPolicies"),
     (["policy", "show"], "ShowPolicy"),
     (["policy", "assign", "/x.toml"], "AssignPolicy"),
+    (["policy", "assign", "Web server"], "AssignStored"),
     (["policy", "unassign"], "UnassignPolicy"),
     (["policy", "resolve"], "ResolveNames"),
 ]
@@ -157,6 +167,7 @@ def test_assign_sends_an_absolute_path(
 ) -> None:
     """The daemon has another working directory."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "web.toml").write_text("")
     ipsecfd("policy", "assign", "web.toml")
     assert daemon.asked[0][2] == {"file": str(tmp_path / "web.toml")}
 
@@ -193,6 +204,9 @@ def test_status_fits_and_ends_with_the_warnings() -> None:
         "12 when full",
         "nobody judges its packets",
         "14,312 drops not written",
+        "policies: local 3, dynamic 1 rule",
+        "domain       https://policies.example/web.toml",
+        "last looked at 2026-01-02",
         "2 warnings",
     ):
         assert words in text

@@ -1,0 +1,264 @@
+"""Changes of the policies while the agent runs; each is put in force whole or refused whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.agent import dynamictext, state
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.events import Event
+from ipsecfd.agent.policies import PolicySet
+from ipsecfd.agent.sources import Places
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
+from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.store import Content, Draft, name_key
+
+LONGEST_SLEEP: Final = 60.0
+"""Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""
+
+NO_DOMAIN: Final = (
+    "there is no domain policy here: no `source` is set in [domain] of the configuration"
+)
+
+
+class Changes:
+    """What may be changed of a running agent's policies."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._looking = asyncio.Lock()  # one look at a time, which holds up no other change
+
+    async def reload(self) -> list[str]:
+        """Read configuration and policies again; what is wrong is refused and the old stays.
+
+        Returns notes for who asked. Raises IpsecfdError with all mistakes.
+        """
+        agent = self._agent
+        async with agent.lock:
+            try:
+                config = await asyncio.to_thread(agent.parts.load_config)
+                if agent.trouble:
+                    agent.recall()
+                new = await agent.read(agent.places)
+            except IpsecfdError as error:
+                self._refused("reload refused, the old policies stay", error)
+                raise
+            await agent.put_in_force(new, Event.RELOADED, "policies reloaded")
+            self._forget_superseded(new)
+            await agent.take_config(config)
+            await self._note_pending()
+            return agent.pending + new.warnings
+
+    async def take_stores(self) -> list[str]:
+        """The stores, or the properties, were changed: have what they hold now in force.
+
+        Raises IpsecfdError; then what was in force stays.
+        """
+        agent = self._agent
+        async with agent.lock:
+            await self._note_pending()
+            new = await self._read(agent.places)
+            if new.sources == agent.policies.sources:
+                agent.policies = replace(agent.policies, held=new.held)
+                if not agent.trouble:
+                    return agent.pending
+            await agent.put_in_force(new, Event.APPLIED, "the stores changed")
+            self._forget_superseded(new)
+            return agent.pending
+
+    async def resolve(self) -> tuple[Renewal, ...]:
+        """Resolve the DNS names of the policies in force anew, and filter by the answers."""
+        agent = self._agent
+        async with agent.lock:
+            names = agent.policies.dns_names
+            renewals = await asyncio.to_thread(agent.parts.renew, names)
+            if not renewals:
+                return ()
+            answers = {one.name: one.after for one in renewals if one.after}
+            await asyncio.to_thread(self._resolve_stores, answers)
+            new = await self._read(agent.places)
+            await agent.put_in_force(new, Event.RELOADED, "DNS names resolved anew")
+            return renewals
+
+    async def assign_file(self, path: Path) -> list[str]:
+        """Make a file the local policy, in place of what was assigned, now and at later starts."""
+        agent = self._agent
+        async with agent.lock:
+            places = replace(agent.places, given=(), assigned=path)
+            try:
+                await asyncio.to_thread(agent.parts.load, path)
+            except IpsecfdError as error:
+                self._refused("assignment refused, the old policies stay", error)
+                raise
+            await asyncio.to_thread(self._assign_stored, None)
+            return await self._assigned(places, "policy assigned")
+
+    async def assign(self, name: str) -> list[str]:
+        """Assign a policy of the local store; raises IpsecfdError when there is none so named."""
+        agent = self._agent
+        async with agent.lock:
+            await asyncio.to_thread(self._assign_stored, name)
+            places = replace(agent.places, given=(), assigned=None)
+            return await self._assigned(places, "policy assigned")
+
+    async def unassign(self, name: str | None = None) -> list[str]:
+        """Take the local policy away, or only if it has this name."""
+        agent = self._agent
+        async with agent.lock:
+            if name is not None and not self._is_assigned(name):
+                raise IpsecfdError(
+                    f'no local policy named "{name}" is assigned; in force: {agent.policies}'
+                )
+            await asyncio.to_thread(self._assign_stored, None)
+            places = replace(agent.places, given=(), assigned=None)
+            return await self._assigned(places, "policy unassigned")
+
+    async def set_dynamic(self, revision: int, text: str) -> list[str]:
+        """Put these dynamic rules in place of those of this revision (spec 8.3).
+
+        Raises IpsecfdError, also when they are not the latest any more; then nothing is changed.
+        """
+        agent = self._agent
+        content = await asyncio.to_thread(dynamictext.parse, text)
+        async with agent.lock:
+            if revision != agent.dynamic_revision:
+                raise IpsecfdError("somebody else has just changed the dynamic rules: try again")
+            places = replace(agent.places, dynamic=content)
+            new = await self._read(places)
+            await agent.put_in_force(new, Event.APPLIED, "dynamic rules changed", places)
+            agent.dynamic_revision += 1
+            if agent.config.dynamic_persist:
+                await asyncio.to_thread(dynamictext.save, agent.config.state_dir, content)
+            return []
+
+    async def look_for_domain(self) -> str:
+        """Fetch the domain policy and have it in force; says what came of it.
+
+        Raises IpsecfdError when there is no source, or it gives nothing that can be applied.
+        """
+        domain = self._agent.domain
+        if domain is None:
+            raise IpsecfdError(NO_DOMAIN)
+        async with self._looking:
+            was_copy = domain.from_copy
+            try:
+                content = await domain.look()
+                if content is None:
+                    return "the domain policy has not changed"
+                event = Event.DOMAIN_REACHED if was_copy else Event.DOMAIN_APPLIED
+                await self._take_domain(domain, content, event)
+            except IpsecfdError as error:
+                domain.refuse(error)
+                self._agent.event(Event.DOMAIN_FAILED, f"domain policy: {error}")
+                raise
+            try:
+                await domain.accept(content)
+            except IpsecfdError as error:
+                self._agent.event(Event.COPY_FAILED, f"no copy of the domain policy: {error}")
+            return "the domain policy is in force"
+
+    async def follow_domain(self) -> None:
+        """Look for the domain policy whenever it is time to, for ever (spec 1.6)."""
+        domain = self._agent.domain
+        while domain is not None:
+            await asyncio.sleep(min(domain.next_look, LONGEST_SLEEP))
+            if domain.next_look == 0:
+                with contextlib.suppress(IpsecfdError):  # logged, and tried again
+                    await self.look_for_domain()
+
+    async def _take_domain(self, domain: Domain, content: Content, event: Event) -> None:
+        agent = self._agent
+        async with agent.lock:
+            places = replace(agent.places, domain=domain.policy_with(content))
+            new = await agent.read(places)
+            await agent.put_in_force(new, event, "domain policy applied", places)
+
+    async def _note_pending(self) -> None:
+        """Work out what waits for the next start (T16)."""
+        agent = self._agent
+        try:
+            coming = await asyncio.to_thread(agent.parts.load_next_config)
+        except IpsecfdError as error:
+            agent.pending = [f"the next start will fail: {error}"]
+        else:
+            changes = agent.config.changes(coming)
+            agent.pending = [f"{change}: takes effect at the next start" for change in changes]
+
+    async def _read(self, places: Places) -> PolicySet:
+        try:
+            return await self._agent.read(places)
+        except IpsecfdError as error:
+            self._refused("the change is not in force, the old policies stay", error)
+            raise
+
+    async def _assigned(self, places: Places, message: str) -> list[str]:
+        """Have another local policy in force; what was assigned is changed already."""
+        agent = self._agent
+        new = await self._read(places)
+        state.save(agent.config.state_dir, places.assigned)
+        await agent.put_in_force(new, Event.APPLIED, message, places)
+        notes = []
+        if agent.given:
+            notes.append(
+                "ipsecfd runs with --policy: at the next start those files are in force again"
+            )
+        if places.domain is not None and places.domain.replaces_local:
+            notes.append("the domain policy replaces the local one: it is not in force")
+        return notes + new.warnings
+
+    def _assign_stored(self, name: str | None) -> None:
+        """Assign a policy of the local store, or none of them."""
+        stores = self._agent.parts.stores
+        if name is None and stores.read(Store.LOCAL).assigned is None:
+            return
+        with stores.edit(Store.LOCAL) as draft:
+            if name is None:
+                draft.assigned = None
+            else:
+                draft.assign(name)
+
+    def _is_assigned(self, name: str) -> bool:
+        policies = self._agent.policies
+        in_force = (one.policy.name for one in policies.sources if one.store is Store.LOCAL)
+        stored = (one.assigned for one in policies.held if one.store is Store.LOCAL)
+        return name_key(name) in {name_key(one) for one in (*in_force, *stored) if one}
+
+    def _forget_superseded(self, new: PolicySet) -> None:
+        """A policy was assigned in the local store: a file that was is not any more (spec 1.1)."""
+        agent = self._agent
+        stored = any(one.store is Store.LOCAL and one.assigned for one in new.held)
+        if agent.places.assigned is not None and stored:
+            state.save(agent.config.state_dir, None)
+            agent.places = replace(agent.places, assigned=None)
+
+    def _resolve_stores(self, answers: Mapping[str, tuple[IPAddress, ...]]) -> None:
+        """Put new addresses of DNS names into the stores, which keep those they had."""
+        for store in (Store.LOCAL, Store.PERSISTENT):
+            if any(one.store is store for one in self._agent.policies.sources):
+                with self._agent.parts.stores.edit(store) as draft:
+                    _renew(draft, answers)
+
+    def _refused(self, message: str, error: IpsecfdError) -> None:
+        self._agent.event(Event.FAILED, f"{message}: {error}")
+
+
+def _renew(draft: Draft, answers: Mapping[str, tuple[IPAddress, ...]]) -> None:
+    def renewed(address: Address) -> Address:
+        if isinstance(address, DnsName) and address.name in answers:
+            return DnsName(address.name, answers[address.name])
+        return address
+
+    for one in list(draft.filter_lists.values()):
+        filters = tuple(
+            replace(each, source=renewed(each.source), destination=renewed(each.destination))
+            for each in one.filters
+        )
+        if filters != one.filters:
+            draft.set_filter_list(one.name, replace(one, filters=filters))

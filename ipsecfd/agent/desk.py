@@ -1,0 +1,93 @@
+"""Reports for administration commands: what they start from, the domain, netdiag's view."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable
+
+from ipsecfd.agent import dynamictext
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.report import DeskReport, DomainReport
+from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
+
+
+def desk_report(agent: Agent, reports: Iterable[PacketReport | None]) -> DeskReport:
+    """The running side of a workspace."""
+    config = agent.config
+    counted: Counter[str] = Counter()
+    for report in reports:
+        for (way, verdict, reason), packets in (report.totals if report else {}).items():
+            counted[f"{verdict} {way}"] += packets
+            counted[reason] += packets
+            if verdict == "block" and reason == "fragment":
+                counted["fragments dropped"] += packets
+    return DeskReport(
+        state_dir=str(config.state_dir),
+        profile=config.profile,
+        addresses=[str(one) for one in sorted(agent.host.addresses, key=_by_family)],
+        level=config.diagnostics.level,
+        interval=config.diagnostics.interval,
+        exempt=config.exempt_value,
+        boot_mode=str(agent.startup_mode()).removeprefix("startup-"),
+        boot_exemptions=[str(one) for one in config.startup.exemptions],
+        permitted_in=counted["permit in"],
+        permitted_out=counted["permit out"],
+        blocked_in=counted["block in"],
+        blocked_out=counted["block out"],
+        exempted=counted["exemption"],
+        no_filter=counted["no-filter"],
+        fragments_dropped=counted["fragments dropped"],
+        revision=agent.dynamic_revision,
+        dynamic=dynamictext.render(agent.places.dynamic),
+    )
+
+
+def domain_report(domain: Domain, now: datetime.datetime) -> DomainReport:
+    """The domain policy and its source."""
+    content = domain.content
+    policy = None
+    if content is not None and content.assigned is not None:
+        policy = content.policies[content.assigned].name
+    due = now + datetime.timedelta(seconds=domain.next_look)
+    return DomainReport(
+        source=domain.source,
+        policy=policy,
+        known=content is not None,
+        copy=domain.from_copy,
+        last_success=None if domain.last_success is None else _time(domain.last_success),
+        error=domain.error,
+        next_look=_time(due),
+        etag=domain.etag,
+    )
+
+
+def netdiag_view(agent: Agent, debug: bool) -> NetdiagView:
+    """What netdiag's test looks at; without `debug` no filters, which take a while."""
+    sources = agent.policies.sources
+    policies = [
+        NetdiagPolicy(
+            one.policy.name, one.guid, one.store, one.origin if one.store is Store.DOMAIN else ""
+        )
+        for one in sorted(sources, key=lambda one: one.store is Store.PERSISTENT)
+        if one.store is not Store.DYNAMIC
+    ]
+    host = agent.host
+    filters = shown_filters(
+        agent.policies.policies,
+        sorted(host.addresses, key=_by_family),
+        {kind: sorted(found, key=_by_family) for kind, found in host.servers.items()},
+        ipv6=agent.config.driver_profile.filters_ipv6,
+    )
+    return NetdiagView(True, tuple(policies), filters if debug else ())
+
+
+def _by_family(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def _time(moment: datetime.datetime) -> str:
+    return moment.astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,154 @@
+"""Dynamic rules as text: what commands fetch from the agent and hand back, whole (spec 8.3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import durable
+from ipsecfd.policy.dynamic import (
+    DynamicContent,
+    DynamicDraft,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
+)
+from ipsecfd.policy.grammar import check_filter, parse_address
+from ipsecfd.policy.model import Action, Address, Connection, DnsName, Filter, IPAddress
+from ipsecfd.policy.store import Authentication
+
+FILE_NAME: Final = "dynamic.json"
+"""The name of the file under `state_dir`."""
+
+_PLAIN: Final = ("source_port", "destination_port", "protocol", "mirrored", "description")
+_RULE_TEXTS: Final = ("mmpolicy", "qmpolicy", "tunnel")
+
+
+T = TypeVar("T")
+
+
+class DynamicTextError(IpsecfdError):
+    """A text that holds no dynamic rules, or wrong ones."""
+
+
+def render(content: DynamicContent) -> str:
+    """The rules and their key exchange policies as one line of JSON."""
+    return json.dumps(
+        {
+            "mmpolicies": [dataclasses.asdict(one) for one in content.mmpolicies.values()],
+            "qmpolicies": [dataclasses.asdict(one) for one in content.qmpolicies.values()],
+            "rules": [_rule_value(one) for one in content.rules.values()],
+        }
+    )
+
+
+def parse(text: str) -> DynamicContent:
+    """What `render` wrote. Raises DynamicTextError."""
+    try:
+        found = json.loads(text)
+        draft = DynamicDraft()
+        for one in found["mmpolicies"]:
+            draft.add_mmpolicy(_typed(MainModePolicy(**one)))
+        for one in found["qmpolicies"]:
+            draft.add_qmpolicy(_typed(QuickModePolicy(**one)))
+        for one in found["rules"]:
+            draft.add_rule(_rule(one))
+    except (IpsecfdError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise DynamicTextError(f"dynamic rules cannot be understood: {error}") from error
+    return draft.content()
+
+
+def load(state_dir: Path) -> DynamicContent:
+    """The rules that an earlier run kept; none if there are none. Raises DynamicTextError."""
+    path = state_dir / FILE_NAME
+    try:
+        return parse(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return DynamicContent()
+    except (OSError, UnicodeError, DynamicTextError) as error:
+        raise DynamicTextError(
+            f"{path}: damaged: {error}; remove it, which forgets the dynamic rules"
+        ) from error
+
+
+def save(state_dir: Path, content: DynamicContent) -> None:
+    """Keep the rules for the next start (option `dynamic_persist`). Raises DynamicTextError."""
+    path = state_dir / FILE_NAME
+    try:
+        durable.make_directory(state_dir)
+        durable.write(path, f"{render(content)}\n".encode())
+    except OSError as error:
+        raise DynamicTextError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _rule_value(rule: DynamicRule) -> dict[str, Any]:
+    one = rule.filter
+    return {
+        "source": _address_value(one.source),
+        "destination": _address_value(one.destination),
+        **{name: getattr(one, name) for name in _PLAIN},
+        "inbound": rule.inbound.name,
+        "outbound": rule.outbound.name,
+        "connection": rule.connection.value,
+        **{name: getattr(rule, name) for name in _RULE_TEXTS},
+        "authentication": [[way.kind, way.value] for way in rule.authentication],
+    }
+
+
+def _rule(found: dict[str, Any]) -> DynamicRule:
+    one = _typed(
+        Filter(
+            _address(found["source"]),
+            _address(found["destination"]),
+            **{name: found[name] for name in _PLAIN},
+        )
+    )
+    if not all(0 <= port <= 65535 for port in (one.source_port, one.destination_port)):
+        raise DynamicTextError("expected ports from 0 to 65535")
+    if not 0 <= one.protocol <= 255:
+        raise DynamicTextError("expected a protocol from 0 to 255")
+    check_filter(one)
+    ways = tuple(_typed(Authentication(kind, value)) for kind, value in found["authentication"])
+    return _typed(
+        DynamicRule(
+            one,
+            Action[found["inbound"]],
+            Action[found["outbound"]],
+            Connection(found["connection"]),
+            authentication=ways,
+            **{name: found[name] for name in _RULE_TEXTS},
+        )
+    )
+
+
+def _address_value(address: Address) -> list[str]:
+    """The address, and behind it those that a name stands for."""
+    names = address.addresses if isinstance(address, DnsName) else ()
+    return [str(address), *map(str, names)]
+
+
+def _address(found: list[str]) -> Address:
+    text, *names = found
+    if names:
+        return DnsName(text, tuple(ipaddress.ip_address(one) for one in names))
+    return parse_address(text, _no_name)
+
+
+def _no_name(name: str) -> tuple[IPAddress, ...]:
+    raise DynamicTextError(f"{name}: expected its addresses")
+
+
+_TYPES: Final = {"str": str, "int": int, "bool": bool}
+
+
+def _typed(value: T) -> T:
+    """The value, if its plain fields are what its class says. Raises TypeError."""
+    for one in dataclasses.fields(value):  # type: ignore[arg-type]
+        wanted = _TYPES.get(str(one.type))
+        if wanted is not None and type(getattr(value, one.name)) is not wanted:
+            raise TypeError(f"{one.name}: expected {one.type}")
+    return value

@@ -1,0 +1,80 @@
+"""Fetches a domain policy from a file or a web server: bounded in time and size, ETag by ETag."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.agent.domain import Fetched
+from ipsecfd.errors import IpsecfdError
+
+FETCH_SECONDS: Final = 30.0
+"""A server that takes longer counts as not there."""
+MAX_BYTES: Final = 16 << 20
+"""A policy is far smaller."""
+_NOT_MODIFIED, _OK = 304, 200
+
+
+class FetchError(IpsecfdError):
+    """The source cannot be reached, or gives no policy; the text says why."""
+
+
+async def fetch(source: str, etag: str = "", *, seconds: float = FETCH_SECONDS) -> Fetched:
+    """Fetch a path or an http or https URL that had this etag last time. Raises FetchError."""
+    try:
+        async with asyncio.timeout(seconds):
+            if source.startswith("/"):
+                return await asyncio.to_thread(_read, Path(source), etag)
+            return await _download(source, etag)
+    except TimeoutError as error:
+        raise FetchError(f"{source}: no answer in {seconds:g} s") from error
+
+
+def _read(path: Path, etag: str) -> Fetched:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise FetchError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise _too_large(str(path))
+    digest = hashlib.sha256(data).hexdigest()
+    return Fetched(None if digest == etag else data, digest)
+
+
+async def _download(url: str, etag: str) -> Fetched:
+    import httpx  # most hosts have no domain source, and it takes a while to load
+
+    headers = {"If-None-Match": etag} if etag else {}
+    try:
+        async with (
+            httpx.AsyncClient(
+                verify=ssl.create_default_context(),  # whom the system trusts
+                follow_redirects=True,
+                timeout=None,  # the whole fetch has one
+                headers=headers,
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
+            if response.status_code == _NOT_MODIFIED and etag:
+                return Fetched(None, etag)
+            if response.status_code != _OK:
+                raise FetchError(
+                    f"{url}: answered {response.status_code} {response.reason_phrase}; expected"
+                    " 200 and a policy"
+                )
+            data = bytearray()
+            async for piece in response.aiter_bytes():
+                data += piece
+                if len(data) > MAX_BYTES:
+                    raise _too_large(url)
+            return Fetched(bytes(data), response.headers.get("ETag", ""))
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+        raise FetchError(f"{url}: cannot be reached: {error or type(error).__name__}") from error
+
+
+def _too_large(source: str) -> FetchError:
+    return FetchError(f"{source}: larger than {MAX_BYTES >> 20} MB; expected a policy")
