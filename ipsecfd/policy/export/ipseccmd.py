@@ -21,7 +21,7 @@ from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.ipseccmd.filters import format_filter
 from ipsecfd.policy.ipseccmd.lines import join_line
 from ipsecfd.policy.mistakes import printable
-from ipsecfd.policy.model import Action, Connection, DnsName, IPAddress, Store
+from ipsecfd.policy.model import Action, Connection, DnsName, Filter, IPAddress, Store
 from ipsecfd.policy.stored import (
     DEFAULT_MAIN_MODE_LIFETIME,
     DEFAULT_POLLING,
@@ -128,12 +128,11 @@ class _Script:
             name = rule.name or names.of(rule.filter_list, taken)
             taken.add(name_key(name))
             place = f"rule '{name}' of {what}"
-            specs = self._specs(place, content.filter_lists[name_key(rule.filter_list)])
             if not rule.active:
                 self._note(place, "it is inactive, for which there is no switch; not written")
-            elif not specs:
-                self._note(place, "it has no filter to write; not written")
-            else:
+            elif specs := self._specs(place, content.filter_lists[name_key(rule.filter_list)]):
+                if not rule.name:
+                    self._note(place, "it has no name, and that of its filter list here")
                 action = content.filter_actions[name_key(rule.filter_action)]
                 plain = ["-r", name, "-f", *specs, *_connection(rule.connection)]
                 yield (
@@ -141,12 +140,14 @@ class _Script:
                     [*plain, *_action(action), *_rest(rule)],
                     [*plain, *_ACTIONS[action.action]],
                 )
+            else:
+                self._note(place, "it has no filter to write; not written")
 
     def _specs(self, place: str, filters: StoredList) -> list[str]:
         """The filters that have a form here."""
         specs = []
         for one in filters.filters:
-            spec = format_filter(replace(one, description=""))
+            spec = _spec(one)
             if spec is None:
                 self._note(place, f"the filter {one} has no form here; not written")
             else:
@@ -157,7 +158,7 @@ class _Script:
 
     def _dynamic_rule(self, rule: DynamicRule) -> None:
         what = f"dynamic rule {rule.filter}"
-        spec = format_filter(replace(rule.filter, description=""))
+        spec = _spec(rule.filter)
         if spec is None or rule.inbound is not rule.outbound:
             self._note(what, "it has no form here; not written")
         else:
@@ -196,8 +197,6 @@ class _Script:
             for rule in policy.rules:
                 if rule_key(rule) in rules:
                     self._compare_rules(wanted, made, policy, rule, rules[rule_key(rule)])
-                elif not rule.name:
-                    self._note(what, "a rule without a name has the name of its filter list here")
         used_lists = {name_key(one.filter_list) for one in _rules(wanted)}
         used_actions = {name_key(one.filter_action) for one in _rules(wanted)}
         for kind, objects, used in (
@@ -220,11 +219,10 @@ class _Script:
     ) -> None:
         what = f"rule '{rule.name}' of policy '{policy.name}'"
         self._differences(what, rule, found)
-        lists = [
-            content.filter_lists[name_key(one.filter_list)]
-            for content, one in ((wanted, rule), (made, found))
-        ]
-        self._differences(what, lists[0], lists[1], "name", "description")
+        wanted_list = wanted.filter_lists[name_key(rule.filter_list)]
+        specs = {_spec(one) for one in wanted_list.filters} - {None}
+        if specs != {_spec(one) for one in made.filter_lists[name_key(found.filter_list)].filters}:
+            self._note(what, "filters not kept")
         actions = [
             content.filter_actions[name_key(one.filter_action)]
             for content, one in ((wanted, rule), (made, found))
@@ -236,7 +234,7 @@ class _Script:
         for field in dataclasses.fields(wanted):
             compared = field.compare and field.name not in without
             if compared and getattr(wanted, field.name) != getattr(found, field.name):
-                self._note(what, f"its {_WORDS.get(field.name, field.name)} is not kept")
+                self._note(what, f"{_WORDS.get(field.name, field.name)} not kept")
 
 
 def _kept_addresses(content: Content) -> Mapping[str, tuple[IPAddress, ...]]:
@@ -244,6 +242,11 @@ def _kept_addresses(content: Content) -> Mapping[str, tuple[IPAddress, ...]]:
     filters = itertools.chain.from_iterable(one.filters for one in content.filter_lists.values())
     sides = itertools.chain.from_iterable((one.source, one.destination) for one in filters)
     return {one.name: one.addresses for one in sides if isinstance(one, DnsName)}
+
+
+def _spec(one: Filter) -> str | None:
+    """A filter's form here, but for its description."""
+    return format_filter(replace(one, description=""))
 
 
 def _policy_name(policy: StoredPolicy) -> str:
