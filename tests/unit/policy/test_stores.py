@@ -354,3 +354,17 @@ def test_importing_a_policy_file_and_a_store(stores: Stores) -> None:
     assert (content, content.assigned) == (stores.read(Store.LOCAL), None)
     assert lists(content) == ["old", "in"]
     assert parse(exported, "") == content
+
+
+@pytest.mark.parametrize("damage", ["", "missing", "damaged"])
+def test_a_store_is_replaced_whatever_was_there(stores: Stores, damage: str) -> None:
+    """The domain's copy is fetched again; that it was damaged matters no more."""
+    add_list(stores, "old", Store.DOMAIN)
+    path = stores.path(Store.DOMAIN)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "damaged":
+        path.write_text("version")
+    content = Content(policies={"p": StoredPolicy("p")})
+    stores.replace(Store.DOMAIN, content)
+    assert stores.read(Store.DOMAIN) == content
