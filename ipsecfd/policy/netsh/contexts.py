@@ -56,7 +56,7 @@ ROOT: Final = Context("", "The root of netsh")
 IPSEC: Final = ROOT.below(
     "ipsec",
     "IP security policies",
-    (static.DUMP,),
+    (static.DUMP_EVERYTHING,),
 )
 STATIC: Final = IPSEC.below("static", "Policies in the stores", static.COMMANDS)
 DYNAMIC: Final = IPSEC.below("dynamic", "Rules of the running service", dynamic.COMMANDS)

@@ -80,6 +80,12 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
     return Command("show", kind, about, run, tags)
 
 
+def _dump(state: State, _: Arguments) -> str:
+    from ipsecfd.policy.netsh import dump
+
+    return dump.dynamic(state.workspace)
+
+
 def _show_filters(kind: str, about: str, *more: Tag) -> Command:
     return _show(
         kind,
@@ -169,6 +175,7 @@ COMMANDS: Final = (
     ),
     Command("delete", "sa", "Is accepted; there are no security associations", rules.delete_sa),
     Command("delete", "all", "Deletes all dynamic rules and policies", rules.delete_all),
+    Command("dump", "", "Prints the commands that set the properties and make the rules", _dump),
     _show("all", "Shows everything", _RESOLVE),
     _show("config", "Shows the properties of the driver"),
     _show_filters("mmfilter", "Shows main mode filters"),

@@ -63,6 +63,12 @@ def _dump(state: State, _: Arguments) -> str:
     return dump.static(state.workspace, state.store)
 
 
+def _dump_everything(state: State, _: Arguments) -> str:
+    from ipsecfd.policy.netsh import dump
+
+    return dump.everything(state.workspace)
+
+
 def _show(kind: str, about: str, *tags: Tag) -> Command:
     def run(state: State, arguments: Arguments) -> str:
         from ipsecfd.policy.netsh import show
@@ -85,6 +91,9 @@ def _delete(kind: str, objects_of: str, about: str, run: Run) -> Command:
 
 _FILE: Final = (Tag("file", values.FILE, "The file; .ipsec is added", required=True),)
 DUMP: Final = Command("dump", "", "Prints the commands that make the store as it is", _dump)
+DUMP_EVERYTHING: Final = Command(
+    "dump", "", "Prints the commands that make all that is configured", _dump_everything
+)
 _STORES: Final = Kind(
     "local|persistent|domain",
     choice(local=Store.LOCAL, persistent=Store.PERSISTENT, domain=Store.DOMAIN).parse,

@@ -91,3 +91,16 @@ def test_what_a_script_cannot_say_is_a_remark() -> None:
     """A DNS name is resolved anew by who runs the script."""
     one = session("add filter filterlist=L srcaddr=www.example.com dstaddr=me")
     assert dump.static(one.state.workspace, Store.LOCAL).split("\n")[-1].startswith("# Note: ")
+
+
+def test_each_context_dumps_its_own() -> None:
+    """`netsh ipsec dump` is everything, below it there is one part each."""
+    one = session(*POLICY, *RULES)
+    whole, static, dynamic = (
+        one.execute(f"netsh ipsec {context}dump").text for context in ("", "static ", "dynamic ")
+    )
+    assert "add policy" in static
+    assert "set config" not in static
+    assert "set config" in dynamic
+    assert "add policy" not in dynamic
+    assert whole == f"{static}\n{dynamic}"
