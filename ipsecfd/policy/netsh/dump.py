@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Final
 
+from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.export import export
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.layout import NONE
@@ -57,8 +58,9 @@ def _dynamic(workspace: Workspace) -> Iterator[str]:
         yield "pushd ipsec dynamic"
         yield from properties
         yield "popd"
-    if workspace.dynamic is not None:
-        exported = export(Content(), "netsh", dynamic=workspace.dynamic.content())
+    rules = workspace.dynamic.content() if workspace.dynamic is not None else DynamicContent()
+    if rules != DynamicContent():
+        exported = export(Content(), "netsh", dynamic=rules)
         yield exported.text.rstrip("\n")
         yield from _remarks(exported.notes)
 
