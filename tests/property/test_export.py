@@ -6,6 +6,7 @@ from hypothesis import given
 
 from ipsecfd.policy import storereader
 from ipsecfd.policy.export import export
+from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.ipseccmd.lines import split_line
 from ipsecfd.policy.model import Store
@@ -73,3 +74,22 @@ def test_ipseccmd_says_what_it_does_not_write(content: Content) -> None:
     for key in made.policies:
         names = {rule.name for rule in content.policies[key].rules}
         assert names >= {rule.name for rule in made.policies[key].rules}
+
+
+@given(contents())
+def test_whole_files(content: Content) -> None:
+    """An export is a file that `ipsecfd import` takes for what it is."""
+    workspace = Workspace(resolve)
+    result = import_files([("s.txt", export(content, "netsh").text.encode())], workspace)
+    assert (result.failed, result.untranslated) == ((), ())
+    assert workspace.stores[Store.LOCAL].content() == content
+
+
+@given(ipseccmd_contents())
+def test_whole_files_of_ipseccmd(content: Content) -> None:
+    """A file of its commands is taken for one, too; nothing in it means anything to cmd."""
+    workspace = Workspace(resolve)
+    result = import_files([("s.cmd", export(content, "ipseccmd").text.encode())], workspace)
+    assert result.failed == ()
+    assert not content.policies or result.untranslated == ()
+    assert workspace.stores[Store.LOCAL].content() == content
