@@ -63,6 +63,11 @@ class StoreError(IpsecfdError):
 class ExistsError(StoreError):
     """There is an object of this kind and name already."""
 
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
+        """Such as "filter list", where it has a name."""
+
 
 class NotFoundError(StoreError):
     """There is no object of this kind and name."""
@@ -410,7 +415,7 @@ def _get(objects: Mapping[str, Named], name: str, kind: str) -> Named:
 
 def _add(objects: dict[str, Named], new: Named, kind: str) -> None:
     if name_key(new.name) in objects:
-        raise ExistsError(f"there is already a {kind} with the name '{new.name}'")
+        raise ExistsError(f"there is already a {kind} with the name '{new.name}'", kind)
     objects[name_key(new.name)] = new
 
 
@@ -421,7 +426,7 @@ def _replaced(objects: dict[str, Named], name: str, new: Named, kind: str) -> di
         objects[old_key] = new
         return objects
     if new_key in objects:
-        raise ExistsError(f"there is already a {kind} with the name '{new.name}'")
+        raise ExistsError(f"there is already a {kind} with the name '{new.name}'", kind)
     return {
         (new_key if key == old_key else key): (new if key == old_key else one)
         for key, one in objects.items()

@@ -1,7 +1,7 @@
 """What a netsh command that fails says: `ERR IPsec[nnnnn] : text` (spec 8.1).
 
-Windows' own numbers are not published, except those of Win32; the numbers of IPsec are ours and
-stay as they are, because programs may look at them.
+Windows' own numbers are not published, but programs look at some: the numbers known from those are
+kept (5010 and 5014, for a filter list and a filter action that exist), the others are ours.
 """
 
 from __future__ import annotations
@@ -33,13 +33,15 @@ class Code(enum.IntEnum):
     """A required tag is missing."""
     VALUE = 5004
     """A value that its tag does not take."""
-    EXISTS = 5010
+    LIST_EXISTS = 5010
+    ACTION_EXISTS = 5014
+    EXISTS = 5015
     NOT_FOUND = 5011
     IN_USE = 5012
     FILTER = 5013
     """Addresses, masks, ports and protocols that no filter may combine, or a name that does not
     resolve."""
-    REFUSED = 5014
+    REFUSED = 5016
     """Anything else that cannot be done."""
 
 
@@ -82,6 +84,10 @@ def _code(error: IpsecfdError) -> Code:
     match error:
         case CommandError(code=code):
             return code
+        case ExistsError(kind="filter list"):
+            return Code.LIST_EXISTS
+        case ExistsError(kind="filter action"):
+            return Code.ACTION_EXISTS
         case ExistsError():
             return Code.EXISTS
         case NotFoundError():
