@@ -9,6 +9,7 @@ import typer
 from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.check import check
 from ipsecfd.cli.explain import explain
+from ipsecfd.cli.export import export
 from ipsecfd.cli.import_ import import_
 from ipsecfd.cli.lab import app as lab
 from ipsecfd.cli.log import log
@@ -36,6 +37,7 @@ app.command()(reload)
 app.add_typer(policy, name="policy")
 app.command()(stats)
 app.command("import")(import_)
+app.command()(export)
 app.command()(check)
 app.command()(explain)
 app.command()(replay)

@@ -1,0 +1,44 @@
+"""`ipsecfd export`: a store written back as TOML, as a netsh script or as ipseccmd commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+_STORES = ("local", "persistent", "domain")
+
+
+def export(
+    store: Annotated[
+        str, typer.Option("--store", metavar="STORE", help="local, persistent or domain.")
+    ] = "local",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="toml, netsh or ipseccmd.")
+    ] = "toml",
+) -> None:
+    """Write a store to standard output, for `ipsecfd import` or for Windows' own tools.
+
+    What the format has no words for is said on standard error.
+    """
+    from ipsecfd.policy.export import FORMS
+
+    if store not in _STORES:
+        print(f"ipsecfd: --store {store}: expected local, persistent or domain", file=sys.stderr)
+        raise typer.Exit(2)
+    known = [one for one in FORMS if one == form]
+    if not known:
+        print(f"ipsecfd: --format {form}: expected toml, netsh or ipseccmd", file=sys.stderr)
+        raise typer.Exit(2)
+    from ipsecfd.agent.config import load
+    from ipsecfd.policy.export import export as written
+    from ipsecfd.policy.model import Store
+    from ipsecfd.policy.names import Names
+    from ipsecfd.policy.stores import Stores
+
+    content = Stores(load(None).state_dir, Names()).read(Store[store.upper()])
+    exported = written(content, known[0])
+    sys.stdout.write(exported.text)
+    for note in exported.notes:
+        print(f"note: {note}", file=sys.stderr)

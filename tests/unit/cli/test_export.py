@@ -1,0 +1,61 @@
+"""`ipsecfd export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ipsecfd.agent import config
+from ipsecfd.cli.main import app
+from ipsecfd.policy import storereader
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.store import StoredList
+from ipsecfd.policy.stores import Stores
+
+
+@pytest.fixture(autouse=True)
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
+    """A host whose local store holds one filter list."""
+    monkeypatch.setattr(config, "load", lambda _: SimpleNamespace(state_dir=tmp_path))
+    made = Stores(tmp_path, Names())
+    with made.edit(Store.LOCAL) as draft:
+        draft.add_filter_list(StoredList("Web", (), "two\nlines"))
+    return made
+
+
+def export(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["export", *arguments])
+
+
+def test_toml_is_the_usual_form(stores: Stores) -> None:
+    """Nothing is lost in it."""
+    result = export()
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert storereader.parse(result.stdout, "x.toml") == stores.read(Store.LOCAL)
+
+
+def test_notes_stand_on_stderr() -> None:
+    """The text alone can go to a file."""
+    result = export("--format", "netsh")
+    assert result.exit_code == 0
+    assert 'add filterlist name="Web" description="two lines"\n' in result.stdout
+    assert result.stderr.startswith("note: description 'two lines': ")
+
+
+def test_other_stores() -> None:
+    """A store that never existed is empty."""
+    result = export("--store", "persistent", "--format", "ipseccmd")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("wrong", [("--store", "dynamic"), ("--format", "csv")])
+def test_words_that_mean_nothing(wrong: tuple[str, str]) -> None:
+    """Usage errors say what is expected."""
+    result = export(*wrong)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"ipsecfd: {wrong[0]} {wrong[1]}: expected ")
