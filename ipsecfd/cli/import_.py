@@ -18,7 +18,6 @@ from ipsecfd.cli.live import SocketOption, ask, width
 if TYPE_CHECKING:
     from ipsecfd.policy.failure import Failure
     from ipsecfd.policy.importing import ImportResult
-    from ipsecfd.policy.model import Store
     from ipsecfd.policy.workspace import Workspace
 
 _STORES = ("local", "persistent")

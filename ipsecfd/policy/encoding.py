@@ -19,6 +19,7 @@ _MARKS: Final = (
 )
 _END_OF_FILE: Final = "\x1a"
 """Ctrl-Z, with which DOS editors end a text."""
+_ZERO_BYTE: Final = "expected text, not a zero byte"
 _HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
 _COMMON_CHINESE: Final = re.compile(rb"(?:[\xa1-\xa3\xb0-\xd7][\xa1-\xfe])+")
 """Punctuation, full-width forms and the 3,755 everyday characters of GB 2312."""
@@ -38,7 +39,7 @@ def decode(data: bytes) -> str:
     text = _decode(data)
     if "\0" in text:
         line = _lines_before(text, text.index("\0"))
-        raise EncodingError(line, "expected text, not a zero byte")
+        raise EncodingError(line, _ZERO_BYTE)
     return text.replace("\r\n", "\n").replace("\r", "\n").rstrip(_END_OF_FILE)
 
 
@@ -47,10 +48,7 @@ def _decode(data: bytes) -> str:
         if data.startswith(mark):
             return _strictly(data[len(mark) :], encoding)
     if b"\0" in data:
-        # Blanks, quotes and line ends are ASCII in any script, so one byte of such a pair is zero.
-        return _strictly(
-            data, "utf-16-be" if data[::2].count(0) > data[1::2].count(0) else "utf-16-le"
-        )
+        return _unmarked_utf16(data)
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
@@ -62,6 +60,18 @@ def _decode(data: bytes) -> str:
         data[at : at + 1].decode("latin-1") if one == "\ufffd" else one
         for at, one in enumerate(data.decode("cp1252", errors="replace"))
     )
+
+
+def _unmarked_utf16(data: bytes) -> str:
+    """Blanks, quotes and line ends are ASCII in any script: one of their two bytes is zero."""
+    even, odd = data[::2].count(0), data[1::2].count(0)
+    if max(even, odd) * 8 >= len(data):
+        try:
+            return data.decode("utf-16-be" if even > odd else "utf-16-le")
+        except UnicodeDecodeError:
+            pass
+    before = data[: data.index(0)].decode("latin-1")
+    raise EncodingError(_lines_before(before, len(before)), _ZERO_BYTE)
 
 
 def _strictly(data: bytes, encoding: str) -> str:

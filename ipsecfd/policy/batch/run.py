@@ -28,6 +28,8 @@ MOST_STEPS: Final = 100_000
 """Commands and lines beyond those of the file itself; those of loops as often as they come."""
 MOST_TEXT: Final = 32 << 20
 """Characters of all lines and commands after expansion."""
+LONGEST_SHOWN: Final = 500
+"""Characters of a line that a problem names."""
 DEEPEST: Final = 40
 """Blocks, loops, conditions and calls inside one another."""
 
@@ -38,6 +40,10 @@ _START_SWITCHES: Final = re.compile(
 )
 _SCRIPT_NAME: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r'(?:"[^"]*"?|[^\s,;="])+')
+_FOLDER: Final = re.compile(
+    r'((?:^|\s)(?:[-/]f|[-/]file|exec|import|/s)\s+"?)(?:\0[^\0]*\0)+', re.IGNORECASE
+)
+"""A folder that cannot be known, before the name of a file: it is looked for next to this one."""
 _GIVEN_ARGUMENT: Final = re.compile(r"%(?:~?[0-9]|\*)")
 
 
@@ -198,7 +204,10 @@ class _Run:
             raise _Stop
 
     def _name(self, script: Script, line: int, text: str, why: str) -> None:
-        self._problems.append(Failure(script.file, line, readable(text).strip(), why))
+        text = readable(text).strip()
+        if len(text) > LONGEST_SHOWN:
+            text = f"{text[:LONGEST_SHOWN]}..."
+        self._problems.append(Failure(script.file, line, text, why))
 
     @contextlib.contextmanager
     def _inside(self, script: Script, line: int, cost: int = 1) -> Iterator[None]:
@@ -337,7 +346,7 @@ class _Run:
             return None
         if program is None:
             why = _doubt(name, text)
-        elif missing := unknowns(rest):
+        elif missing := unknowns(rest := _FOLDER.sub(r"\1", rest)):
             why = _not_known(missing)
         else:
             plain = readable(text)
@@ -388,7 +397,7 @@ class _Run:
     def _other_script(self, name: str, rest: str, node: Simple, frame: _Frame) -> None:
         text = self._files.read(name)
         if text is None:
-            self._name_at(node, frame, f"the script {name} is not next to this file")
+            self._name_at(node, frame, f"{readable(name)} is not next to this file")
             return
         self._steps -= text.count("\n")
         self._subroutine(Script(name, text), 0, _ARGUMENT.findall(rest), node, frame)
@@ -429,8 +438,8 @@ def _not_known(missing: Sequence[str]) -> str:
 
 
 def _doubt(name: str, text: str) -> str:
-    if missing := unknowns(name):
-        return _not_known(missing)
+    if "\0" in name:
+        return _not_known(unknowns(text))
     if name == "netsh":
         word = next_word(split_program(text)[1])[0]
         return f'netsh knows no "{word}"' if word else "expected a command behind netsh"

@@ -42,21 +42,68 @@ def test_what_is_no_policy_gets_one_clear_line(tmp_path: Path, data: bytes, expe
 @pytest.mark.parametrize(
     "text",
     [
-        "netsh ipsec static add policy name=Web\r\n",
-        "@echo off\r\nrem filters\r\nnetsh ipsec static add policy name=Web\r\n",
-        "# filters\nNETSH.EXE ipsec static delete all\n",
-        '"C:\\Support Tools\\ipseccmd.exe" -f *=0:1434:UDP -n BLOCK\n',
-        "set P=Web\r\nipsecpol -w REG -p %P% -r in -f *=0:1434:UDP -n BLOCK\r\n",
-        "pushd ipsec static\nadd policy name=Web\npopd\n",
-        "ipsec static\nadd filterlist name=Web\n",
-        "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE]\r\n",
+        "netsh ipsec static add policy name=p\r\n",
+        "@echo off\r\nrem filters\r\nnetsh ipsec static add policy name=p\r\n",
+        "# filters\nNETSH.EXE ipsec static add policy p assign=y\n",
+        '"C:\\Support Tools\\ipseccmd.exe" -w REG -p p -r r -f *=0:1434:UDP -n BLOCK\n',
+        "set P=p\r\nipsecpol -w REG -p %P% -r in -f *=0:1434:UDP -n BLOCK\r\n",
+        "pushd ipsec static\nadd policy name=p\npopd\n",
+        "ipsec static\nadd policy name=p\n",
+        "pushd ipsec static\nadd policy p\nadd policy q\nset policy p assign=y\n",
+        "netsh ipsec static set store persistent\nnetsh ipsec static add policy p assign=y",
     ],
 )
-def test_windows_scripts_are_recognised(tmp_path: Path, text: str) -> None:
-    """They are told from a TOML policy with a mistake, whatever the file is called."""
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+def test_windows_scripts_are_recognised(tmp_path: Path, text: str, encoding: str) -> None:
+    """They give what would be in force after them, whatever the file is called: the assigned
+    policy, or the only one."""
     path = tmp_path / "p.toml"
-    path.write_bytes(text.encode())
-    assert "scripts of the Windows tools are not read yet" in refusal(path)
+    path.write_bytes(text.encode(encoding))
+    assert load(path, Names()).policy.name == "p"
+
+
+def test_dynamic_rules_of_a_script_are_added(tmp_path: Path) -> None:
+    """They are in force along with the policy."""
+    path = tmp_path / "p.bat"
+    path.write_text(
+        "ipseccmd -f *=0:80:TCP -n BLOCK\nipseccmd -w REG -p p -r r -f 0+* -n PASS -x\n"
+    )
+    policy = load(path, Names()).policy
+    assert (policy.name, len(policy.rules)) == ("p", 2)
+    path.write_text("ipseccmd -f *=0:80:TCP -n BLOCK\n")
+    assert len(load(path, Names()).policy.rules) == 1
+
+
+def test_what_windows_would_refuse_is_a_warning(tmp_path: Path) -> None:
+    """The rest of the script has been done there, too."""
+    path = tmp_path / "p.bat"
+    path.write_text("netsh ipsec static delete policy x\nnetsh ipsec static add policy p\n")
+    (warning,) = load(path, Names()).warnings
+    assert str(warning).startswith(f'{path}: line 1: "netsh ipsec static delete policy x": ERR')
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("netsh ipsec static add polycy p", 'line 1: "netsh ipsec static add polycy p": ERR'),
+        (
+            "netsh ipsec static add policy %P%",
+            'line 1: "netsh ipsec static add policy %P%": column 1: %P% is not known',
+        ),
+        (
+            "netsh ipsec static add policy p\nnetsh ipsec static add policy q",
+            'assigns none of its policies; expected one to be assigned of "p", "q"',
+        ),
+        ("netsh ipsec static delete all", "no policy is left when this script has run"),
+        ("REGEDIT4\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE]\n", "expected a key of an IPSec policy store"),
+        ("regf\0", "a registry hive"),
+    ],
+)
+def test_scripts_that_give_no_policy(tmp_path: Path, text: str, expected: str) -> None:
+    """They are refused with file, line and reason."""
+    path = tmp_path / "p.bat"
+    path.write_text(text)
+    assert refusal(path).startswith(expected)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,464 @@
+"""Batch files as cmd.exe runs them: what becomes a command, and what is named instead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ipsecfd.policy.batch import Command, Outcome, Program, run
+
+NETSH = "netsh ipsec static"
+
+
+class Folder:
+    """Files next to a script."""
+
+    def __init__(self, **files: str) -> None:
+        self.files = {name.replace("_", "."): text for name, text in files.items()}
+
+    def read(self, name: str) -> str | None:
+        return self.files.get(name)
+
+    def write(self, name: str, text: str, *, append: bool) -> None:
+        self.files[name] = (self.files.get(name, "") if append else "") + f"{text}\n"
+
+
+def play(
+    text: str,
+    *arguments: str,
+    files: Folder | None = None,
+    fails: Sequence[str] = (),
+) -> tuple[list[Command], Outcome]:
+    """Run a script; commands fail whose text ends with one of these words."""
+    commands: list[Command] = []
+
+    def execute(command: Command) -> bool:
+        commands.append(command)
+        return not command.text.endswith(tuple(fails)) if fails else True
+
+    outcome = run(text, "p.bat", execute, files=files or Folder(), arguments=arguments or None)
+    return commands, outcome
+
+
+def done(text: str, *arguments: str, fails: Sequence[str] = ()) -> list[str]:
+    """What is carried out, without `netsh ipsec static`, of a script that has no problem."""
+    commands, outcome = play(text.replace("NS", NETSH), *arguments, fails=fails)
+    assert outcome.problems == ()
+    return [command.text.removeprefix(f"{NETSH} ") for command in commands]
+
+
+def problems(text: str, *arguments: str) -> list[tuple[int, str]]:
+    """The lines that are named, and why."""
+    outcome = play(text.replace("NS", NETSH), *arguments)[1]
+    return [(one.line, one.why.partition(": ")[2] or one.why) for one in outcome.problems]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NS a", ["a"]),
+        ("@NS a", ["a"]),
+        ("  \t@ NS a  ", ["a"]),
+        ("REM NS a\nrem\n:: NS b\n:NS c\n@rem NS d\nremark\nNS e", ["e"]),
+        ("@echo off & NS a", ["a"]),
+        ("echo NS a\ntitle NS b\n@ECHO NS c & NS d", ["d"]),
+        ("NS a && NS b", ["a", "b"]),
+        ("NS a&&NS b&NS c", ["a", "b", "c"]),
+        ("NS a || NS b", ["a"]),
+        ("NS a | find x\n", ["a"]),
+        ("NS a >nul 2>&1\nNS b>>x.log\nNS c 2>nul && NS d", ["a", "b", "c", "d"]),
+        (">nul NS a", ["a"]),
+        ("NS ^\n  a ^\n  b", ["  a   b"]),
+        ("NS a ^& b", ["a & b"]),
+        ('NS "a & b | c > d ^ e"', ['"a & b | c > d ^ e"']),
+        ("(NS a)", ["a"]),
+        ("(\n  NS a\n  (\n NS b )\n)\nNS c", ["a", "b", "c"]),
+        (")\nNS a", ["a"]),
+        ("NS a (b)", ["a (b)"]),
+        ("cmd /c NS a", ["a"]),
+        ('cmd.exe /q /d /c "NS a && NS b"', ["a", "b"]),
+        ("start /wait NS a", ["a"]),
+        ('start "title" /b /d "C:\\x" NS a', ["a"]),
+        ("call NS a", ["a"]),
+        ("NS a\nexit\nNS b", ["a"]),
+        ("NS a\nexit /b 1\nNS b", ["a"]),
+        ("NS a\ngoto :eof\nNS b", ["a"]),
+        ("goto end\nNS a\n:END\nNS b", ["b"]),
+        ("goto:end\nNS a\n:end the end\nNS b", ["b"]),
+        ("(\ngoto end\nNS a\n)\nNS b\n:end\nNS c", ["c"]),
+        ("\n\n   \n\t\nNS a\n", ["a"]),
+    ],
+)
+def test_what_is_carried_out(text: str, expected: list[str]) -> None:
+    """Comments, connectors, quotes, carets, blocks, redirections and jumps, as cmd.exe has them."""
+    assert expected == done(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NETSH.EXE ipsec static a",
+        '"netsh" ipsec static a',
+        "%windir%\\system32\\netsh.exe ipsec static a",
+        '"%SystemRoot%\\system32\\netsh" ipsec static a',
+        "C:\\WINDOWS\\system32\\netsh ipsec static a",
+        "set N=%windir%\\system32\\netsh.exe\n%N% ipsec static a",
+    ],
+)
+def test_programs_are_known_with_any_path(text: str) -> None:
+    """Where a program lies on Windows does not matter, even if the folder cannot be known."""
+    (command,), outcome = play(text)
+    assert outcome.problems == ()
+    assert (command.program, command.arguments) == (Program.NETSH, "ipsec static a")
+
+
+@pytest.mark.parametrize(
+    ("text", "program", "arguments"),
+    [
+        ('ipseccmd -p "a b" -x', Program.IPSECCMD, '-p "a b" -x'),
+        ('"C:\\Support Tools\\IPSecCmd.exe" -u', Program.IPSECCMD, "-u"),
+        ("ipsecpol -u", Program.IPSECPOL, "-u"),
+        ("netsh -f x.txt", Program.NETSH, "-f x.txt"),
+        ("netsh exec x.txt", Program.NETSH, "exec x.txt"),
+        ("netsh ips st a", Program.NETSH, "ips st a"),
+        ("regedit /s x.reg", Program.REG_FILE, "/s x.reg"),
+        ("reg import x.reg", Program.REG_FILE, "import x.reg"),
+        (
+            "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC /v NoDefaultExempt /d 1",
+            Program.REG,
+            "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC /v NoDefaultExempt /d 1",
+        ),
+    ],
+)
+def test_programs(text: str, program: Program, arguments: str) -> None:
+    """Each command is for one program, with everything behind its name."""
+    (command,), _ = play(text)
+    assert (program, arguments) == (command.program, command.arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'net start policyagent\nsc config PolicyAgent start= auto\nnet start "IPSEC Services"',
+        "netsh advfirewall set allprofiles state on\nnetsh firewall set opmode enable",
+        "netsh int ip reset\nnetsh interface ipv4 show addresses",
+        "reg add HKCU\\Software\\X /v A /d 1",
+        "del ipsec.log\ncopy ipsec.bat c:\\\nping ipsec.example\ngpupdate /force\npause",
+        "secedit /refreshpolicy machine_policy\nfoo bar\ncls\ncolor 3f",
+        "if exist ipsec.txt del ipsec.txt\nif errorlevel 1 echo no",
+        "for %%i in (*.txt) do del %%i\nfor /f %%i in ('dir') do echo %%i",
+        'taskkill /im ipsecmon.exe\nsc query policyagent | find /i "RUNNING"',
+    ],
+)
+def test_what_has_nothing_to_do_with_ipsec_is_ignored(text: str) -> None:
+    """Neither carried out nor named."""
+    assert (play(text)[0], play(text)[1].problems) == ([], ())
+
+
+def test_places() -> None:
+    """A command has the line and column at which its author wrote it."""
+    text = "set A=aaaa\n%A% & NS x ^\n  y & NS z\nif 1==1 (\n  NS %A% & NS b\n)"
+    commands, _ = play(text.replace("NS", NETSH))
+    assert [(one.line, one.column) for one in commands] == [(2, 7), (3, 7), (5, 3), (5, 28)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set A=x\nNS %A%%a%", ["xx"]),
+        ('set "A=x y"\nNS "%A%"', ['"x y"']),
+        ('set A="x y"\nNS %A%', ['"x y"']),
+        ("set A=x\nset A=\nNS a%A%b", ["ab"]),
+        ("set A=x\nset B=%A%y\nNS %B%", ["xy"]),
+        ("set A=192.0.2.7\nNS %A:~0,3% %A:~-1% %A:.=-% %A:*.=%", ["192 7 192-0-2-7 0.2.7"]),
+        ("set A=x&NS %A%b", None),
+        ("set A=x\n(\nset A=y\nNS %A%\n)\nNS %A%", ["x", "y"]),
+        ("setlocal enabledelayedexpansion\n(\nset A=y\nNS !A!\n)", ["y"]),
+        ("set A=x\nsetlocal\nset A=y\nNS %A%\nendlocal\nNS %A%", ["y", "x"]),
+        ("set /a N=2\nset /a N+=3\nset /a M=N-1\nNS %N% %M%", ["5 4"]),
+        ("NS 100%%", ["100%"]),
+        ("set A=NS\n%A% a", ["a"]),
+        ("set A=x\ncall set B=%%A%%\nNS %B%", ["x"]),
+    ],
+)
+def test_variables(text: str, expected: list[str] | None) -> None:
+    """Values set in the same file are put in place when cmd.exe would: before a line is read."""
+    if expected is None:
+        assert problems(text) == [(1, "%A% is not known here: set it in the script")]
+    else:
+        assert expected == done(text)
+
+
+def test_arguments() -> None:
+    """%1 and the others are what the caller gave; what he did not give is empty."""
+    assert done("NS %1 %~2 '%3' %4%%", "a", '"b"', "c") == ["a b 'c' %"]
+    assert done("NS %*", "a", "b") == ["a b"]
+    assert done(':l\nif "%1"=="" goto :eof\nNS %1\nshift\ngoto l', "a", "b") == ["a", "b"]
+
+
+def test_arguments_that_nobody_gave() -> None:
+    """A command that needs one is named, with what to do; a guard that asks for one is passed."""
+    text = 'if "%1"=="" goto usage\nNS a\nNS %1\ngoto :eof\n:usage\necho usage'
+    assert problems(text) == [(3, "%1 is not known: give the script's arguments with --arg")]
+    assert [one.text.removeprefix(f"{NETSH} ") for one in play(text.replace("NS", NETSH))[0]] == [
+        "a"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("NS %B%", "%B% is not known here"),
+        ("NS a\nNS %TEMP%\\x", "%TEMP% is not known here"),
+        ("set /p B=which? \nNS %B%", "%B% is not known here"),
+        ("if exist x set B=1\nNS %B%", "%B% is not known here"),
+        ("set B=1\nping x && set B=2\nNS %B%", None),
+        ("set B=1\nif exist x set B=2\nNS %B%", "%B% is not known here"),
+        ("for /f %%i in ('hostname') do set B=%%i\nNS %B%", "%B% is not known here"),
+        ("NS %~dp0x", "%~dp0 is not known"),
+        ("%B% ipsec static add policy x", "%B% is not known here"),
+        ("NS %COMPUTERNAME%-%USERNAME%", "%COMPUTERNAME%, %USERNAME% are not known here"),
+    ],
+)
+def test_what_only_windows_knows_is_named(text: str, named: str | None) -> None:
+    """A variable that the script does not set, or perhaps sets, is never guessed."""
+    found = problems(text)
+    if named is None:
+        assert found == []
+    else:
+        assert [text.count("\n") + 1] == [line for line, _ in found]
+        assert found[0][1].startswith(named)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("for %%i in (1 2,3;4) do NS %%i", ["1", "2", "3", "4"]),
+        ("for %i in (1) do NS %i", None),
+        ('for %%i in ("a b" c) do NS %%i %%~i', ['"a b" a b', "c c"]),
+        ("for %%i in (1 2) do for %%j in (a b) do NS %%i%%j", ["1a", "1b", "2a", "2b"]),
+        ("for %%i in (1 2) do (\n NS %%i\n NS x%%i\n)", ["1", "x1", "2", "x2"]),
+        ("for %%i in (\n 1\n 2\n) do NS %%i", ["1", "2"]),
+        ("for %%i in (1 2) do NS %%i & NS y", ["1", "y", "2", "y"]),
+        ("for /L %%i in (1,2,5) do NS %%i", ["1", "3", "5"]),
+        ("for /l %%i in (3 -1 1) do @NS %%i", ["3", "2", "1"]),
+        ("for /L %%i in (2,1,1) do NS %%i", []),
+        ("set L=1 2\nfor %%i in (%L%) do NS %%i", ["1", "2"]),
+        ("for %%i in () do NS %%i", []),
+        ('for /f "tokens=2 delims=," %%i in ("a,b,c") do NS %%i', ["b"]),
+        ("setlocal enabledelayedexpansion\nfor %%i in (1 2) do (\nset A=%%i\nNS !A!)", ["1", "2"]),
+        ("set A=0\nfor %%i in (1 2) do set A=%%i\nNS %A%", ["2"]),
+        ("for %%i in (a b) do if %%i==b NS %%i", ["b"]),
+    ],
+)
+def test_loops(text: str, expected: list[str] | None) -> None:
+    """A loop over what stands in the script is unrolled."""
+    if expected is None:
+        assert [line for line, _ in problems(text)] == [1]
+    else:
+        assert expected == done(text)
+
+
+def test_loops_over_files() -> None:
+    """The lines of a file next to the script, or of one that the script has written itself."""
+    files = Folder(ips_txt="; comment\n10.0.0.1 a b\n\n10.0.0.2 c\n")
+    text = 'for /f "tokens=1,*" %%i in (ips.txt) do NS %%i-%%j\necho x y>o.txt\necho z>>o.txt\n'
+    text += "for /f %%i in (o.txt) do NS %%i"
+    commands, outcome = play(text.replace("NS", NETSH), files=files)
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == [
+        "10.0.0.1-a b",
+        "10.0.0.2-c",
+        "x",
+        "z",
+    ]
+    assert outcome.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("for %%i in (*.txt) do NS %%i", "*.txt stands for names of files"),
+        ("for /f %%i in (ips.txt) do NS %%i", "the file ips.txt is not next to this one"),
+        ("for /f %%i in ('hostname') do NS %%i", "it counts over what a program prints"),
+        ("for /r . %%i in (x) do NS %%i", "for /r . counts over folders"),
+        ("for %%i in (%L%) do NS %%i", "%L% is not known here"),
+        ("for /L %%i in (1,0,5) do NS %%i", "for /L with the step 0 never ends"),
+        ("for /L %%i in (1,1,x) do NS %%i", "for /L needs three numbers"),
+    ],
+)
+def test_loops_that_cannot_be_expanded(text: str, why: str) -> None:
+    """They are named with the reason when IPsec commands are in them."""
+    ((line, found),) = problems(text)
+    assert line == 1
+    assert found.startswith(f"this loop cannot be expanded: {why}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("if 1==1 NS a", ["a"]),
+        ("if 1==2 NS a", []),
+        ("if not 1==2 NS a", ["a"]),
+        ('if "x"=="X" NS a\nif /i "x"=="X" NS b', ["b"]),
+        ("if 1==2 (NS a) else NS b", ["b"]),
+        ("if 1==2 (\n NS a\n) else (\n NS b\n)", ["b"]),
+        ("if 1==2 (NS a) else if 1==1 (NS b) else (NS c)", ["b"]),
+        ("if 1==1 NS a & NS b", ["a", "b"]),
+        ("if 1==2 NS a & NS b", []),
+        ("if 9 LSS 10 NS a\nif 9 GTR 10 NS b\nif x NEQ y NS c\nif 1 EQU 1 NS d", ["a", "c", "d"]),
+        ("set A=1\nif defined A NS a\nset A=\nif not defined A NS b", ["a", "b"]),
+        ('set A=x y\nif not "%A%"=="" (\n NS a\n)', ["a"]),
+        ("NS bad\nif errorlevel 1 NS a", ["bad", "a"]),
+        ("NS good\nif errorlevel 1 NS a", ["good"]),
+        ("NS bad\nif %errorlevel%==0 NS a\nif %errorlevel% neq 0 NS b", ["bad", "b"]),
+        ("NS bad && NS a\nNS good && NS b", ["bad", "good", "b"]),
+        ("NS bad || NS a\nNS good || NS b", ["bad", "a", "good"]),
+        ("NS good || NS a && NS b", ["good"]),
+    ],
+)
+def test_conditions_that_can_be_decided(text: str, expected: list[str]) -> None:
+    """Comparisons of what stands in the script, and whether commands carried out here failed."""
+    assert expected == done(text, fails=["bad"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if exist x NS a",
+        "if not exist x (\n NS a\n)",
+        "if errorlevel 1 (echo no) else NS a",
+        "if %V%==1 NS a",
+        "ping x || NS a",
+        "if exist x call :s\ngoto :eof\n:s\nNS a",
+        "if exist x goto b\nNS a\ngoto :eof\n:b\nNS b",
+    ],
+)
+def test_conditions_that_only_windows_can_decide(text: str) -> None:
+    """They are named when IPsec commands depend on them."""
+    ((line, why),) = problems(text)
+    assert line == 1
+    assert why.startswith("only Windows knows whether")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("net session >nul\nif errorlevel 1 goto :eof\nNS a", ["a"]),
+        ("net session >nul\nif errorlevel 1 (\n echo no\n pause\n exit /b 1\n)\nNS a", ["a"]),
+        ("if not exist x exit\nNS a", ["a"]),
+        ("ver | find x\nif errorlevel 1 goto bad\nNS a\ngoto end\n:bad\necho x\n:end", ["a"]),
+        ("ver | find x\nif not errorlevel 1 goto ok\necho no\nexit /b\n:ok\nNS a", ["a"]),
+        ("if exist x goto ok\necho new\n:ok\nNS a", ["a"]),
+        ('if "%OS%"=="Windows_NT" setlocal\nNS a', ["a"]),
+        ("if exist x (goto one) else goto two\n:one\necho\n:two\nNS a", ["a"]),
+        ("sc query x || exit /b\nNS a", ["a"]),
+    ],
+)
+def test_guards_are_passed(text: str, expected: list[str]) -> None:
+    """A way out for when something is wrong on Windows is not taken, and needs no mention."""
+    assert expected == done(text)
+
+
+def test_subroutines() -> None:
+    """`call :label` runs up to `goto :eof` with arguments of its own, and comes back."""
+    text = "call :add 80 TCP\ncall :add 53 UDP\nNS end\ngoto :eof\n:add\nsetlocal\nset P=%~1\n"
+    text += 'if "%~3"=="" NS %P% %2\nexit /b\nNS never'
+    assert done(text) == ["80 TCP", "53 UDP", "end"]
+
+
+def test_other_scripts() -> None:
+    """A script next to this one is run, too; with `call`, this one goes on behind it."""
+    files = Folder(b_bat="set A=%1\nNS b".replace("NS", NETSH))
+    text = "call b.bat 7\nNS %A%\nb.bat\nNS never".replace("NS", NETSH)
+    commands, outcome = play(text, files=files)
+    assert [(one.file, one.line) for one in commands] == [("b.bat", 2), ("p.bat", 2), ("b.bat", 2)]
+    assert outcome.problems == ()
+    assert problems("call c.cmd") == [(1, "c.cmd is not next to this file")]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("(\nNS a", 1, 'expected ")" for this "("'),
+        ("(echo a) b", 1, "expected & or the end of the line"),
+        ("if x NS a", 1, "expected a comparison"),
+        ("for %%i in (1 2) NS %%i", 1, "expected do"),
+        ("for %%i in (1 2\nNS a", 1, 'expected ")" behind the list'),
+        ("goto nowhere\nNS a", 1, "there is no label nowhere"),
+        ("call :nowhere", 1, "there is no label nowhere"),
+        ("goto %X%\nNS a", 1, "%X% is not known"),
+        ("nesth ipsec static add policy x", 1, 'expected netsh, ipseccmd, ipsecpol or reg, not "n'),
+        ("netsh ipsce static add policy x", 1, 'netsh knows no "ipsce"'),
+        ("echo y | netsh", 1, "expected a command behind netsh"),
+        ("psexec \\\\x netsh ipsec static delete all", 1, "expected netsh"),
+        (":a\nNS a\ngoto a", 3, "this loop never ends"),
+        (":a\ncall :a\nNS x", 2, "expected fewer blocks and calls"),
+        ("(" * 31 + ")" * 31, 1, "expected at most 30 blocks"),
+        (":a\nset /a i+=1\nset A=%A%x\ngoto a", 0, "the script runs more than 100,000 commands"),
+        ("set A=x\n" + "set A=%A%%A%\n" * 13, 14, "becomes longer than 8,191"),
+    ],
+)
+def test_what_is_no_sense_is_named(text: str, line: int, why: str) -> None:
+    """Line and reason, and no file can hang or explode its reader."""
+    found = problems(text)
+    assert found[0][1].startswith(why)
+    assert line in (0, found[0][0])
+
+
+def test_a_published_script_with_options() -> None:
+    """Subroutines, shifts and nested guards: all of it can be followed when arguments are given."""
+    text = """\
+@echo off && setlocal
+set DefaultPolicy=Watch
+if "%1"=="" goto :usage
+if not "%1"=="install" if not "%1"=="host" (
+  echo ERROR: Unknown action: %1
+  goto :usage
+)
+SET action=%1
+SET policy=
+SET mask=32
+SHIFT
+:args
+IF NOT "%1"=="" (
+  IF "%1"=="-policy" (
+    SET policy=%2
+    SHIFT && SHIFT
+    GOTO :args
+  )
+  IF "%1"=="-mask" (
+    SET mask=%2
+    SHIFT && SHIFT
+    GOTO :args
+  )
+  SET host=%1
+  SHIFT
+  GOTO :args
+)
+if "%action%" == "install" call :CreatePolicy "%policy%"
+if "%action%" == "host" call :AddHost %host% %mask% "%policy%"
+goto :eof
+:CreatePolicy
+setlocal
+  set policy=%~1
+  if "%policy%" == "" set policy=%DefaultPolicy%
+  NS add policy name=%policy% assign=yes
+endlocal
+goto :eof
+:AddHost
+setlocal
+  set policy=%~3
+  if "%policy%" == "" set policy=%DefaultPolicy%
+  NS add filter filterlist=%policy% srcaddr=%~1 srcmask=%2 dstaddr=me
+endlocal
+goto :eof
+:usage
+echo Usage: %0 install or host
+"""
+    assert done(text, "install") == ["add policy name=Watch assign=yes"]
+    assert done(text, "install", "-policy", "P") == ["add policy name=P assign=yes"]
+    assert done(text, "host", "-mask", "16", "10.1.0.0") == [
+        "add filter filterlist=Watch srcaddr=10.1.0.0 srcmask=16 dstaddr=me"
+    ]
+    assert done(text, "nonsense") == []

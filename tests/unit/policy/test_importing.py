@@ -1,0 +1,330 @@
+"""Import of whole files: the published examples, what is counted, failed, or not understood."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.policy.dynamic import DynamicDraft
+from ipsecfd.policy.files import load
+from ipsecfd.policy.grammar import GrammarError
+from ipsecfd.policy.importing import ImportResult, import_files
+from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.workspace import Workspace
+from tests.builders import ME, make_driver, verdict
+
+DATA = Path(__file__).parents[2] / "data" / "netsh"
+
+
+def table(title: str) -> list[list[str]]:
+    """The cells of a table of INDEX.md, by the first cell of its head and the second."""
+    lines = (DATA / "INDEX.md").read_text().splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith(title))
+    rows: list[list[str]] = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def resolve(name: str) -> tuple[IPAddress, ...]:
+    if name == "known.example":
+        return (ipaddress.ip_address("192.0.2.99"),)
+    raise GrammarError(name, "expected a DNS name that resolves")
+
+
+def workspace() -> Workspace:
+    return Workspace(resolve, dynamic=DynamicDraft())
+
+
+def imported(text: str | bytes, *arguments: str, partial: bool = False) -> ImportResult:
+    data = text.encode() if isinstance(text, str) else text
+    return import_files(
+        [("p.bat", data)], workspace(), arguments=arguments or None, partial=partial
+    )
+
+
+def counts(result: ImportResult) -> tuple[int, ...]:
+    return (
+        result.policies,
+        result.filter_lists,
+        result.filters,
+        result.rules,
+        result.filter_actions,
+    )
+
+
+@pytest.mark.parametrize("row", table("| file | policies"), ids=lambda row: row[0])
+def test_published_examples(row: list[str]) -> None:
+    """Each has the counts that its INDEX.md tells, and its policy is assigned."""
+    name, *numbers, actions, assigned, _ = row
+    result = import_files([DATA / name], workspace())
+    assert result.untranslated == ()
+    assert counts(result)[:4] == tuple(map(int, numbers))
+    assert result.filter_actions == len(actions.split("+"))
+    assert (assigned == "yes") == (result.assigned is not None)
+
+
+@pytest.mark.parametrize("row", table("| file | packet"), ids=" ".join)
+@pytest.mark.parametrize("profile", ["linux", "win2003"])
+def test_packets_of_the_published_examples(row: list[str], profile: str) -> None:
+    """The driver judges the packets of INDEX.md as it tells."""
+    number, text, expected = row
+    (path,) = DATA.glob(f"{number}-*")
+    sides, protocol = text.rsplit(" ", 1)
+    sides = re.sub(r"\bme\b", ME, sides).replace("remote", "198.51.100.7")
+    direction = "out" if sides.startswith(ME) else "in"
+    loaded = load(path, Names())
+    driver = make_driver(policies=[(Store.LOCAL, loaded.policy)], profile=profile)
+    assert expected.split()[0] == verdict(driver, f"{direction} {protocol.lower()} {sides}")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("netsh ipsec static add policy P", (1, 0, 0, 0, 0)),
+        ("netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=any", (0, 1, 1, 0, 0)),
+        ("pushd ipsec static\nadd policy P\nadd filterlist L\npopd\n", (1, 1, 0, 0, 0)),
+        ("# netsh script\n\nipsec static\nadd policy P\nexit\nadd policy Q", (1, 0, 0, 0, 0)),
+        ("add policy name=P", None),
+        ("-w REG -p P -r R -f 0+* -n BLOCK -x", (1, 1, 1, 1, 1)),
+        ("rem x\nipseccmd -w REG -p P -r R -f 0+* 0+*:80:TCP -n BLOCK", (1, 1, 2, 1, 1)),
+        ("netsh ipsec static restorepolicyexamples release=win2003", (0, 0, 0, 0, 0)),
+    ],
+)
+def test_kinds_of_files(text: str, expected: tuple[int, ...] | None) -> None:
+    """Batch files, netsh scripts and lines of ipseccmd are told apart by their first line."""
+    result = imported(text)
+    if expected is None:
+        assert result.stopped
+    else:
+        assert result.untranslated == ()
+        assert counts(result) == expected
+
+
+def test_equal_actions_of_ipsecpol_are_one() -> None:
+    """Each run makes a rule and a list of its own; an action is made once."""
+    text = "".join(
+        f"ipsecpol -w REG -p P -r R{number} -f *=0:{number}:TCP -n {action}\n"
+        for number, action in ((1, "BLOCK"), (2, "PASS"), (3, "BLOCK"))
+    )
+    assert counts(imported(text)) == (1, 3, 3, 3, 2)
+
+
+def test_only_what_is_new_is_counted() -> None:
+    """What the store held before is left as it is, and is no work of the import."""
+    work = workspace()
+    import_files(
+        [("a", b"netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=any")], work
+    )
+    text = b"netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=10.0.0.1"
+    result = import_files([("b", text)], work)
+    assert counts(result) == (0, 1, 1, 0, 0)
+    assert len(work.stores[Store.LOCAL].filter_list("L").filters) == 2
+
+
+def test_what_windows_refuses_has_failed() -> None:
+    """It is listed with its line, and what follows is done; the policy is assigned."""
+    text = (
+        "netsh ipsec static delete policy name=none\n"
+        "netsh ipsec static add policy name=P\n"
+        "netsh ipsec static add rule name=R policy=P filterlist=L filteraction=none\n"
+        "netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=unknown.example\n"
+        "netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=known.example\n"
+        "netsh ipsec static set policy name=P assign=y\n"
+    )
+    result = imported(text)
+    assert not result.stopped
+    assert [failure.line for failure in result.failed] == [1, 3, 4]
+    assert result.failed[0].text == "netsh ipsec static delete policy name=none"
+    assert result.failed[0].why.startswith("ERR IPsec[")
+    assert (result.assigned, result.filters) == ("P", 1)
+
+
+def test_what_is_not_understood_stops_the_import() -> None:
+    """Nothing counts, unless the import may be partial: then the rest is done."""
+    text = "netsh ipsec static add policy name=P\nnetsh ipsec static add polycy name=Q\n"
+    result = imported(text)
+    assert result.stopped
+    assert counts(result) == (0, 0, 0, 0, 0)
+    ((line, why),) = [(one.line, one.why) for one in result.untranslated]
+    assert (line, "polycy" in why) == (2, True)
+    result = imported(text, partial=True)
+    assert not result.stopped
+    assert counts(result) == (1, 0, 0, 0, 0)
+    assert [one.line for one in result.untranslated] == [2]
+
+
+def test_dynamic_rules_are_counted() -> None:
+    """Those of netsh ipsec dynamic, and of ipseccmd without -w."""
+    text = (
+        "netsh ipsec dynamic add mmpolicy name=M\n"
+        "netsh ipsec dynamic add rule srcaddr=any dstaddr=me mmpolicy=M actioninbound=block"
+        " actionoutbound=permit\nipseccmd -f *=0:80:TCP -n BLOCK\n"
+    )
+    result = imported(text)
+    assert result.failed == result.untranslated == ()
+    assert result.dynamic_rules == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "netsh ipsec static add rule name=R policy=P filterlist=L filteraction=Permit",
+        'netsh ipsec static add rule name=R policy=P filterlist="All IP Traffic" filteraction=A',
+        'netsh ipsec static add rule R P "All ICMP traffic" permit',
+        'netsh ipsec static set policy name="Client (Respond Only)" assign=y',
+        'netsh ipsec static set policy name="Server (Request Security)" assign=y',
+        "netsh ipsec static delete filteraction name=Permit",
+    ],
+)
+def test_what_every_fresh_windows_has(text: str) -> None:
+    """A command that names a built-in object finds it; the object itself is not counted."""
+    before = (
+        "netsh ipsec static add policy P\nnetsh ipsec static add filteraction A action=block\n"
+        "netsh ipsec static add filter filterlist=L srcaddr=me dstaddr=any\n"
+    )
+    result = imported(before + text)
+    assert result.failed == result.untranslated == ()
+    assert counts(result) == (1, 1, 1, "add rule" in text, 1)
+
+
+def test_built_in_objects_do_not_stay_unused() -> None:
+    """What was lent for a command that failed for another reason is taken back, and a script may
+    make an action of that name."""
+    text = (
+        "netsh ipsec static add rule name=R policy=none filterlist=L filteraction=Permit\n"
+        "netsh ipsec static add filteraction name=Permit action=permit\n"
+    )
+    result = imported(text)
+    assert [one.line for one in result.failed] == [1]
+    assert result.filter_actions == 1
+
+
+def test_files_that_scripts_name(tmp_path: Path) -> None:
+    """For netsh -f, netsh -c -f, netsh exec and ipseccmd -file they are next to the script; what
+    fails in them is told by their own lines."""
+    (tmp_path / "One.txt").write_text("pushd ipsec static\nadd policy name=A\nadd polycy B\n")
+    (tmp_path / "two.txt").write_text("\n# x\nadd policy name=C\ndelete policy name=none\n")
+    (tmp_path / "three.txt").write_bytes("-w REG -p D -r R -f 0+* -n BLOCK\n".encode("utf-16"))
+    script = tmp_path / "p.bat"
+    script.write_text(
+        'netsh -f "C:\\install\\one.txt"\n'
+        'netsh -c "ipsec static" -f two.txt\nipseccmd -file three.txt\n'
+        "netsh exec none.txt\necho add policy name=E>e.txt\n"
+        'netsh -c "ipsec static" -f %~dp0e.txt\n'
+    )
+    result = import_files([script], workspace(), partial=True)
+    assert {(Path(one.file).name.lower(), one.line) for one in result.untranslated} == {
+        ("one.txt", 3),
+        ("p.bat", 4),
+    }
+    assert [(one.file, one.line) for one in result.failed] == [("two.txt", 4)]
+    assert result.policies == 4
+
+
+def test_registry_commands_and_exports(tmp_path: Path) -> None:
+    """What reg add sets of the driver's own values is understood; other keys are ignored."""
+    work = workspace()
+    text = (
+        "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC /v NoDefaultExempt"
+        " /t REG_DWORD /d 1 /f >nul\n"
+        "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\Tcpip /v X /d 1\n"
+        "netsh ipsec static add policy P\n"
+    )
+    result = import_files([("p.bat", text.encode())], work)
+    assert result.untranslated == ()
+    assert work.properties.ipsecexempt == 1
+
+
+def test_store_for_what_is_local_on_windows() -> None:
+    """With another store, everything that would go to the local one goes there."""
+    work = workspace()
+    text = b"netsh ipsec static add policy P assign=y\nipsecpol -w REG -p Q -r R -f 0+* -n BLOCK\n"
+    result = import_files([("p.bat", text)], work, store=Store.PERSISTENT)
+    assert result.assigned == "P"
+    assert work.stores[Store.LOCAL].content().policies == {}
+    assert set(work.stores[Store.PERSISTENT].content().policies) == {"p", "q"}
+
+
+def test_set_store_holds_for_the_commands_that_follow() -> None:
+    """Only what is made after `set store` goes to the persistent store (X8)."""
+    work = workspace()
+    text = (
+        b"netsh ipsec static add policy name=P\nnetsh ipsec static set store persistent\n"
+        b"netsh ipsec static add policy name=Q\n"
+    )
+    assert import_files([("p.bat", text)], work).failed == ()
+    assert set(work.stores[Store.LOCAL].content().policies) == {"p"}
+    assert set(work.stores[Store.PERSISTENT].content().policies) == {"q"}
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "why"),
+    [
+        (b"", 0, "the file is empty"),
+        (b"\r\n\x1a", 0, "the file is empty"),
+        (b"echo hello\r\n", 0, "no command about IPsec policies"),
+        (b'name = "p"\n', 0, "a policy file in TOML, not a script"),
+        (b"regf\0\0", 0, "a registry hive"),
+        (b"\xff\xfea\0\n\0b", 2, "expected UTF-16-LE text"),
+        (b"netsh -f none.txt", 1, "none.txt is not next to this file"),
+    ],
+)
+def test_files_of_no_use(data: bytes, line: int, why: str) -> None:
+    """One clear line each."""
+    result = imported(data)
+    ((found, reason),) = [(one.line, one.why) for one in result.untranslated]
+    assert (result.stopped, found) == (True, line)
+    assert reason.startswith(why)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    """The system's reason is passed on, and the other files are read."""
+    good = tmp_path / "good.bat"
+    good.write_text("netsh ipsec static add policy P")
+    result = import_files([tmp_path / "none", tmp_path, good], workspace(), partial=True)
+    assert [one.why.removeprefix("cannot be read: ") for one in result.untranslated] == [
+        "No such file or directory",
+        "Is a directory",
+    ]
+    assert result.policies == 1
+
+
+def test_files_naming_each_other_end(tmp_path: Path) -> None:
+    """A netsh script that runs itself is stopped."""
+    (tmp_path / "a.txt").write_text("ipsec static\nadd policy P\nexec a.txt\n")
+    result = import_files([tmp_path / "a.txt"], workspace(), partial=True)
+    assert "files that name one another" in result.untranslated[-1].why
+
+
+def test_names_of_any_kind() -> None:
+    """Blanks, quotes of the other kind, Unicode, 255 characters."""
+    for name in ("Größe 安全 'x' (1)", "x" * 255, "a & b ^ %% c".replace("%%", "%")):
+        text = f'netsh ipsec static add policy name="{name.replace("%", "%%")}" assign=y\r\n'
+        assert imported(text).assigned == name
+
+
+def test_ten_thousand_commands_take_little_time() -> None:
+    """Twice as many take about twice as long."""
+
+    def seconds(count: int) -> float:
+        text = "".join(
+            f"netsh ipsec static add filter filterlist=L srcaddr=10.{number >> 8}.{number & 255}.1"
+            " dstaddr=me dstport=80 protocol=tcp >nul\n"
+            for number in range(count)
+        )
+        start = time.process_time()
+        assert imported(text).filters == count
+        return time.process_time() - start
+
+    seconds(100)
+    half, whole = min(seconds(5_000) for _ in range(2)), seconds(10_000)
+    assert whole < 3
+    assert whole < half * 4
