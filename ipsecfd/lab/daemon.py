@@ -31,7 +31,7 @@ _LAB_CONFIG: Final[Mapping[str, Any]] = {
 class Daemon:
     """A running daemon; all its files are in the host's own /run and gone with the host.
 
-    `policy` is the text of a policy file, or None to start without `--policy`. `config` goes over
+    `policy` is what a policy file holds, or None to start without `--policy`. `config` goes over
     the lab's configuration, tables key by key. `arguments` are added to `ipsecfd run`; `command`
     replaces `ipsecfd run --config ... --policy ...` altogether. `ready` is how many seconds it may
     take until it says READY=1; with 0 nobody waits. Raises LabError, with what the daemon wrote,
@@ -41,7 +41,7 @@ class Daemon:
     def __init__(
         self,
         host: Host,
-        policy: str | None = None,
+        policy: str | bytes | None = None,
         config: Mapping[str, Any] | None = None,
         *,
         arguments: Sequence[str] = (),
@@ -54,8 +54,10 @@ class Daemon:
         """The diagnostic log, as found from outside."""
         host.path(CONFIG).write_text(toml_text(self.config))
         run = [*IPSECFD, "run", "--config", CONFIG]
+        self.policy_path = host.path(POLICY)
+        """The file of its policy, as found from outside."""
         if policy is not None:
-            host.path(POLICY).write_text(policy)
+            self._write_policy(policy)
             run += ["--policy", POLICY]
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -117,10 +119,13 @@ class Daemon:
             raise LabError(f"ipsecfd {' '.join(arguments)}: {done.stderr.strip() or done.stdout}")
         return done
 
-    def reload(self, policy: str) -> None:
+    def reload(self, policy: str | bytes) -> None:
         """Write another policy over the first and have it enforced."""
-        self.host.path(POLICY).write_text(policy)
+        self._write_policy(policy)
         self.cli("reload")
+
+    def _write_policy(self, policy: str | bytes) -> None:
+        self.policy_path.write_bytes(policy.encode() if isinstance(policy, str) else policy)
 
     def send_signal(self, number: int) -> None:
         """Send the daemon a signal."""

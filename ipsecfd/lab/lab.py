@@ -77,7 +77,7 @@ class Lab:
 
     def start_daemon(
         self,
-        policy: str | None = None,
+        policy: str | bytes | None = None,
         config: Mapping[str, Any] | None = None,
         *,
         host: str = "guard",
@@ -85,7 +85,7 @@ class Lab:
     ) -> Daemon:
         """Start `ipsecfd run` on a host and wait until it is ready; see Daemon for `options`.
 
-        `policy` is the text of a policy file; `config` goes over the lab's own configuration, its
+        `policy` is what a policy file holds; `config` goes over the lab's own configuration, its
         tables key by key. Probes look for their drops in this daemon's log.
         """
         self.daemon = Daemon(self[host], policy, config or {}, **options)

@@ -15,9 +15,9 @@ from ipsecfd.lab.namespaces import LabError
 from ipsecfd.lab.oracle import OPERATIONAL_MODES, decide
 from ipsecfd.lab.probes import Probe, Record, Seen
 from ipsecfd.lab.scenario import GUARDED, Do, Scenario, Try
+from ipsecfd.policy.files import load
 from ipsecfd.policy.model import Policy
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.tomlfile import parse_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +100,9 @@ class _Game:
         self._scenario = scenario
         self._lab = lab
         self._config = scenario.config or {}
-        self._policy = _parsed(scenario.policy) if scenario.policy else None
-        self._mode: Mode | None = Mode.SECURE
         self.daemon: Daemon = lab.start_daemon(scenario.policy, self._config, host=GUARDED)
+        self._policy = self._enforced() if scenario.policy else None
+        self._mode: Mode | None = Mode.SECURE
 
     def results(self) -> Iterator[Result]:
         """Go through the steps; tries between two changes go at the same time where they may."""
@@ -133,13 +133,13 @@ class _Game:
                 self._mode = OPERATIONAL_MODES.get(step.words[0])
             case "reload":
                 self.daemon.reload(step.policy)
-                self._policy = _parsed(step.policy)
+                self._policy = self._enforced()
             case "restart":
                 self.daemon.stop()
                 self.daemon = self._lab.start_daemon(
                     self._scenario.policy, self._config, host=GUARDED
                 )
-                self._policy = _parsed(self._scenario.policy) if self._scenario.policy else None
+                self._policy = self._enforced() if self._scenario.policy else None
                 self._mode = Mode.SECURE
             case "wait":
                 time.sleep(float(step.words[0]))
@@ -148,6 +148,10 @@ class _Game:
                 (guard.add_address if change == "add" else guard.remove_address)(address)
             case _:
                 raise LabError(f"a step that the lab does not know: {step}")
+
+    def _enforced(self) -> Policy:
+        """The policy that the daemon was given, read from the very file."""
+        return load(self.daemon.policy_path, Names()).policy
 
     def _cause(self, seen: Seen) -> Cause | None:
         """What decided: about a drop the log says it and nothing else, else the driver."""
@@ -174,10 +178,6 @@ def _logged(record: Record) -> Cause:
     keys: dict[str, Any] = {key: record.get(key) for key in ("rule", "filter", "detail")}
     mirrored = bool(record.get("mirrored"))
     return Cause(str(record.get("reason")), mirrored=mirrored, logged=True, **keys)
-
-
-def _parsed(text: str) -> Policy:
-    return parse_policy(text, "policy of the scenario", Names()).policy
 
 
 def _same_flow(one: Probe, other: Probe) -> bool:

@@ -2,7 +2,8 @@
 
 ```toml
 name = "Web server"
-policy = \"\"\" a policy file's text \"\"\"     # or policy_file = "web.toml", beside this file
+policy = \"\"\" a policy file's text \"\"\"     # or policy_file = "web.toml", beside this file;
+                                         # also a script of Windows' tools, "web.bat"
 [config]                                 # over the lab's ipsecfd.toml
 exempt = 3
 [[host]]                                 # default: guard and peer, as the lab has them
@@ -25,6 +26,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from importlib.abc import Traversable
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -50,6 +52,7 @@ ACTIONS: Final = {
 """What a step can do, and what follows the word."""
 
 _TEXT: Final = "text in quotes"
+_BUILTIN: Final = resources.files("ipsecfd.lab") / "scenarios"
 
 
 class ScenarioError(LabError):
@@ -73,8 +76,8 @@ class Do:
 
     verb: str
     words: tuple[str, ...] = ()
-    policy: str = ""
-    """The text of the new policy of a reload."""
+    policy: bytes = b""
+    """The new policy of a reload, the bytes of its file."""
 
     def __str__(self) -> str:
         return " ".join((self.verb, *self.words))
@@ -87,8 +90,8 @@ class Scenario:
     name: str
     steps: tuple[Try | Do, ...]
     hosts: tuple[HostSpec, ...] = (GUARD, PEER)
-    policy: str | None = None
-    """The policy's text; None starts the daemon without one."""
+    policy: bytes | None = None
+    """The bytes of the policy's file; None starts the daemon without one."""
     config: dict[str, Any] | None = None
     description: str = ""
     in_order: bool = False
@@ -133,10 +136,9 @@ class _Step(Table):
 
 def builtin_scenarios() -> dict[str, str]:
     """The scenarios that come with ipsecfd: name of the file without `.toml`, to its text."""
-    folder = resources.files("ipsecfd.lab") / "scenarios"
     found = {
         one.name.removesuffix(".toml"): one.read_text("utf-8")
-        for one in folder.iterdir()
+        for one in _BUILTIN.iterdir()
         if one.name.endswith(".toml")
     }
     return dict(sorted(found.items()))
@@ -162,7 +164,7 @@ def load_scenario(name: str) -> Scenario:
     return parse_scenario(text, name, path.parent)
 
 
-def parse_scenario(text: str, file: str, folder: Path | None = None) -> Scenario:
+def parse_scenario(text: str, file: str, folder: Traversable = _BUILTIN) -> Scenario:
     """The scenario that a text describes; `folder` is where its policy files are.
 
     Raises ScenarioError with every mistake in it.
@@ -181,7 +183,7 @@ def parse_scenario(text: str, file: str, folder: Path | None = None) -> Scenario
 class _Reader:
     """Reads one file and collects what is wrong with it."""
 
-    def __init__(self, file: str, folder: Path | None) -> None:
+    def __init__(self, file: str, folder: Traversable) -> None:
         self._file = file
         self._folder = folder
         self.mistakes: list[Mistake] = []
@@ -207,16 +209,16 @@ class _Reader:
     def _wrong(self, place: str, text: str, expected: str) -> None:
         self.mistakes.append(Mistake(self._file, place, text, expected))
 
-    def _policy(self, place: str, text: str, file: str) -> str | None:
-        """A policy's text, from the scenario itself or from a file."""
+    def _policy(self, place: str, text: str, file: str) -> bytes | None:
+        """A policy file's bytes, from the scenario itself or from beside it."""
         where = f"{place}.policy_file" if place else "policy_file"
         if text and file:
             self._wrong(where, file, "expected either policy or policy_file")
         if not file:
-            return text or None
+            return text.encode() or None
         try:
-            return ((self._folder or Path()) / file).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            return self._folder.joinpath(file).read_bytes()
+        except OSError as error:
             self._wrong(where, file, f"cannot be read: {error}")
             return None
 
@@ -274,7 +276,7 @@ class _Reader:
         for key in sorted(given):
             self._wrong(place, key, "a step that does something sends nothing")
         verb, *words = table.do.split()
-        policy = self._policy(place, table.policy, table.policy_file) or ""
+        policy = self._policy(place, table.policy, table.policy_file) or b""
         fitting = {
             "mode": len(words) == 1 and words[0] in ("permit", "block", "stateful", "secure"),
             "reload": not words and bool(policy),

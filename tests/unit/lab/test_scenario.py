@@ -57,7 +57,7 @@ def test_policy_file_beside_the_scenario(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text('name = "p"')
     file = tmp_path / "s.toml"
     file.write_text('name = "n"\npolicy_file = "p.toml"' + STEP)
-    assert load_scenario(str(file)).policy == 'name = "p"'
+    assert load_scenario(str(file)).policy == b'name = "p"'
 
 
 def test_all_mistakes_at_once() -> None:
