@@ -7,6 +7,7 @@ Windows, or needs what only Windows knows, is untranslated.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -18,6 +19,9 @@ from ipsecfd.policy.builtin import lent
 from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.ipseccmd.commands import run as run_ipseccmd
 from ipsecfd.policy.ipseccmd.lines import program_of, split_line
+from ipsecfd.policy.mistakes import PolicyError
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.names import Names
 from ipsecfd.policy.netsh.errors import Code
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.registry.objects import apply_tree
@@ -26,9 +30,12 @@ from ipsecfd.policy.registry.regfile import read_text as read_registry
 from ipsecfd.policy.registry.tree import Tree
 from ipsecfd.policy.reply import Reply
 from ipsecfd.policy.scripts import Kind, ScriptFiles, kind_of
+from ipsecfd.policy.storefile import is_store
+from ipsecfd.policy.tomlstore import add_text
 from ipsecfd.policy.workspace import Workspace
 
 _NOT_FOUND: Final = f"IPsec[{Code.NOT_FOUND:05}]"
+_LINE: Final = re.compile(r"line (\d+)")
 _DEEPEST: Final = 8
 """Files of commands that one another names."""
 
@@ -57,11 +64,10 @@ class Performer:
                 self._ipseccmd_script(text, file, "ipseccmd")
             case Kind.REGISTRY:
                 self._registry(read_registry(text, file))
-            case Kind.TOML if not text.strip():
-                self.untranslated.append(Failure(file, 0, "", "the file is empty"))
+            case Kind.TOML if text.strip():
+                self._toml(text, file)
             case Kind.TOML:
-                why = "a policy file in TOML, not a script: assign it as it is"
-                self.untranslated.append(Failure(file, 0, "", why))
+                self.untranslated.append(Failure(file, 0, "", "the file is empty"))
             case Kind.BATCH:
                 self._batch(text, file, files, arguments)
 
@@ -94,6 +100,21 @@ class Performer:
         self.untranslated[untranslated:] = sorted(
             self.untranslated[untranslated:], key=lambda one: (one.file != file, one.line)
         )
+
+    def _toml(self, text: str, file: str) -> None:
+        """An export in our own form, or a policy file, which is added and assigned by nobody."""
+        draft = self._workspace.stores[Store.LOCAL]
+        names = Names(resolver=self._workspace.resolve)
+        now = int(self._workspace.clock())
+        try:
+            add_text(draft, text, file, names, now, assign=is_store(text))
+        except PolicyError as error:
+            for one in error.mistakes:
+                line = _LINE.match(one.place)
+                why = one.expected if line else f"{one.place}: {one.expected}".removeprefix(": ")
+                number = int(line[1]) if line else 0
+                self.untranslated.append(Failure(file, number, one.text, why))
+        self.done += 1
 
     # netsh
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.policy.dynamic import DynamicDraft
+from ipsecfd.policy.export import export
 from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.importing import ImportResult, import_files
@@ -106,6 +107,19 @@ def test_kinds_of_files(text: str, expected: tuple[int, ...] | None) -> None:
     else:
         assert result.untranslated == ()
         assert counts(result) == expected
+
+
+def test_toml() -> None:
+    """A policy file is added; an export of a store is the store again, with what is assigned."""
+    result = imported('name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> any"]\n')
+    assert (result.untranslated, result.assigned) == ((), None)
+    assert counts(result) == (1, 1, 1, 1, 1)
+    work = workspace()
+    import_files([DATA / "17-gamesvr-web-out.bat"], work)
+    before = work.stores[Store.LOCAL].content()
+    again = workspace()
+    import_files([("x.toml", export(before, "toml").text.encode())], again)
+    assert again.stores[Store.LOCAL].content() == before
 
 
 def test_equal_actions_of_ipsecpol_are_one() -> None:
@@ -271,7 +285,8 @@ def test_set_store_holds_for_the_commands_that_follow() -> None:
         (b"", 0, "the file is empty"),
         (b"\r\n\x1a", 0, "the file is empty"),
         (b"echo hello\r\n", 0, "no command about IPsec policies"),
-        (b'name = "p"\n', 0, "a policy file in TOML, not a script"),
+        (b'name = "p"\nrule = 1\n', 0, "rule: expected"),
+        (b'name = "p"\n= 1\n', 2, "not TOML"),
         (b"regf\0\0", 0, "a registry hive"),
         (b"\xff\xfea\0\n\0b", 2, "expected UTF-16-LE text"),
         (b"netsh -f none.txt", 1, "none.txt is not next to this file"),
