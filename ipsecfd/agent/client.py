@@ -24,6 +24,10 @@ class ClientError(IpsecfdError):
     """The agent cannot be reached, refused, or is another release; the text says which."""
 
 
+class NotRunningError(ClientError):
+    """Nobody serves the socket."""
+
+
 def call(socket: Path, method: str, **parameters: Any) -> Any:
     """Call a method of `io.ipsecfd.Control` and return its one result, or None without any.
 
@@ -48,7 +52,7 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
     except VarlinkErrorReply as error:
         raise ClientError(f"the daemon answered {error.name}") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise ClientError(
+        raise NotRunningError(
             f"the daemon is not running (nobody serves {socket}): start it with"
             " `systemctl start ipsecfd` or `ipsecfd run`"
         ) from error

@@ -17,6 +17,14 @@ SocketOption = Annotated[
         "--socket", metavar="PATH", help="The daemon's control socket; default: the configured one."
     ),
 ]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The configuration where no daemon runs; default: /etc/ipsecfd/ipsecfd.toml.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

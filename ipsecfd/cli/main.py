@@ -8,16 +8,21 @@ import typer
 
 from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.check import check
+from ipsecfd.cli.domain import app as domain
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.export import export
 from ipsecfd.cli.import_ import import_
+from ipsecfd.cli.ipseccmd import ipseccmd, ipsecpol
 from ipsecfd.cli.lab import app as lab
 from ipsecfd.cli.log import log
 from ipsecfd.cli.mode import mode
+from ipsecfd.cli.netdiag import netdiag
+from ipsecfd.cli.netsh import PASS_THROUGH, netsh
 from ipsecfd.cli.policy import app as policy
 from ipsecfd.cli.reload import reload
 from ipsecfd.cli.replay import replay
 from ipsecfd.cli.run import run
+from ipsecfd.cli.secedit import secedit
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.errors import IpsecfdError
@@ -35,9 +40,15 @@ app.command()(status)
 app.command()(mode)
 app.command()(reload)
 app.add_typer(policy, name="policy")
+app.add_typer(domain, name="domain")
 app.command()(stats)
 app.command("import")(import_)
 app.command()(export)
+app.command(context_settings=PASS_THROUGH)(netsh)
+app.command(context_settings=PASS_THROUGH)(ipseccmd)
+app.command(context_settings=PASS_THROUGH)(ipsecpol)
+app.command(context_settings=PASS_THROUGH)(netdiag)
+app.command(context_settings=PASS_THROUGH)(secedit)
 app.command()(check)
 app.command()(explain)
 app.command()(replay)

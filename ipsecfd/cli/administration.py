@@ -1,0 +1,245 @@
+"""What a command may change on this host, and keeping what it changed.
+
+The stores are changed in their files, under their locks, and then the running service is told;
+without one only the files change. Dynamic rules are fetched from it and handed back whole. All
+commands that may change anything take turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket as sockets
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ipsecfd.agent import client, dynamictext
+from ipsecfd.agent.config import Config, load
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import durable, properties
+from ipsecfd.policy.counters import Counters
+from ipsecfd.policy.dynamic import DynamicContent, DynamicDraft
+from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.report import DeskReport
+
+TURN_FILE: Final = "changes.lock"
+"""The file under `state_dir` that the command in turn has locked."""
+PATIENCE: Final = 60.0
+"""Seconds to wait for one's turn; a script of 10,000 commands takes a few."""
+_STORES: Final = (Store.LOCAL, Store.PERSISTENT, Store.DOMAIN)
+
+
+class Administration:
+    """The host that commands are for: its running service, or else its files.
+
+    `config` is the configuration file where no service runs, `socket` that of the service.
+    Raises IpsecfdError when the configuration has mistakes.
+    """
+
+    def __init__(self, config: Path | None = None, socket: Path | None = None) -> None:
+        self._config = load(config)
+        self._socket = socket or self._config.control.socket
+
+    @contextlib.contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """A workspace; what the body changed is kept and in force when it has succeeded.
+
+        Raises IpsecfdError: the service cannot be asked or refuses, a store cannot be changed.
+        """
+        with contextlib.ExitStack() as held:
+            desk = self._desk()
+            state_dir = Path(desk.state_dir) if desk else self._config.state_dir
+            writable = _may_write(state_dir)
+            if writable and self._wait_for_turn(state_dir, held):
+                desk = self._desk()
+            known = _readable_properties(state_dir)
+            dynamic = dynamictext.parse(desk.dynamic) if desk else DynamicContent()
+            opened = _OpenStores(Stores(state_dir, Names(keep=False)), writable=writable)
+            workspace = Workspace(
+                Names(keep=False).resolve,
+                opened,
+                DynamicDraft(dynamic) if desk else None,
+                known,
+                configured=_configured(desk, self._config),
+                profile=desk.profile if desk else self._config.profile,
+                host=sockets.gethostname(),
+                addresses=tuple(map(ipaddress.ip_address, desk.addresses)) if desk else (),
+                counters=_counters(desk) if desk else None,
+                name_of=_name_of,
+            )
+            with opened.kept():
+                yield workspace
+            changed = opened.changed
+            if workspace.properties != known:
+                properties.write(state_dir, workspace.properties)
+                changed = True
+            if desk and changed:
+                client.call(self._socket, "StoresChanged")
+            after = workspace.dynamic.content() if workspace.dynamic else dynamic
+            if desk and after != dynamic:
+                client.call(
+                    self._socket,
+                    "SetDynamic",
+                    revision=desk.revision,
+                    dynamic=dynamictext.render(after),
+                )
+
+    def _desk(self) -> DeskReport | None:
+        """What the running service says; None without one."""
+        try:
+            desk: DeskReport = client.call(self._socket, "GetDesk")
+        except client.NotRunningError:
+            return None
+        return desk
+
+    @staticmethod
+    def _wait_for_turn(state_dir: Path, held: contextlib.ExitStack) -> bool:
+        """Wait until no other command changes anything; whether it took any waiting."""
+        try:
+            durable.make_directory(state_dir)
+            try:
+                held.enter_context(durable.locked(state_dir / TURN_FILE, 0.0))
+            except durable.LockedError:
+                held.enter_context(durable.locked(state_dir / TURN_FILE, PATIENCE))
+                return True
+        except OSError as error:
+            raise IpsecfdError(f"{state_dir}: nothing can be changed: {error.strerror}") from error
+        return False
+
+
+class _OpenStores(dict[Store, Draft]):
+    """Drafts of the stores, each opened when it is first asked for.
+
+    Who may not write looks at a store without its lock; so does everybody at the domain's copy.
+    """
+
+    def __init__(self, stores: Stores, *, writable: bool) -> None:
+        super().__init__()
+        self.changed = False
+        """Whether a store's file is another one, once they are kept."""
+        self._stores = stores
+        self._writable = writable
+        self._held: contextlib.ExitStack | None = None
+        self._read_only: list[tuple[Store, Content, Draft]] = []
+        self._stamps: dict[Path, object] = {}
+
+    def __missing__(self, store: Store) -> Draft:
+        self[store] = draft = self._open(store)
+        return draft
+
+    def __iter__(self) -> Iterator[Store]:
+        return iter(self._all())
+
+    def keys(self) -> KeysView[Store]:  # type: ignore[override]
+        return self._all().keys()
+
+    def values(self) -> ValuesView[Draft]:  # type: ignore[override]
+        return self._all().values()
+
+    def items(self) -> ItemsView[Store, Draft]:  # type: ignore[override]
+        return self._all().items()
+
+    def _all(self) -> dict[Store, Draft]:
+        return {store: self[store] for store in _STORES}
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what is changed in the body, if it succeeds. Raises IpsecfdError."""
+        with contextlib.ExitStack() as self._held:
+            yield
+            for store, before, draft in self._read_only:
+                if draft.content() != before:
+                    raise IpsecfdError(_REFUSALS.get(store, _NOT_ROOT))
+        self._held = None
+        self.changed = any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+
+    def _open(self, store: Store) -> Draft:
+        if self._held is None or not self._writable or store is Store.DOMAIN:
+            content = self._stores.read(store)
+            draft = Draft(content)
+            self._read_only.append((store, content, draft))
+            return draft
+        path = self._stores.path(store)
+        draft = self._held.enter_context(self._stores.edit(store))
+        self._stamps[path] = _stamp(path)
+        return draft
+
+
+_NOT_ROOT: Final = "permission denied: only root may change anything"
+_REFUSALS: Final = {
+    Store.DOMAIN: "the domain policy is changed where it comes from: the copy of it that is kept"
+    " here was left as it was"
+}
+
+
+def _stamp(path: Path) -> object:
+    """Something else whenever the file was written."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _may_write(directory: Path) -> bool:
+    existing = next(one for one in (directory, *directory.parents) if one.exists())
+    return os.access(existing, os.W_OK | os.X_OK)
+
+
+def _readable_properties(state_dir: Path) -> Properties:
+    """The properties; whoever may not read them sees what the service runs with."""
+    path = state_dir / properties.FILE_NAME
+    if not os.access(state_dir, os.X_OK) or (path.exists() and not os.access(path, os.R_OK)):
+        return Properties()
+    return properties.read(state_dir)
+
+
+def _configured(desk: DeskReport | None, config: Config) -> Properties:
+    """What holds where no property is set."""
+    if desk is None:
+        return Properties(
+            ipsecdiagnostics=config.diagnostics.level,
+            ikelogging=0,
+            strongcrlcheck=1,
+            ipsecloginterval=config.diagnostics.interval,
+            ipsecexempt=config.exempt_value,
+            bootmode=config.startup.mode or "stateful",
+            bootexemptions=tuple(map(str, config.startup.exemptions)),
+        )
+    return Properties(
+        ipsecdiagnostics=desk.level,
+        ikelogging=0,
+        strongcrlcheck=1,
+        ipsecloginterval=desk.interval,
+        ipsecexempt=desk.exempt,
+        bootmode=desk.boot_mode,
+        bootexemptions=tuple(desk.boot_exemptions),
+    )
+
+
+def _counters(desk: DeskReport) -> Counters:
+    return Counters(
+        permitted_in=desk.permitted_in,
+        permitted_out=desk.permitted_out,
+        blocked_in=desk.blocked_in,
+        blocked_out=desk.blocked_out,
+        exempted=desk.exempted,
+        no_filter=desk.no_filter,
+        fragments_dropped=desk.fragments_dropped,
+    )
+
+
+def _name_of(address: IPAddress) -> str:
+    try:
+        return sockets.gethostbyaddr(str(address))[0]
+    except OSError:
+        return ""
