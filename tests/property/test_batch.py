@@ -1,0 +1,175 @@
+"""Batch files: any text gives commands and problems, soon, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipsecfd.policy.batch import Command, run
+from ipsecfd.policy.dynamic import DynamicDraft
+from ipsecfd.policy.encoding import EncodingError, decode
+from ipsecfd.policy.grammar import GrammarError
+from ipsecfd.policy.importing import import_files
+from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.workspace import Workspace
+
+SOON = 3.0
+"""Seconds for whatever hypothesis makes, on a busy machine."""
+EXAMPLES = [
+    path.read_bytes()
+    for path in sorted((Path(__file__).parents[1] / "data" / "netsh").glob("*.bat"))
+]
+PIECES = st.sampled_from(
+    [
+        *(
+            "(",
+            ")",
+            '"',
+            "^",
+            "&",
+            "&&",
+            "||",
+            "|",
+            ">",
+            "2>&1",
+            "<",
+            "%",
+            "%%",
+            "!",
+            "@",
+            ":",
+            ",",
+        ),
+        *("\n", "\r", "\x1a", " ", "=", "^\n", "::", "rem ", "echo ", "NUL"),
+        *(
+            "if 1==1 ",
+            "if not exist x ",
+            "else ",
+            "if errorlevel 1 ",
+            'if "%A%"=="" ',
+            "if /i a EQU ",
+        ),
+        *(
+            "for %%i in (1 2) do ",
+            "for /L %%i in (1,1,99999) do ",
+            "for /f %%i in ('x') do ",
+            "%%i",
+        ),
+        *("set A=%A%%A%x\n", "set /a N+=1\n", "%A%", "!A!", "%1", "%~dp0", "%A:~0,2%", "%A:x=xx%"),
+        *("goto a\n", ":a\n", "call :a\n", "goto :eof\n", "exit /b\n", "shift\n", "setlocal\n"),
+        *("setlocal enabledelayedexpansion\n", "endlocal\n", "call ", "cmd /c ", "start ", "x.bat"),
+        *("netsh ipsec static add policy P", "netsh ipsec static delete all", "netsh -f x.txt"),
+        *("ipseccmd -f 0+* -n BLOCK", "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC"),
+    ]
+)
+scripts = st.lists(st.one_of(PIECES, PIECES, st.text(max_size=4)), max_size=60).map("".join)
+
+
+class Nowhere:
+    """No file is at hand."""
+
+    def read(self, name: str) -> str | None:
+        return None
+
+    def write(self, name: str, text: str, *, append: bool) -> None:
+        pass
+
+
+def resolve(name: str) -> tuple[IPAddress, ...]:
+    raise GrammarError(name, "expected a DNS name that resolves")
+
+
+@given(scripts, st.one_of(st.none(), st.lists(st.text(max_size=5), max_size=3)), st.booleans())
+@settings(deadline=None, max_examples=300)
+def test_any_script_ends(text: str, arguments: list[str] | None, succeeds: bool) -> None:
+    """Commands have places in the file, problems have a line and a reason, and it takes no time."""
+    commands: list[Command] = []
+
+    def execute(command: Command) -> bool:
+        commands.append(command)
+        return succeeds
+
+    lines = text.count("\n") + 1
+    start = time.process_time()
+    outcome = run(text, "p.bat", execute, files=Nowhere(), arguments=arguments)
+    assert time.process_time() - start < SOON
+    for command in commands:
+        assert 1 <= command.line <= lines
+        assert command.column >= 1
+        assert "\0" not in command.text + command.arguments
+    for problem in outcome.problems:
+        assert 1 <= problem.line <= lines
+        assert problem.why
+        assert "\0" not in problem.text + problem.why
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A published script with pieces cut out, doubled or overwritten, in any encoding."""
+    data = draw(st.sampled_from(EXAMPLES))
+    if draw(st.booleans()):
+        data = data.decode().encode(draw(st.sampled_from(["utf-16", "utf-16-be", "gb18030"])))
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, len(data)))
+        end = min(len(data), start + draw(st.integers(0, 30)))
+        middle = draw(
+            st.one_of(st.just(b""), st.just(data[start:end] * 2), st.binary(max_size=5), PIECES)
+        )
+        data = data[:start] + (middle.encode() if isinstance(middle, str) else middle) + data[end:]
+    return data
+
+
+@given(st.one_of(damaged(), st.binary(), scripts.map(str.encode)))
+@settings(deadline=None, max_examples=300)
+def test_any_bytes_give_a_result(data: bytes) -> None:
+    """Objects, or what failed and what was not understood by line; what stops has a reason."""
+    start = time.process_time()
+    workspace = Workspace(resolve, dynamic=DynamicDraft())
+    result = import_files([("p.bat", data)], workspace)
+    assert time.process_time() - start < SOON
+    assert result.stopped == bool(result.untranslated)
+    for failure in (*result.failed, *result.untranslated):
+        assert failure.line >= 0
+        assert failure.why
+
+
+@given(st.binary())
+def test_any_bytes_are_text_or_one_error(data: bytes) -> None:
+    """Never another error; a text has no zero byte."""
+    try:
+        text = decode(data)
+    except EncodingError as error:
+        text = str(error)
+    assert "\0" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 20_000,
+        '"' * 100_000,
+        "^\n" * 20_000,
+        "%" * 100_000,
+        "set A=x\n" + "set A=%A%%A%\n" * 5_000,
+        "start " * 5_000,
+        "cmd /c " * 5_000,
+        "for /L %%a in (1,1,9999) do for /L %%b in (1,1,9999) do set x=1\n",
+        "".join(f"if exist {number} goto x\n" for number in range(5_000)) + ":x\nnetsh -f x\n",
+        "".join(f"goto l{number}\n:l{number}\n" for number in range(5_000)),
+        ":a\ncall :a\ncall :a\n",
+        ":a\nset A=%A%x\ngoto a\n",
+        "setlocal\n" + "setlocal\nset a%random%=1\n" * 5_000,
+        "if 1==1 " * 5_000,
+        "echo x>>f\n" * 5_000 + "netsh -f f\n" * 5,
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_hostile_scripts_end_soon(text: str) -> None:
+    """Nesting, doubling, loops and jumps made to hang a reader."""
+    start = time.process_time()
+    import_files([("p.bat", text.encode())], Workspace(resolve))
+    assert time.process_time() - start < SOON
