@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import SocketOption, ask, width
+from ipsecfd.cli.live import ConfigOption, SocketOption, width
 
 if TYPE_CHECKING:
     from ipsecfd.policy.failure import Failure
@@ -51,6 +51,7 @@ def import_(
         typer.Option("--arg", metavar="VALUE", help="What %1 of a batch file is; may repeat: %2."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
     """Carry out the commands of Windows' scripts and registry exports on the stores here.
@@ -65,7 +66,7 @@ def import_(
         raise typer.Exit(2)
     target = Store[store.upper()]
     result: ImportResult | None = None
-    with contextlib.suppress(_StoppedError), _workspace(dry_run, socket) as workspace:
+    with contextlib.suppress(_StoppedError), _workspace(dry_run, config, socket) as workspace:
         from ipsecfd.policy.importing import import_files
 
         result = import_files(
@@ -80,53 +81,22 @@ def import_(
         print("\n".join(lines_of(result, f"{store} store", dry_run=dry_run, columns=width())))
     if result.stopped:
         raise typer.Exit(1)
-    if not dry_run:
-        _reload(socket)
 
 
 @contextlib.contextmanager
-def _workspace(dry_run: bool, socket: Path | None) -> Iterator[Workspace]:
+def _workspace(dry_run: bool, config: Path | None, socket: Path | None) -> Iterator[Workspace]:
     """An empty workspace for a dry run, else that of this host, kept if the body succeeds."""
+    if not dry_run:
+        from ipsecfd.cli.administration import Administration
+
+        with Administration(config, socket).workspace() as workspace:
+            yield workspace
+        return
     from ipsecfd.policy.dynamic import DynamicDraft
     from ipsecfd.policy.names import Names
     from ipsecfd.policy.workspace import Workspace
 
-    if dry_run:
-        yield Workspace(Names().resolve, dynamic=DynamicDraft())
-        return
-    from ipsecfd.agent.config import load
-    from ipsecfd.policy import names, properties
-    from ipsecfd.policy.model import Store
-    from ipsecfd.policy.store import Draft
-    from ipsecfd.policy.stores import Stores
-
-    state_dir = load(None).state_dir
-    known = Names(state_dir / names.FILE_NAME)
-    stores = Stores(state_dir, known)
-    before = properties.read(state_dir)
-    with stores.edit(Store.LOCAL) as local, stores.edit(Store.PERSISTENT) as persistent:
-        workspace = Workspace(
-            known.resolve,
-            {Store.LOCAL: local, Store.PERSISTENT: persistent, Store.DOMAIN: Draft()},
-            properties=before,
-        )
-        yield workspace
-        known.save()
-    if workspace.properties != before:
-        properties.write(state_dir, workspace.properties)
-
-
-def _reload(socket: Path | None) -> None:
-    """Have a running daemon take what was imported; without one there is nobody to tell."""
-    from ipsecfd.errors import IpsecfdError
-
-    try:
-        notes = ask(socket, "Reload")
-    except IpsecfdError as error:
-        print(f"note: not in force yet: {error}", file=sys.stderr)
-        return
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    yield Workspace(Names().resolve, dynamic=DynamicDraft())
 
 
 def as_object(result: ImportResult) -> dict[str, object]:

@@ -20,7 +20,8 @@ DEEPEST: Final = 30
 
 _BLANKS: Final = " \t\v\f,;=\xa0"
 _NAME_ENDS: Final = ' \t\v\f,;=&|<>()\n"'
-_PLAIN: Final = re.compile(r'[^"^&|<>)\n]+')
+_MARK: Final = re.compile("\0[^\0\n]*\0")  # see `variables.unknown`
+_PLAIN: Final = re.compile(r'(?:[^"^&|<>)\n\0]+|\0[^\0\n]*\0)+')
 _QUOTED: Final = re.compile(r'"[^"\n]*"?')
 _LOOP: Final = re.compile(r"%(\S)\s+in\s*\(", re.IGNORECASE)
 _REDIRECTION: Final = re.compile(r"[0-9]?[<>]")
@@ -342,6 +343,9 @@ class Parser:
                 assert found is not None
                 side += found[0]
                 self._at = found.end()
+            elif mark := _MARK.match(self._text, self._at):
+                side += mark[0]
+                self._at = mark.end()
             elif here in ("", "\n", " ", "\t") or self._text.startswith("==", self._at):
                 return side
             elif here == "^":

@@ -20,6 +20,7 @@ _PERCENT: Final = re.compile(
 _DELAYED: Final = re.compile(r"!([^!:\n]+)(?::([^!\n]*))?!|!")
 _LOOP: Final = re.compile(r"%(?:~([fdpnxsatz]*))?(\S)", re.IGNORECASE)
 _SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
+_SEPARATOR: Final = re.compile(r"[\s\0\",;=&|<>^]")
 _UNKNOWN: Final = re.compile("\0([^\0]*)\0")
 _SUM: Final = re.compile(
     r'"?\s*(\w+)\s*([-+]?=)\s*(-?[0-9]{1,9}|\w+)\s*(?:([-+])\s*([0-9]{1,9}|\w+))?\s*"?', re.ASCII
@@ -27,8 +28,11 @@ _SUM: Final = re.compile(
 
 
 def unknown(reference: str) -> str:
-    """A mark for something that cannot be known, such as `%TEMP%`."""
-    return f"\0{reference.replace(chr(0), '')}\0"
+    """A mark for something that cannot be known, such as `%TEMP%`.
+
+    What separates words or commands is taken out of it, so that a mark is never cut.
+    """
+    return f"\0{_SEPARATOR.sub('', reference)}\0"
 
 
 def unknowns(text: str) -> list[str]:
@@ -87,8 +91,10 @@ class Variables:
 
     def set(self, name: str, value: str) -> None:
         """Set a variable; empty unsets it."""
+        if len(value) > LONGEST_VALUE:
+            value = unknown(f"%{name}%")
         if self._values.get(name.upper()) != value:
-            self._values[name.upper()] = value[:LONGEST_VALUE]
+            self._values[name.upper()] = value
             self.changes += 1
 
     def forget(self, name: str) -> None:

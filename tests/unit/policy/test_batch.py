@@ -217,6 +217,8 @@ def test_arguments_that_nobody_gave() -> None:
         ("set B=1\nif exist x set B=2\nNS %B%", "%B% is not known here"),
         ("for /f %%i in ('hostname') do set B=%%i\nNS %B%", "%B% is not known here"),
         ("NS %~dp0x", "%~dp0 is not known"),
+        ("(NS %ProgramFiles(x86)%)", "%ProgramFiles(x86)% is not known here"),
+        ("NS %a & b%", "%ab% is not known here"),
         ("%B% ipsec static add policy x", "%B% is not known here"),
         ("NS %COMPUTERNAME%-%USERNAME%", "%COMPUTERNAME%, %USERNAME% are not known here"),
     ],

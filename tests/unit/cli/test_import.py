@@ -1,0 +1,165 @@
+"""`ipsecfd import`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ipsecfd.cli.main import app
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.store import Content
+from ipsecfd.policy.stores import Stores
+
+DATA = Path(__file__).parents[2] / "data" / "netsh"
+GOOD = (
+    "netsh ipsec static delete policy name=none\n"
+    "netsh ipsec static add policy name=%1\n"
+    "netsh ipsec static set policy name=%1 assign=y\n"
+)
+BAD = "netsh ipsec static add policy name=B\nnetsh ipsec static add polycy name=C\n"
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty host without a running service, with two scripts in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    Path("good.bat").write_text(GOOD)
+    Path("bad.bat").write_text(BAD)
+    Path("c.toml").write_text(
+        f'state_dir = "{tmp_path}/state"\n[control]\nsocket = "{tmp_path}/none"\n'
+    )
+    return tmp_path / "state"
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["import", "--config", "c.toml", *arguments])
+
+
+def kept(state: Path, store: Store = Store.LOCAL) -> Content:
+    return Stores(state, Names()).read(store)
+
+
+def test_an_import_is_kept(state: Path) -> None:
+    """The policy is in the local store, assigned; what failed is told, and the exit status is 0."""
+    result = run("good.bat", "--arg", "P")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "Imported into the local store:",
+        "",
+        "  policies        1",
+        "  filter lists    0",
+        "  filters         0",
+        "  rules           0",
+        "  filter actions  0",
+        "  dynamic rules   0",
+        '  assigned        "P"',
+        "",
+        "Failed, as it would have on Windows; the rest was done:",
+        "  good.bat:1",
+        "    netsh ipsec static delete policy name=none",
+        "      ERR IPsec[05011] : There is no policy with the name 'none'.",
+    ]
+    assert kept(state).assigned == "p"
+
+
+def test_a_dry_run_changes_nothing(state: Path) -> None:
+    """It begins with an empty store, whatever the host has."""
+    assert run("good.bat", "--arg", "P").exit_code == 0
+    result = run("good.bat", "--arg", "Q", "--dry-run")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "Would import into an empty local store:\n\n  policies        1"
+    )
+    assert set(kept(state).policies) == {"p"}
+
+
+def test_what_is_not_understood_stops_everything(state: Path) -> None:
+    """Nothing is changed, not by the other files either; exit status 1."""
+    result = run("good.bat", "bad.bat", "--arg", "P")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("Nothing was imported, since not all of it was understood;")
+    assert (
+        "Not understood:\n  bad.bat:2\n    netsh ipsec static add polycy name=C\n" in result.stdout
+    )
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+    assert kept(state) == Content()
+
+
+def test_a_partial_import(state: Path) -> None:
+    """The rest is done, what was left out is told, and the exit status is 0."""
+    result = run("good.bat", "bad.bat", "--arg", "P", "--partial")
+    assert result.exit_code == 0
+    assert "Not understood and left out:\n  bad.bat:2\n" in result.stdout
+    assert set(kept(state).policies) == {"p", "b"}
+
+
+def test_the_persistent_store(state: Path) -> None:
+    """What is local on Windows goes to the store that is asked for."""
+    assert run("good.bat", "--arg", "P", "--store", "persistent").exit_code == 0
+    assert kept(state) == Content()
+    assert kept(state, Store.PERSISTENT).assigned == "p"
+    result = run("good.bat", "--store", "domain")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "ipsecfd: --store domain: expected local or persistent\n",
+    )
+
+
+def test_json(state: Path) -> None:
+    """One object, with these keys and no others."""
+    result = run(str(DATA / "10-ipsecpol-static-http.bat"), "--dry-run", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {
+        "policies": 1,
+        "filter_lists": 3,
+        "filters": 3,
+        "rules": 3,
+        "filter_actions": 2,
+        "assigned": "MyPol",
+        "dynamic_rules": 0,
+        "failed": [
+            {
+                "file": str(DATA / "10-ipsecpol-static-http.bat"),
+                "line": 6,
+                "text": 'ipsecpol -w REG -p "MyPol" -y -o',
+                "why": "ipsecpol: there is no policy with the name 'MyPol'",
+            }
+        ],
+        "untranslated": [],
+    }
+    assert not state.exists()
+
+
+def test_dynamic_rules_need_the_service(state: Path) -> None:
+    """Without it they fail and the rest is done; a dry run counts them."""
+    Path("d.bat").write_text("ipseccmd -f 0+* -n BLOCK\nnetsh ipsec static add policy P\n")
+    result = run("d.bat")
+    assert result.exit_code == 0
+    assert "d.bat:1\n    ipseccmd -f 0+* -n BLOCK\n" in result.stdout
+    assert set(kept(state).policies) == {"p"}
+    assert "dynamic rules   1" in run("d.bat", "--dry-run").stdout
+
+
+def test_files_that_cannot_be_read(state: Path) -> None:
+    """They stop the import like anything that is not understood."""
+    result = run("none.bat")
+    assert result.exit_code == 1
+    assert "Not understood:\n  none.bat\n      cannot be read: No such file or dir" in result.stdout
+    assert kept(state) == Content()
+
+
+@pytest.mark.parametrize("example", sorted(DATA.glob("*.bat")), ids=lambda path: path.name)
+def test_check_and_explain_take_scripts(example: Path) -> None:
+    """A script is a policy for the offline commands, too; `check` prints the same short line."""
+    result = CliRunner().invoke(app, ["check", str(example)])
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{example}: ")
+    packet = "in tcp 198.51.100.7:50000 -> 192.0.2.10:80"
+    options = ["--policy", str(example), "--address", "192.0.2.10/24", "--json"]
+    result = CliRunner().invoke(app, ["explain", packet, *options])
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["verdict"] in ("permit", "block")
