@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.dynamic import DynamicDraft
@@ -16,6 +17,18 @@ from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.store import Draft
+
+
+CONFIGURED: Final = Properties(
+    ipsecdiagnostics=7,
+    ikelogging=0,
+    strongcrlcheck=1,
+    ipsecloginterval=0,
+    ipsecexempt=3,
+    bootmode="stateful",
+    bootexemptions=("udp:0:68:inbound", "tcp:0:22:inbound", "tcp:22:0:outbound"),
+)
+"""The properties that an untouched configuration file gives."""
 
 
 def _empty_stores() -> dict[Store, Draft]:
@@ -33,15 +46,7 @@ class Workspace:
     """None where there is no running agent to hold dynamic rules: commands that need them fail."""
     properties: Properties = field(default_factory=Properties)
     """Set for the next start, unless one takes effect at once (spec 7.1)."""
-    configured: Properties = Properties(
-        ipsecdiagnostics=7,
-        ikelogging=0,
-        strongcrlcheck=1,
-        ipsecloginterval=0,
-        ipsecexempt=3,
-        bootmode="stateful",
-        bootexemptions=("udp:0:68:inbound", "tcp:0:22:inbound", "tcp:22:0:outbound"),
-    )
+    configured: Properties = CONFIGURED
     """What holds where no property is set: the configuration file, here its defaults."""
     profile: str = "linux"
     host: str = "localhost"
