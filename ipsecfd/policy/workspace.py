@@ -18,7 +18,6 @@ from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.store import Draft
 
-
 CONFIGURED: Final = Properties(
     ipsecdiagnostics=7,
     ikelogging=0,
