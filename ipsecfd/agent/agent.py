@@ -206,6 +206,8 @@ class Agent:
         if self.config.dynamic_persist:
             kept = dynamictext.load(self.config.state_dir)
             self.places = replace(self.places, dynamic=kept)
+        else:
+            dynamictext.forget(self.config.state_dir)
 
     async def read(self, places: Places) -> PolicySet:
         """Read what counts, and compile it. Raises IpsecfdError with all mistakes."""

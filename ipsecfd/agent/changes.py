@@ -64,14 +64,14 @@ class Changes:
         agent = self._agent
         async with agent.lock:
             await self._note_pending()
-            new = await self._read(agent.places)
+            new = await self._read(self._remembered())
             if new.sources == agent.policies.sources:
                 agent.policies = replace(agent.policies, held=new.held)
                 if not agent.trouble:
-                    return agent.pending
+                    return []
             await agent.put_in_force(new, Event.APPLIED, "the stores changed")
             self._forget_superseded(new)
-            return agent.pending
+            return self._standing_in(agent.places)
 
     async def resolve(self) -> tuple[Renewal, ...]:
         """Resolve the DNS names of the policies in force anew, and filter by the answers."""
@@ -130,7 +130,7 @@ class Changes:
         async with agent.lock:
             if revision != agent.dynamic_revision:
                 raise IpsecfdError("somebody else has just changed the dynamic rules: try again")
-            places = replace(agent.places, dynamic=content)
+            places = replace(self._remembered(), dynamic=content)
             new = await self._read(places)
             await agent.put_in_force(new, Event.APPLIED, "dynamic rules changed", places)
             agent.dynamic_revision += 1
@@ -176,7 +176,7 @@ class Changes:
     async def _take_domain(self, domain: Domain, content: Content, event: Event) -> None:
         agent = self._agent
         async with agent.lock:
-            places = replace(agent.places, domain=domain.policy_with(content))
+            places = replace(self._remembered(), domain=domain.policy_with(content))
             new = await agent.read(places)
             await agent.put_in_force(new, event, "domain policy applied", places)
 
@@ -209,9 +209,30 @@ class Changes:
             notes.append(
                 "ipsecfd runs with --policy: at the next start those files are in force again"
             )
+        return notes + self._standing_in(places) + new.warnings
+
+    @staticmethod
+    def _standing_in(places: Places) -> list[str]:
+        """Notes on why a policy of the local store may not be in force."""
         if places.domain is not None and places.domain.replaces_local:
-            notes.append("the domain policy replaces the local one: it is not in force")
-        return notes + new.warnings
+            return ["the domain policy replaces the local one, which is not in force"]
+        if places.given:
+            return ["ipsecfd runs with --policy: the policy of the local store is not in force"]
+        return []
+
+    def _remembered(self) -> Places:
+        """The places; what could not be recalled at the start must be by now.
+
+        Raises IpsecfdError: as long as nobody knows what was assigned, nothing is opened.
+        """
+        agent = self._agent
+        if agent.trouble:
+            try:
+                agent.recall()
+            except IpsecfdError as error:
+                self._refused("the change is not in force", error)
+                raise
+        return agent.places
 
     def _assign_stored(self, name: str | None) -> None:
         """Assign a policy of the local store, or none of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import json
@@ -83,6 +84,12 @@ def save(state_dir: Path, content: DynamicContent) -> None:
         durable.write(path, f"{render(content)}\n".encode())
     except OSError as error:
         raise DynamicTextError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def forget(state_dir: Path) -> None:
+    """Have no rules kept for a later start."""
+    with contextlib.suppress(OSError):  # nobody could have kept any there
+        (state_dir / FILE_NAME).unlink(missing_ok=True)
 
 
 def _rule_value(rule: DynamicRule) -> dict[str, Any]:

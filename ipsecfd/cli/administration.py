@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import os
 import socket as sockets
+import sys
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -83,7 +84,8 @@ class Administration:
                 properties.write(state_dir, workspace.properties)
                 changed = True
             if desk and changed:
-                client.call(self._socket, "StoresChanged")
+                for note in client.call(self._socket, "StoresChanged"):
+                    print(f"note: {note}", file=sys.stderr)
             after = workspace.dynamic.content() if workspace.dynamic else dynamic
             if desk and after != dynamic:
                 client.call(

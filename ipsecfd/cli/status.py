@@ -76,7 +76,7 @@ def _body(found: Status, columns: int) -> Iterator[str]:
 
 def _policies(found: Status, columns: int) -> Iterator[str]:
     filters = sum(policy.filters for policy in found.policies)
-    yield f"Policies in force, version {found.version}, {filters:,} filters"
+    yield f"Policies in force, version {found.version}, {many(filters, 'filter')}"
     if not found.policies:
         yield "  none: nothing is filtered in secure mode"
     for policy in found.policies:

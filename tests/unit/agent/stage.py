@@ -16,14 +16,42 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.rules import RulesConfig
-from ipsecfd.policy.model import Policy
+from ipsecfd.policy.dynamic import DynamicContent, DynamicDraft, DynamicRule
+from ipsecfd.policy.model import Action, Policy
 from ipsecfd.policy.names import Names, Renewal
-from ipsecfd.policy.store import Content
+from ipsecfd.policy.store import (
+    Behaviour,
+    Content,
+    Draft,
+    StoredAction,
+    StoredList,
+    StoredPolicy,
+    StoredRule,
+)
 from ipsecfd.policy.stores import Stores
 from ipsecfd.policy.tomlfile import Loaded
-from tests.builders import policy
+from tests.builders import generic, policy
 
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+
+def content(name: str, *filters: str, assigned: bool = True) -> Content:
+    """A store with one policy that blocks these filters."""
+    draft = Draft()
+    draft.add_filter_list(StoredList("l", tuple(map(generic, filters))))
+    draft.add_filter_action(StoredAction("a", Behaviour.BLOCK))
+    draft.add_policy(StoredPolicy(name, rules=(StoredRule("r", "l", "a"),)))
+    if assigned:
+        draft.assign(name)
+    return draft.content()
+
+
+def dynamic(*filters: str) -> DynamicContent:
+    """Dynamic rules that block these filters inbound (T6)."""
+    draft = DynamicDraft()
+    for one in filters:
+        draft.add_rule(DynamicRule(generic(one), Action.BLOCK, Action.PERMIT))
+    return draft.content()
 
 
 class FakeClock:

@@ -1,0 +1,279 @@
+"""Changes of stores, dynamic rules and properties while the agent runs."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent import dynamictext, state
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.changes import Changes
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.dynamic import DynamicContent
+from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
+from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.store import NotFoundError
+from tests.unit.agent.stage import Stage, content, dynamic
+
+WEB = "permit any <-> me:80 tcp"
+SSH = dynamic("any -> me:22 tcp")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Nothing runs, nothing was ever assigned."""
+    return Stage(tmp_path)
+
+
+def in_force(agent: Agent) -> list[str]:
+    """The names of the policies in force."""
+    return [source.policy.name for source in agent.policies.sources]
+
+
+async def set_dynamic(agent: Agent, rules: DynamicContent) -> None:
+    """Put these rules in place of the latest."""
+    await Changes(agent).set_dynamic(agent.dynamic_revision, dynamictext.render(rules))
+
+
+# --- the stores ---
+
+
+async def test_start_applies_every_store(stage: Stage) -> None:
+    """Persistent and local policy are in force, one version, one event."""
+    stage.stores.replace(Store.PERSISTENT, content("always"))
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent = stage.agent()
+    await agent.start()
+    assert in_force(agent) == ["always", "mine"]
+    assert stage.happened()[-3:] == ["event 5460", "88: secure v1", "event 4294"]
+    assert state.load(stage.state_dir).ever_assigned
+    await agent.stop()
+
+
+@pytest.mark.parametrize("store", [Store.PERSISTENT, Store.LOCAL])
+async def test_damaged_store_is_operational_block_until_mended(stage: Stage, store: Store) -> None:
+    """Present and not to be applied: block; nothing but the mended store opens it (spec 6.5)."""
+    stage.stores.replace(store, content("mine"))
+    good = stage.stores.path(store).read_text()
+    stage.stores.path(store).write_text("version = [")
+    agent = stage.agent()
+    await agent.start()
+    assert str(agent.mode) == "block"
+    for change in (Changes(agent).reload, Changes(agent).take_stores):
+        with pytest.raises(IpsecfdError, match=store.name.lower()):
+            await change()
+    with pytest.raises(IpsecfdError, match=store.name.lower()):
+        await set_dynamic(agent, SSH)
+    assert str(agent.mode) == "block"
+    stage.stores.path(store).write_text(good)
+    await Changes(agent).take_stores()
+    assert str(agent.mode) == "secure"
+    assert in_force(agent) == ["mine"]
+    await agent.stop()
+
+
+async def test_vanished_store_is_operational_block(stage: Stage) -> None:
+    """A store that never existed is no policy; one that was there and is gone is damage."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    with stage.stores.edit(Store.LOCAL):
+        pass
+    stage.stores.path(Store.LOCAL).unlink()
+    agent = stage.agent()
+    await agent.start()
+    assert str(agent.mode) == "block"
+    await agent.stop()
+
+
+async def test_damaged_store_does_not_undo_what_is_in_force(stage: Stage) -> None:
+    """While the agent runs, a wrong store is refused and the old policies stay."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent = stage.agent()
+    await agent.start()
+    stage.happened()
+    stage.stores.path(Store.LOCAL).write_text("version = [")
+    with pytest.raises(IpsecfdError, match="local"):
+        await Changes(agent).take_stores()
+    assert stage.happened() == ["event 5461"]
+    assert (str(agent.mode), in_force(agent)) == ("secure", ["mine"])
+    await agent.stop()
+
+
+async def test_changed_store_is_in_force_at_once(stage: Stage) -> None:
+    """Version + 1 and an event; a change of what does not count compiles nothing."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent = stage.agent()
+    await agent.start()
+    stage.happened()
+    stage.stores.replace(Store.LOCAL, content("mine", "any -> me:80 tcp"))
+    await Changes(agent).take_stores()
+    assert stage.happened() == ["88: secure v2", "event 5460"]
+    await Changes(agent).take_stores()
+    assert stage.happened() == []
+    stage.stores.replace(Store.LOCAL, content("mine", assigned=False))
+    await Changes(agent).take_stores()
+    assert stage.happened() == ["88: secure v3", "event 5460"]
+    assert in_force(agent) == []
+    await agent.stop()
+
+
+async def test_policy_given_by_command_line_stands_in(stage: Stage) -> None:
+    """`--policy` is enforced as if it were the local policy, and a change of the store says so."""
+    path = stage.policy_file("web", WEB)
+    agent = stage.agent(path)
+    await agent.start()
+    stage.stores.replace(Store.PERSISTENT, content("always"))
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    [note] = await Changes(agent).take_stores()
+    assert "--policy" in note
+    assert in_force(agent) == ["always", "web"]
+    await agent.stop()
+
+
+# --- assigning ---
+
+
+async def test_policies_are_assigned_by_name(stage: Stage) -> None:
+    """Assigning a policy of the local store un-assigns what was, a file too (spec 1.1)."""
+    stage.stores.replace(Store.LOCAL, content("mine", assigned=False))
+    agent = stage.agent()
+    await agent.start()
+    await Changes(agent).assign_file(stage.policy_file("web", WEB))
+    assert in_force(agent) == ["web"]
+    await Changes(agent).assign("MINE")
+    assert in_force(agent) == ["mine"]
+    assert state.load(stage.state_dir).assigned is None
+    assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    await Changes(agent).unassign("mine")
+    assert in_force(agent) == []
+    assert stage.stores.read(Store.LOCAL).assigned is None
+    with pytest.raises(NotFoundError, match="other"):
+        await Changes(agent).assign("other")
+    await agent.stop()
+
+
+async def test_assigned_file_unassigns_the_store(stage: Stage) -> None:
+    """At most one policy is assigned, a file or one of the store."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent = stage.agent()
+    await agent.start()
+    await Changes(agent).assign_file(stage.policy_file("web", WEB))
+    assert in_force(agent) == ["web"]
+    assert stage.stores.read(Store.LOCAL).assigned is None
+    await agent.stop()
+
+
+async def test_store_supersedes_an_assigned_file(stage: Stage) -> None:
+    """A policy that a command assigns in the store un-assigns the file for good."""
+    agent = stage.agent()
+    await agent.start()
+    await Changes(agent).assign_file(stage.policy_file("web", WEB))
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    await Changes(agent).take_stores()
+    assert in_force(agent) == ["mine"]
+    stage.stores.replace(Store.LOCAL, content("mine", assigned=False))
+    await Changes(agent).take_stores()
+    assert in_force(agent) == []
+    await agent.stop()
+
+
+# --- dynamic rules ---
+
+
+async def test_dynamic_rules_go_with_the_service(stage: Stage) -> None:
+    """They add to the rest, and are gone after a stop (T6, X6)."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent = stage.agent()
+    await agent.start()
+    stage.happened()
+    await set_dynamic(agent, SSH)
+    assert stage.happened() == ["88: secure v2", "event 5460"]
+    assert in_force(agent) == ["mine", "Dynamic rules"]
+    await Changes(agent).reload()
+    assert in_force(agent) == ["mine", "Dynamic rules"]
+    await agent.stop()
+    again = stage.agent()
+    await again.start()
+    assert in_force(again) == ["mine"]
+    await again.stop()
+
+
+async def test_dynamic_rules_persist_by_choice(stage: Stage) -> None:
+    """`dynamic_persist` brings them back; a start without it forgets them for good (X6)."""
+    persisting, stage.config_text = "dynamic_persist = true\n", "dynamic_persist = true\n"
+    agent = stage.agent()
+    await agent.start()
+    await set_dynamic(agent, SSH)
+    await agent.stop()
+    for text, expected in (
+        (persisting, ["Dynamic rules"]),
+        ("", []),
+        (persisting, []),
+    ):
+        stage.config_text = text
+        again = stage.agent()
+        await again.start()
+        assert in_force(again) == expected
+        await again.stop()
+
+
+async def test_dynamic_rules_alone_are_no_assigned_policy(stage: Stage) -> None:
+    """The next start-up mode depends on stored policies only (spec 6.1)."""
+    agent = stage.agent()
+    await agent.start()
+    await set_dynamic(agent, SSH)
+    assert not state.load(stage.state_dir).ever_assigned
+    await agent.stop()
+
+
+async def test_two_writers_of_dynamic_rules(stage: Stage) -> None:
+    """Whoever hands back old rules is refused: no change is lost."""
+    agent = stage.agent()
+    await agent.start()
+    revision = agent.dynamic_revision
+    await set_dynamic(agent, SSH)
+    with pytest.raises(IpsecfdError, match="somebody else"):
+        await Changes(agent).set_dynamic(revision, dynamictext.render(DynamicContent()))
+    assert agent.places.dynamic == SSH
+    with pytest.raises(IpsecfdError, match="cannot be understood"):
+        await Changes(agent).set_dynamic(agent.dynamic_revision, "{}")
+    await agent.stop()
+
+
+# --- properties and names ---
+
+
+async def test_properties_wait_for_the_next_start(stage: Stage) -> None:
+    """T16: the old value stays, and a warning is shown until the restart."""
+    agent = stage.agent()
+    await agent.start()
+    stage.config_text = "exempt = 0\n"
+    await Changes(agent).take_stores()
+    assert agent.config.exempt_value == 3
+    assert agent.pending == ["exempt changed from unset to 0: takes effect at the next start"]
+    stage.config_text = "exempt = 9\n"
+    await Changes(agent).take_stores()
+    assert agent.pending[0].startswith("the next start will fail: ")
+    stage.config_text = ""
+    await Changes(agent).take_stores()
+    assert agent.pending == []
+    await agent.stop()
+
+
+async def test_names_in_stores_are_resolved_anew(stage: Stage) -> None:
+    """A store keeps the addresses a name had; `policy resolve` puts the new ones there."""
+    old, new = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
+    named = Filter(AnyAddress(), DnsName("www.example", (old,)))
+    found = content("mine")
+    lists = {"l": replace(found.filter_lists["l"], filters=(named,))}
+    stage.stores.replace(Store.LOCAL, replace(found, filter_lists=lists))
+    stage.renewals = (Renewal("www.example", (old,), (new,)),)
+    agent = stage.agent()
+    await agent.start()
+    assert await Changes(agent).resolve() == stage.renewals
+    [kept] = stage.stores.read(Store.LOCAL).filter_lists["l"].filters
+    assert kept.destination == DnsName("www.example", (new,))
+    assert agent.policies.version == 2
+    await agent.stop()
