@@ -21,11 +21,7 @@ _NETSH: Final = re.compile(
 )
 _IPSECCMD: Final = re.compile(r"-(?:\?|[a-z]+|1[a-z])(?:\s|$)", re.IGNORECASE)
 _REGISTRY_HEADERS: Final = ("Windows Registry Editor", "REGEDIT4")
-_COMMAND: Final = re.compile(
-    r"^(?:.*[\\/])?[^\w\n]*(?:netsh|ipseccmd|ipsecpol|reg|regedit|call|cmd|start)(?:\.exe)?\b",
-    re.IGNORECASE | re.MULTILINE,
-)
-_ANYWHERE: Final = re.compile(r"\b(?:netsh|ipseccmd|ipsecpol)\b", re.IGNORECASE)
+_ANYWHERE: Final = re.compile(r"\b(?:netsh|ipseccmd|ipsecpol|reg\S*\s+add)\b", re.IGNORECASE)
 
 
 class Kind(enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ipsecfd.policy.batch.parser import Condition
+from ipsecfd.policy.batch.nodes import Condition
 from ipsecfd.policy.batch.variables import Variables
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)

@@ -8,119 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.batch.nodes import COMPARISONS, Chain, Condition, For, If, Node, Simple
+from ipsecfd.policy.batch.scanner import PLAIN, QUOTED, Scanner
 
-LONGEST_STATEMENT: Final = 1 << 20
-"""Characters; what one pair of parentheses may hold."""
 DEEPEST: Final = 30
 """Parentheses, `if` and `for` inside one another."""
 
-_BLANKS: Final = " \t\v\f,;=\xa0"
-_NAME_ENDS: Final = ' \t\v\f,;=&|<>()\n"'
-_MARK: Final = re.compile("\0[^\0\n]*\0")  # see `variables.unknown`
-_PLAIN: Final = re.compile(r'(?:[^"^&|<>)\n\0]+|\0[^\0\n]*\0)+')
-_QUOTED: Final = re.compile(r'"[^"\n]*"?')
 _LOOP: Final = re.compile(r"%(\S)\s+in\s*\(", re.IGNORECASE)
-_REDIRECTION: Final = re.compile(r"[0-9]?[<>]")
-_COMPARISONS: Final = ("EQU", "NEQ", "LSS", "LEQ", "GTR", "GEQ")
 
 
-class CommandSyntaxError(IpsecfdError):
-    """What cmd.exe would not understand either."""
-
-    def __init__(self, line: int, column: int, why: str) -> None:
-        super().__init__(f"line {line}, column {column}: {why}")
-        self.line = line
-        self.column = column
-        self.why = why
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a statement begins in its file; both count from 1."""
-
-    line: int
-    column: int
-
-
-@dataclass(frozen=True, slots=True)
-class Simple:
-    """One command with its arguments, without carets and redirections; quotes are kept."""
-
-    place: Place
-    text: str
-    output: str = ""
-    """The file its output goes to; empty for none that matters."""
-    appends: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """Statements between `&`, `|`, `&&` or `||`, or the lines of a block (as `&`)."""
-
-    operator: str
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """What an `if` asks; `kind` is its word, or the operator between two sides."""
-
-    kind: str
-    left: str
-    right: str = ""
-    negated: bool = False
-    ignore_case: bool = False
-
-    def __str__(self) -> str:
-        if self.kind in ("==", *_COMPARISONS):
-            return f"{self.left} {self.kind} {self.right}"
-        return f"{self.kind} {self.left}"
-
-
-@dataclass(frozen=True, slots=True)
-class If:
-    """A condition, what is done when it holds, and what otherwise."""
-
-    place: Place
-    condition: Condition
-    then: Node
-    otherwise: Node | None
-    last_line: int
-
-
-@dataclass(frozen=True, slots=True)
-class For:
-    """A loop; `switches` is empty for a plain list."""
-
-    place: Place
-    switches: str
-    variable: str
-    items: str
-    body: Node
-
-
-Node: TypeAlias = Simple | Chain | If | For
-
-NextLine: TypeAlias = Callable[[], tuple[int, str, Callable[[int], int]] | None]
-"""The next line, expanded: its number, its text, and where a column of it was before. None at the
-end of the file."""
-
-
-class Parser:
+class Parser(Scanner):
     """Reads one statement; take a new one for the next."""
-
-    def __init__(self, next_line: NextLine) -> None:
-        self._next_line = next_line
-        self._text = ""
-        self._at = 0
-        self._number = 0
-        self._column: Callable[[int], int] = lambda at: at
-        self._depth = 0
-        self._read = 0
 
     def statement(self) -> Node | None:
         """The next statement; None for a line that does nothing. Raises CommandSyntaxError."""
@@ -134,39 +34,6 @@ class Parser:
         if self._peek() not in ("\n", ""):
             raise self._mistake("expected & or the end of the line behind a block")
         return found
-
-    # Lines and characters
-
-    def _advance(self) -> bool:
-        found = self._next_line()
-        if found is None:
-            return False
-        self._number, text, self._column = found
-        self._text = f"{text}\n"
-        self._at = 0
-        self._read += len(text) + 1
-        if self._read > LONGEST_STATEMENT:
-            raise self._mistake(f"expected a block of at most {LONGEST_STATEMENT:,} characters")
-        return True
-
-    def _peek(self) -> str:
-        return self._text[self._at : self._at + 1]
-
-    def _place(self) -> Place:
-        return Place(self._number, self._column(self._at) + 1)
-
-    def _mistake(self, why: str, place: Place | None = None) -> CommandSyntaxError:
-        place = place or self._place()
-        return CommandSyntaxError(place.line, place.column, why)
-
-    def _skip_blanks(self) -> None:
-        while True:
-            while self._peek() and self._peek() in _BLANKS:
-                self._at += 1
-            if not self._text.startswith("^\n", self._at) or not self._advance():
-                return
-
-    # Statements
 
     def _sequence(self, *, in_block: bool) -> Node | None:
         return self._chain("&", self._alternatives, in_block)
@@ -233,15 +100,6 @@ class Parser:
         finally:
             self._depth -= 1
 
-    def _word_ahead(self) -> str:
-        end = self._at
-        while end < len(self._text) and self._text[end] not in _NAME_ENDS:
-            end += 1
-        return self._text[self._at : end].lower()
-
-    def _skip_line(self) -> None:
-        self._at = max(len(self._text) - 1, 0)
-
     def _block(self) -> Node | None:
         return self._nested(lambda _: self._lines_of_block(), in_block=True)
 
@@ -269,14 +127,6 @@ class Parser:
         if len(parts) < 2:
             return parts[0] if parts else None
         return Chain("&", tuple(parts))
-
-    def _redirections(self) -> None:
-        """Skip the redirections behind a block; where its output goes does not matter."""
-        self._skip_blanks()
-        while found := _REDIRECTION.match(self._text, self._at):
-            self._at = found.end()
-            self._redirection()
-            self._skip_blanks()
 
     def _if(self, in_block: bool) -> Node | None:
         place = self._place()
@@ -321,41 +171,12 @@ class Parser:
             self._at += 2
             return Condition("==", left, self._side(), negated, ignore_case)
         operator = self._word_ahead()
-        if operator.upper() not in _COMPARISONS:
+        if operator.upper() not in COMPARISONS:
             raise self._mistake(
                 f"expected a comparison such as == or EQU behind if {left}".rstrip()
             )
         self._at += len(operator)
         return Condition(operator.upper(), left, self._side(), negated, ignore_case)
-
-    def _skip_blanks_but_equals(self) -> None:
-        while self._peek() in (" ", "\t"):
-            self._at += 1
-
-    def _side(self) -> str:
-        """One side of a comparison: up to a blank or `==` outside quotes."""
-        self._skip_blanks_but_equals()
-        side = ""
-        while True:
-            here = self._peek()
-            if here == '"':
-                found = _QUOTED.match(self._text, self._at)
-                assert found is not None
-                side += found[0]
-                self._at = found.end()
-            elif mark := _MARK.match(self._text, self._at):
-                side += mark[0]
-                self._at = mark.end()
-            elif here in ("", "\n", " ", "\t") or self._text.startswith("==", self._at):
-                return side
-            elif here == "^":
-                side += self._text[self._at + 1 : self._at + 2].strip("\n")
-                self._at = min(self._at + 2, len(self._text) - 1)
-            elif here in "(&|" and side:
-                return side
-            else:
-                side += here
-                self._at += 1
 
     def _for(self, switches: str, loop: re.Match[str], in_block: bool) -> Node | None:
         place = self._place()
@@ -370,26 +191,6 @@ class Parser:
             return None
         return For(place, switches, loop[1], items, body)
 
-    def _items(self, place: Place) -> str:
-        """The list of a loop, up to its closing parenthesis; lines of it are as good as blanks."""
-        pieces: list[str] = []
-        while True:
-            here = self._peek()
-            if found := _QUOTED.match(self._text, self._at) or _PLAIN.match(self._text, self._at):
-                pieces.append(found[0])
-                self._at = found.end()
-            elif here == ")":
-                self._at += 1
-                return "".join(pieces)
-            elif here in ("", "\n"):
-                pieces.append(" ")
-                if not self._advance():
-                    raise self._mistake('expected ")" behind the list of this loop', place)
-            else:
-                at = self._at + (here == "^" and self._text[self._at + 1] != "\n")
-                pieces.append("" if self._text[at] == "^" else self._text[at])
-                self._at = at + 1
-
     def _simple(self, in_block: bool) -> Node | None:
         place = self._place()
         pieces: list[str] = []
@@ -397,11 +198,11 @@ class Parser:
         while True:
             here = self._peek()
             if here == '"':
-                found = _QUOTED.match(self._text, self._at)
+                found = QUOTED.match(self._text, self._at)
                 assert found is not None
                 pieces.append(found[0])
                 self._at = found.end()
-            elif found := _PLAIN.match(self._text, self._at):
+            elif found := PLAIN.match(self._text, self._at):
                 pieces.append(found[0])
                 self._at = found.end()
             elif here == "^":
@@ -419,38 +220,6 @@ class Parser:
                 break
         text = "".join(pieces).strip()
         return Simple(place, text, output, appends) if text else None
-
-    def _escaped(self) -> str:
-        """The character behind a caret; at the end of a line, the first one of the next line."""
-        self._at += 1
-        if self._peek() == "\n":
-            if not self._advance():
-                return ""
-            if self._peek() == "\n":  # the line behind is empty: nothing is joined
-                return ""
-        one = self._peek()
-        self._at += len(one)
-        return one
-
-    def _redirection(self) -> tuple[str, bool]:
-        """The file behind `<` or `>`, and whether it is `>>`; empty for `>&1`."""
-        appends = self._peek() == ">"
-        self._at += appends
-        if self._peek() == "&":
-            self._at += 2
-            self._at = min(self._at, len(self._text) - 1)
-            return "", appends
-        self._skip_blanks_but_equals()
-        name = ""
-        while True:
-            if found := _QUOTED.match(self._text, self._at):
-                name += found[0]
-                self._at = found.end()
-            elif self._peek() and self._peek() not in _NAME_ENDS:
-                name += self._peek()
-                self._at += 1
-            else:
-                return name, appends
 
 
 def _drop_handle(pieces: list[str]) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from ipsecfd.policy.batch.command import Command, Execute, Files, Outcome
 from ipsecfd.policy.batch.conditions import holds
 from ipsecfd.policy.batch.doubts import concerns_ipsec, forget_assignments, way_behind
+from ipsecfd.policy.batch.limits import Limits, Stop
 from ipsecfd.policy.batch.loops import UnknownLoopError, rounds
-from ipsecfd.policy.batch.parser import Chain, CommandSyntaxError, For, If, Node, Parser, Simple
+from ipsecfd.policy.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.batch.parser import Parser
 from ipsecfd.policy.batch.programs import (
     Program,
     is_doubtful,
@@ -20,18 +23,9 @@ from ipsecfd.policy.batch.programs import (
     program_of,
     split_program,
 )
+from ipsecfd.policy.batch.scanner import CommandSyntaxError
 from ipsecfd.policy.batch.script import Script
 from ipsecfd.policy.batch.variables import LONGEST_VALUE, Variables, readable, unknowns
-from ipsecfd.policy.failure import Failure
-
-MOST_STEPS: Final = 100_000
-"""Commands and lines beyond those of the file itself; those of loops as often as they come."""
-MOST_TEXT: Final = 32 << 20
-"""Characters of all lines and commands after expansion."""
-LONGEST_SHOWN: Final = 500
-"""Characters of a line that a problem names."""
-DEEPEST: Final = 40
-"""Blocks, loops, conditions and calls inside one another."""
 
 _CMD_SWITCHES: Final = re.compile(r"(?:\s*/[abd-jl-z]\w*(?::\w+)?)*\s*/[ck]\s*", re.IGNORECASE)
 _START_SWITCHES: Final = re.compile(
@@ -45,45 +39,6 @@ _FOLDER: Final = re.compile(
 )
 """A folder that cannot be known, before the name of a file: it is looked for next to this one."""
 _GIVEN_ARGUMENT: Final = re.compile(r"%(?:~?[0-9]|\*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command about IPsec policies, fully expanded."""
-
-    file: str
-    line: int
-    column: int
-    """Where it begins in its file; both count from 1."""
-    program: Program
-    arguments: str
-    """What stands behind the program's name; the whole command for REG."""
-    text: str
-    """The whole command."""
-
-
-class Files(Protocol):
-    """The files that a script may name: those next to it, and those it writes itself."""
-
-    def read(self, name: str) -> str | None:
-        """The text of a file; None when it is not at hand."""
-
-    def write(self, name: str, text: str, *, append: bool) -> None:
-        """Keep a line that the script writes to a file, for commands that read it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of a script besides its commands."""
-
-    problems: tuple[Failure, ...]
-    """What could not be expanded or understood."""
-    ignored: int
-    """Commands that have nothing to do with IPsec policies."""
-
-
-Execute = Callable[[Command], bool]
-"""Carries out a command and says whether it succeeded, as `&&` and `errorlevel` need to know."""
 
 
 def run(
@@ -103,10 +58,6 @@ class _Jump(Exception):  # noqa: N818 - control flow, no error
 
     def __init__(self, line: int | None) -> None:
         self.line = line
-
-
-class _Stop(Exception):  # noqa: N818 - control flow, no error
-    """The end of everything: `exit`, or what cannot be followed any further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +80,16 @@ class _Run:
         self._execute = execute
         self._files = files
         self._variables = Variables(name, arguments)
-        self._problems: list[Failure] = []
+        self._limits = Limits()
         self._ignored = 0
-        self._steps = 0
-        self._text = 0
-        self._depth = 0
         self._been: set[tuple[str, int, int]] = set()
 
     def whole(self, script: Script) -> Outcome:
         """Run a script from its first line."""
-        self._steps = -len(script.lines)
-        with contextlib.suppress(_Stop):
+        self._limits.allow(len(script.lines))
+        with contextlib.suppress(Stop):
             self._lines(script, 0)
-        return Outcome(tuple(self._problems), self._ignored)
+        return Outcome(tuple(self._limits.problems), self._ignored)
 
     # Lines
 
@@ -164,8 +112,8 @@ class _Run:
         """Stop where nothing has changed since the script last came here."""
         place = (script.file, line, self._variables.changes)
         if place in self._been:
-            self._name(script, origin + 1, script.lines[origin], "this loop never ends")
-            raise _Stop
+            self._limits.name(script, origin + 1, script.lines[origin], "this loop never ends")
+            raise Stop
         self._been.add(place)
 
     def _line(self, script: Script, line: int) -> int:
@@ -179,7 +127,7 @@ class _Run:
             raw = script.lines[next_line]
             next_line += 1
             text, column = self._variables.expand(raw)
-            self._spend(script, next_line, raw, len(text))
+            self._limits.spend(script, next_line, raw, len(text))
             if len(text) > max(LONGEST_VALUE, len(raw)):
                 why = f"becomes longer than {LONGEST_VALUE:,} characters, which cmd.exe refuses"
                 raise CommandSyntaxError(next_line, 1, why)
@@ -189,45 +137,18 @@ class _Run:
             node = Parser(read).statement()
         except CommandSyntaxError as error:
             text = script.lines[error.line - 1]
-            self._name(script, error.line, text, f"column {error.column}: {error.why}")
+            self._limits.name(script, error.line, text, f"column {error.column}: {error.why}")
             return next_line
         if node is not None:
             self._run(node, _Frame(script, next_line, {}))
         return next_line
-
-    def _spend(self, script: Script, line: int, text: str, length: int) -> None:
-        self._steps += 1
-        self._text += length
-        if self._steps > MOST_STEPS or self._text > MOST_TEXT:
-            why = f"the script runs more than {MOST_STEPS:,} commands, or too much text"
-            self._name(script, line, text, why)
-            raise _Stop
-
-    def _name(self, script: Script, line: int, text: str, why: str) -> None:
-        text = readable(text).strip()
-        if len(text) > LONGEST_SHOWN:
-            text = f"{text[:LONGEST_SHOWN]}..."
-        self._problems.append(Failure(script.file, line, text, why))
-
-    @contextlib.contextmanager
-    def _inside(self, script: Script, line: int, cost: int = 1) -> Iterator[None]:
-        """Count how deep statements are inside one another; Python's own stack has an end."""
-        self._depth += cost
-        try:
-            if self._depth > DEEPEST:
-                why = "expected fewer blocks and calls inside one another"
-                self._name(script, line, script.lines[line - 1], why)
-                raise _Stop
-            yield
-        finally:
-            self._depth -= cost
 
     # Statements: each returns whether it succeeded, None where only Windows knows
 
     def _run(self, node: Node, frame: _Frame) -> bool | None:
         if isinstance(node, Simple):
             return self._simple(node, frame)
-        with self._inside(frame.script, frame.next_line):
+        with self._limits.inside(frame.script, frame.next_line):
             if isinstance(node, Chain):
                 return self._chain(node, frame)
             if isinstance(node, If):
@@ -280,7 +201,7 @@ class _Run:
             if missing := unknowns(items) or unknowns(node.switches):
                 raise UnknownLoopError(_not_known(missing))
             for one in rounds(node.switches, node.variable, items, self._files.read):
-                self._spend(script, line, script.lines[line - 1], 1)
+                self._limits.spend(script, line, script.lines[line - 1], 1)
                 self._run(node.body, _Frame(script, frame.next_line, {**frame.loops, **one}))
         except UnknownLoopError as error:
             if concerns_ipsec(node.body, script):
@@ -293,13 +214,13 @@ class _Run:
             node = node.parts[0]
         line = node.place.line
         text = frame.script.lines[line - 1]
-        self._name(frame.script, line, text, f"column {node.place.column}: {why}")
+        self._limits.name(frame.script, line, text, f"column {node.place.column}: {why}")
 
     # Commands
 
     def _simple(self, node: Simple, frame: _Frame) -> bool | None:
         text = self._variables.expand_late(node.text, frame.loops).strip()
-        self._spend(frame.script, node.place.line, text, len(text))
+        self._limits.spend(frame.script, node.place.line, text, len(text))
         return self._command(text, node, frame)
 
     def _command(self, text: str, node: Simple, frame: _Frame) -> bool | None:
@@ -321,14 +242,14 @@ class _Run:
             case "exit":
                 if rest.strip().lower().startswith("/b"):
                     raise _Jump(None)
-                raise _Stop
+                raise Stop
             case "call":
                 return self._call(rest.strip(), node, frame)
             case "cmd" if found := _CMD_SWITCHES.match(rest):
                 return self._text_as_line(_unwrapped(rest[found.end() :]), node, frame)
             case "start":
                 found = _START_SWITCHES.match(rest)
-                with self._inside(frame.script, node.place.line):
+                with self._limits.inside(frame.script, node.place.line):
                     return self._command(rest[found.end() if found else 0 :], node, frame)
             case _:
                 return self._program(name, rest, text, node, frame)
@@ -356,7 +277,7 @@ class _Run:
             )
             self._variables.status = 0 if succeeded else 1
             return succeeded
-        self._name(script, place.line, text, f"column {place.column}: {why}")
+        self._limits.name(script, place.line, text, f"column {place.column}: {why}")
         self._variables.status = None
         return None
 
@@ -375,7 +296,7 @@ class _Run:
             raise _Jump(line)
         missing = unknowns(rest)
         self._name_at(node, frame, _not_known(missing) if missing else f"there is no label {name}")
-        raise _Stop
+        raise Stop
 
     def _call(self, rest: str, node: Simple, frame: _Frame) -> bool | None:
         script = frame.script
@@ -390,7 +311,7 @@ class _Run:
                 self._subroutine(script, line, words[1:], node, frame)
             elif words[0].lower() != ":eof":
                 self._name_at(node, frame, f"there is no label {label_of(words[0])}")
-                raise _Stop
+                raise Stop
         status = self._variables.status
         return None if status is None else status == 0
 
@@ -399,7 +320,7 @@ class _Run:
         if text is None:
             self._name_at(node, frame, f"{readable(name)} is not next to this file")
             return
-        self._steps -= text.count("\n")
+        self._limits.allow(text.count("\n") + 1)
         self._subroutine(Script(name, text), 0, _ARGUMENT.findall(rest), node, frame)
 
     def _subroutine(
@@ -409,7 +330,7 @@ class _Run:
         saved, variables.arguments = variables.arguments, arguments
         variables.changes += 1
         try:
-            with self._inside(frame.script, node.place.line, cost=3):
+            with self._limits.inside(frame.script, node.place.line, cost=3):
                 self._lines(script, line)
         finally:
             variables.arguments = saved
@@ -419,8 +340,8 @@ class _Run:
         script, line = frame.script, node.place.line
         expanded = self._variables.expand(text)[0]
         lines = iter([(line, expanded, lambda _: node.place.column - 1)])
-        with self._inside(script, line, cost=2):
-            self._spend(script, line, text, len(expanded))
+        with self._limits.inside(script, line, cost=2):
+            self._limits.spend(script, line, text, len(expanded))
             try:
                 found = Parser(lambda: next(lines, None)).statement()
             except CommandSyntaxError as error:

@@ -94,6 +94,7 @@ def test_what_windows_would_refuse_is_a_warning(tmp_path: Path) -> None:
             "netsh ipsec static add policy p\nnetsh ipsec static add policy q",
             'assigns none of its policies; expected one to be assigned of "p", "q"',
         ),
+        ("reg add HKCU\\Software\\X /v A\r\n", "no command about IPsec policies"),
         ("netsh ipsec static delete all", "no policy is left when this script has run"),
         ("REGEDIT4\n\n[HKEY_LOCAL_MACHINE\\SOFTWARE]\n", "expected a key of an IPSec policy store"),
         ("regf\0", "a registry hive"),
