@@ -158,10 +158,9 @@ def test_flushed_rules_come_back(lab: Lab) -> None:
     lab.start_daemon(BLOCK_ALL)
     lab["guard"].run(["nft", "flush", "ruleset"], check=True)
     deadline = time.monotonic() + 10
-    while not rules(lab):
+    while passing(lab, HTTP, PING_OUT) != [False, False]:
         assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert passing(lab, HTTP, PING_OUT) == [False, False]
+    assert rules(lab)
 
 
 # --- commands ---
