@@ -6,7 +6,7 @@ Batch files, scripts for `netsh -f`, lines of ipseccmd and ipsecpol, registry ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
@@ -83,12 +83,21 @@ def import_files(
             _import_one(source, performer, given, folder, arguments)
     finally:
         workspace.stores[Store.LOCAL] = local
-    failed, untranslated = tuple(performer.failed), tuple(performer.untranslated)
+    # What a loop does again and again is told once.
+    failed = tuple(dict.fromkeys(performer.failed))
+    untranslated = tuple(dict.fromkeys(performer.untranslated))
     if untranslated and not partial:
         return ImportResult(
             failed=failed, untranslated=untranslated, stopped=True, ignored=performer.ignored
         )
-    return _result(before, _snapshot(workspace), store, performer)
+    result = _counted(before, _snapshot(workspace), store)
+    return replace(
+        result,
+        failed=failed,
+        untranslated=untranslated,
+        ignored=performer.ignored,
+        notes=tuple(performer.notes),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +146,8 @@ def _import_one(
         performer.untranslated.append(Failure(name, 0, "", why))
 
 
-def _result(
-    before: _Snapshot, after: _Snapshot, store: Store, performer: Performer
-) -> ImportResult:
+def _counted(before: _Snapshot, after: _Snapshot, store: Store) -> ImportResult:
+    """What is there that was not before."""
     changes = [_changes(before.stores[one], after.stores[one]) for one in after.stores]
     dynamic = after.dynamic.rules
     policies, filter_lists, filters, rules, filter_actions = map(sum, zip(*changes, strict=True))
@@ -151,10 +159,6 @@ def _result(
         filter_actions=filter_actions,
         assigned=_assigned(after.stores, store),
         dynamic_rules=sum(before.dynamic.rules.get(key) is not dynamic[key] for key in dynamic),
-        failed=tuple(performer.failed),
-        untranslated=tuple(performer.untranslated),
-        ignored=performer.ignored,
-        notes=tuple(performer.notes),
     )
 
 

@@ -43,7 +43,7 @@ def kind_of(text: str) -> Kind:
         return Kind.NETSH
     if _IPSECCMD.match(first):
         return Kind.IPSECCMD
-    if not first or (_TOML_LINE.match(first) and not _COMMAND.match(first)):
+    if not first or _TOML_LINE.match(first):
         return Kind.TOML
     return Kind.BATCH
 

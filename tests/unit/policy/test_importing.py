@@ -175,6 +175,16 @@ def test_what_is_not_understood_stops_the_import() -> None:
     assert [one.line for one in result.untranslated] == [2]
 
 
+def test_what_happens_again_is_told_once() -> None:
+    """A loop or a script that starts itself anew says the same thing many times."""
+    text = "for %%i in (1 2 3) do (\nnetsh ipsec static delete policy x\nnesth ipsec %X%\n)\n"
+    result = imported(text)
+    assert (
+        [one.line for one in result.failed],
+        [one.line for one in result.untranslated],
+    ) == ([2], [3])
+
+
 def test_dynamic_rules_are_counted() -> None:
     """Those of netsh ipsec dynamic, and of ipseccmd without -w."""
     text = (
