@@ -72,7 +72,8 @@ def _completion(session: Session) -> Iterator[None]:
                 offers.extend(complete(session, line))
         if number >= len(offers):
             return None
-        return line[: last_word(line)] + offers[number]
+        whole = len(offers) == 1 and not offers[0].endswith("=")
+        return line[: last_word(line)] + offers[number] + " " * whole
 
     def show(_: str, __: object, ___: object) -> None:
         print(f"\n{'  '.join(offers)}\n{session.prompt}{readline.get_line_buffer()}", end="")
