@@ -54,7 +54,7 @@ def run(
     program = program_of(program) or program
     try:
         request = parse(arguments, program, workspace.host)
-    except OtherComputerError as error:
+    except (OtherComputerError, RefusedError) as error:
         return Reply(f"{program}: {error}", failed=True)
     except IpsecfdError as error:
         return Reply(f"{program}: {error}", failed=True, understood=False)

@@ -39,7 +39,7 @@ class OtherComputerError(IpsecfdError):
 
 
 class RefusedError(IpsecfdError):
-    """A command that is understood and cannot be done now; nothing was changed."""
+    """A command that is understood and refused, by Windows as well; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)

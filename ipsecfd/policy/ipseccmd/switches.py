@@ -15,6 +15,7 @@ from ipsecfd.policy.ipseccmd.methods import (
     MainMode,
     Negotiation,
     OtherComputerError,
+    RefusedError,
     UsageError,
     parse_authentication,
     parse_key_exchange,
@@ -238,7 +239,7 @@ def _rule(given: Given) -> RuleSpec:
 def _dynamic(given: Given, main_mode: MainMode) -> Dynamic:
     static = [f"-{one}" for one in _STATIC_ONLY if one in given]
     if static:
-        raise UsageError(f"{', '.join(static)}: only with -w REG, -w DS or -w PERS")
+        raise RefusedError(f"{', '.join(static)}: only with -w REG, -w DS or -w PERS")
     if "f" not in given:
         raise UsageError("expected -f with one or more filters")
     rule = _rule(given)
@@ -255,11 +256,11 @@ def _static(given: Given, main_mode: MainMode, host: str) -> Static:
     if store is not Store.DOMAIN:
         _check_computer(location.lstrip("\\"), host)
     if "confirm" in given:
-        raise UsageError("-confirm is for dynamic mode: it does not go with -w")
+        raise RefusedError("-confirm is for dynamic mode: it does not go with -w")
     if "p" not in given:
-        raise UsageError("-w: expected -p with the name of a policy")
+        raise RefusedError("-w: expected -p with the name of a policy")
     if "x" in given and "y" in given:
-        raise UsageError("expected -x (assign) or -y (un-assign), not both")
+        raise RefusedError("expected -x (assign) or -y (un-assign), not both")
     policy, polling = _policy(given["p"][0])
     rule = None
     if "f" in given:
