@@ -7,6 +7,7 @@ kept (5010 and 5014, for a filter list and a filter action that exist), the othe
 from __future__ import annotations
 
 import enum
+import re
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
@@ -20,6 +21,7 @@ SERVICE_NOT_STARTED: Final = 1062
 
 _LONGEST: Final = 600
 """Characters of an error; what was typed is part of it, and may be any length."""
+_SENTENCE: Final = re.compile(r"[a-z]+ ")
 
 
 class Code(enum.IntEnum):
@@ -74,7 +76,9 @@ def as_text(error: IpsecfdError) -> str:
     text = printable(str(error).replace("\n", "; "))
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
-    text = f"{text[:1].upper()}{text[1:]}".rstrip(".")
+    if _SENTENCE.match(text):  # what begins otherwise, the name of a file for one, stays as it is
+        text = f"{text[0].upper()}{text[1:]}"
+    text = text.rstrip(".")
     if isinstance(error, ServiceError):
         return f"ERR Win32[{SERVICE_NOT_STARTED:05}] : {text}."
     return f"ERR IPsec[{_code(error):05}] : {text}."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.netsh.errors import as_text
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.workspace import Workspace
 
@@ -24,3 +26,16 @@ def test_what_exists_has_the_number_that_programs_know(line: str, number: str) -
     reply = session.execute(command)
     assert reply.failed
     assert reply.text.startswith(f"ERR IPsec[{number}] : ")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        ("there is no policy 'x'.", "There is no policy 'x'."),
+        ("rules.txt: cannot be read", "rules.txt: cannot be read."),
+        ("/rules.txt: cannot be read", "/rules.txt: cannot be read."),
+    ],
+)
+def test_errors_are_sentences_and_names_stay_names(error: str, shown: str) -> None:
+    """An error begins with a capital and ends with a full stop, but no file is renamed."""
+    assert as_text(IpsecfdError(error)) == f"ERR IPsec[05016] : {shown}"
