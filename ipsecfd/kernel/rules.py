@@ -82,11 +82,17 @@ def remove() -> None:
 
 
 def present() -> bool:
-    """Whether our table is there, perhaps from a run that crashed."""
-    listed = _nft_json("list", "tables")
-    return any(
-        one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet"
-        for one in listed
+    """Whether our rules are in force, perhaps from a run that crashed.
+
+    A table that somebody emptied, and that lets everything pass, is none.
+    """
+    last: dict[str, dict[str, Any]] = {}  # by chain, the last statement of its last rule
+    for one in _listed():
+        if "rule" in one:
+            last[one["rule"]["chain"]] = one["rule"]["expr"][-1]
+    return all(
+        "drop" in statement or statement.get("goto", {}).get("target") in last
+        for statement in (last.get("input", {}), last.get("postrouting", {}))
     )
 
 
@@ -151,10 +157,16 @@ def _replace(chains: str, keep: str | None) -> None:
 
 
 def _chains() -> list[str]:
-    if not present():
-        return []
-    listed = _nft_json("list", "table", "inet", TABLE)
-    return [one["chain"]["name"] for one in listed if "chain" in one]
+    return [one["chain"]["name"] for one in _listed() if "chain" in one]
+
+
+def _listed() -> list[dict[str, Any]]:
+    """All that is in our table; nothing when there is none."""
+    there = any(
+        one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet"
+        for one in _nft_json("list", "tables")
+    )
+    return _nft_json("list", "table", "inet", TABLE) if there else []
 
 
 def _accepts(rule: str, hook: str = "input") -> bool:

@@ -153,10 +153,12 @@ def test_dead_packet_process_is_replaced(lab: Lab) -> None:
     assert any(record["event"] == 4288 for record in daemon.records())
 
 
-def test_flushed_rules_come_back(lab: Lab) -> None:
-    """`nft flush ruleset`, which starting other firewalls does, opens the host for seconds only."""
+@pytest.mark.parametrize("flush", ["flush ruleset", "flush table inet ipsecfd"])
+def test_flushed_rules_come_back(lab: Lab, flush: str) -> None:
+    """`nft flush ruleset`, which starting other firewalls does, opens the host for seconds only;
+    so does emptying the table and leaving it there."""
     lab.start_daemon(BLOCK_ALL)
-    lab["guard"].run(["nft", "flush", "ruleset"], check=True)
+    lab["guard"].run(["nft", *flush.split()], check=True)
     deadline = time.monotonic() + 10
     while passing(lab, HTTP, PING_OUT) != [False, False]:
         assert time.monotonic() < deadline
