@@ -17,7 +17,8 @@ from ipsecfd.lab.hosts import Host
 from ipsecfd.lab.namespaces import LabError
 from ipsecfd.lab.probes import Record
 
-IPSECFD: Final = (sys.executable, "-m", "ipsecfd")
+# -P: modules come from the installation, never from the directory the command is given in.
+IPSECFD: Final = (sys.executable, "-P", "-m", "ipsecfd")
 CONFIG, POLICY = "/run/lab/ipsecfd.toml", "/run/lab/policy.toml"
 LOG, OUTPUT, NOTIFY = "/run/lab/diagnostic.jsonl", "/run/lab/daemon.out", "/run/lab/notify"
 
