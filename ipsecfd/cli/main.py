@@ -26,6 +26,7 @@ from ipsecfd.cli.secedit import secedit
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import printable
 
 app = typer.Typer(
     name="ipsecfd",
@@ -62,6 +63,6 @@ def main() -> None:
     try:
         app()
     except IpsecfdError as error:
-        for line in str(error).splitlines():
-            print(f"ipsecfd: {line}", file=sys.stderr)
+        for line in str(error).split("\n"):
+            print(f"ipsecfd: {printable(line)}", file=sys.stderr)
         sys.exit(1)

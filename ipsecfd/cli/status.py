@@ -67,7 +67,8 @@ def _body(found: Status, columns: int) -> Iterator[str]:
         if queue.pid:
             yield from row("", f"process {queue.pid}, {queue.memory / 1e6:.0f} MB")
     if found.restarts:
-        yield from row("", f"{found.restarts} packet processes died and were replaced")
+        times = "once" if found.restarts == 1 else f"{found.restarts:,} times"
+        yield from row("", f"a packet process died and was replaced {times}")
     log = found.log
     how = f"every {log.interval} s" if log.interval else "at once"
     yield from row("log", f"level {log.level}, written {how}, {_lost(found)}")

@@ -147,6 +147,17 @@ def test_each_refusal_is_exit_status_1(
     assert capsys.readouterr() == ("", "ipsecfd: first mistake\nipsecfd: second mistake\n")
 
 
+def test_no_reason_reaches_the_terminal_raw(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a terminal would obey is escaped, also where a file's name is the reason."""
+    daemon.answers["Reload"] = client.ClientError("/x\x1b[31m.toml: \rcannot be read")
+    monkeypatch.setattr("sys.argv", ["ipsecfd", "reload"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "ipsecfd: /x\\x1b[31m.toml: \\rcannot be read\n"
+
+
 def test_mode_is_set_then_shown(daemon: FakeDaemon) -> None:
     """What is printed is what the daemon says afterwards."""
     assert ipsecfd("mode", "block").stdout == "block\n"
