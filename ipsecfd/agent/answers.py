@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,9 +14,9 @@ from ipsecfd import __version__
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
-from ipsecfd.agent.desk import desk_report, domain_report, netdiag_view
+from ipsecfd.agent.desk import desk_report, domain_report, local_time, netdiag_view
 from ipsecfd.agent.health import QueueWatch
-from ipsecfd.agent.policies import Source, count_filters
+from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
     Count,
     DeskReport,
@@ -27,7 +26,6 @@ from ipsecfd.agent.report import (
     PolicyText,
     QueueReport,
     ReasonCount,
-    RuleReport,
     Stats,
     Status,
     StoreReport,
@@ -36,7 +34,7 @@ from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.model import FilterAction, IPAddress, Policy, Rule, Store
+from ipsecfd.policy.model import IPAddress, Policy, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.netdiag import netdiag
 from ipsecfd.policy.store import name_key
@@ -122,20 +120,20 @@ class Answers:
     async def list_policies(self) -> list[PolicyReport]:
         """The policies in force, then those of the local store that are not."""
         stored = await asyncio.to_thread(self._stored)
-        return self._in_force() + [_stored(self._store_file, one) for one in stored]
+        return self._in_force() + [stored_report(self._store_file, one) for one in stored]
 
     async def show_policy(self, name: str | None) -> list[PolicyText]:
         """Policies, whole: all in force, or those of a name."""
         sources = self._agent.policies.sources
         if name is None:
-            return [PolicyText(_policy(one), _rules(one.policy)) for one in sources]
+            return [PolicyText(policy_report(one), rule_reports(one.policy)) for one in sources]
         key = name_key(name)
         found = [one for one in sources if name_key(one.policy.name) == key]
         if found:
-            return [PolicyText(_policy(one), _rules(one.policy)) for one in found]
+            return [PolicyText(policy_report(one), rule_reports(one.policy)) for one in found]
         stored = await asyncio.to_thread(self._stored)
         texts = [
-            PolicyText(_stored(self._store_file, one), _rules(one))
+            PolicyText(stored_report(self._store_file, one), rule_reports(one))
             for one in stored
             if name_key(one.name) == key
         ]
@@ -147,7 +145,7 @@ class Answers:
         return texts
 
     def _in_force(self) -> list[PolicyReport]:
-        return [_policy(source) for source in self._agent.policies.sources]
+        return [policy_report(source) for source in self._agent.policies.sources]
 
     def _stored(self) -> list[Policy]:
         """The policies of the local store that are not in force."""
@@ -161,9 +159,10 @@ class Answers:
     def _store_file(self) -> str:
         return str(self._agent.parts.stores.path(Store.LOCAL))
 
-    async def desk(self) -> DeskReport:
-        """What administration commands start from."""
-        return desk_report(self._agent, (await self._agent.pool.reports()).values())
+    async def desk(self, *, keys: bool) -> DeskReport:
+        """What administration commands start from, with the pre-shared keys or without."""
+        reports = (await self._agent.pool.reports()).values()
+        return await asyncio.to_thread(lambda: desk_report(self._agent, reports, keys=keys))
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:
         """Put other dynamic rules in place of those of this revision."""
@@ -195,7 +194,7 @@ class Answers:
             for one in report.judged if report else ():
                 counted[_count(one.direction, one.decision)] += one.packets
         return Stats(
-            since=_time(self._agent.judging_since),
+            since=local_time(self._agent.judging_since),
             counts=[replace(one, packets=packets) for one, packets in counted.most_common()],
         )
 
@@ -213,7 +212,7 @@ class Answers:
         return Status(
             release=__version__,
             pid=os.getpid(),
-            since=_time(agent.started),
+            since=local_time(agent.started),
             mode=str(agent.mode),
             mode_reason=agent.mode_reason,
             startup_mode=str(agent.startup_mode()).removeprefix("startup-"),
@@ -300,53 +299,6 @@ def forwarding() -> bool:
     return False
 
 
-def _policy(source: Source) -> PolicyReport:
-    policy = source.policy
-    return PolicyReport(
-        name=policy.name,
-        store=source.store.name.lower(),
-        file=source.origin,
-        description=policy.description,
-        rules=sum(rule.active for rule in policy.rules),
-        filters=source.filters,
-        since=_time(source.since),
-    )
-
-
-def _stored(file: str, policy: Policy) -> PolicyReport:
-    return PolicyReport(
-        name=policy.name,
-        store=Store.LOCAL.name.lower(),
-        file=file,
-        description=policy.description,
-        rules=sum(rule.active for rule in policy.rules),
-        filters=count_filters(policy),
-        since="",
-        in_force=False,
-    )
-
-
-def _rules(policy: Policy) -> list[RuleReport]:
-    return [_rule(rule) for rule in policy.rules]
-
-
-def _rule(rule: Rule) -> RuleReport:
-    return RuleReport(
-        name=rule.name,
-        description=rule.description,
-        active=rule.active,
-        connection=rule.connection.value,
-        action=_action(rule.action),
-        filter_list=rule.filter_list.name,
-        filters=[one.written for one in rule.filter_list.filters],
-    )
-
-
-def _action(action: FilterAction) -> str:
-    inbound, outbound = action.inbound.name.lower(), action.outbound.name.lower()
-    return inbound if inbound == outbound else f"{inbound} in, {outbound} out"
-
-
 def _count(direction: Direction, decision: Decision) -> Count:
     return Count(
         direction=str(direction),
@@ -360,10 +312,6 @@ def _count(direction: Direction, decision: Decision) -> Count:
         detail=decision.detail,
         packets=0,
     )
-
-
-def _time(moment: datetime.datetime) -> str:
-    return moment.astimezone().isoformat(timespec="seconds")
 
 
 def _by_family(address: IPAddress) -> tuple[int, int]:

@@ -164,10 +164,9 @@ class Changes:
                 self._agent.event(Event.COPY_FAILED, f"no copy of the domain policy: {error}")
             return "the domain policy is in force"
 
-    async def follow_domain(self) -> None:
+    async def follow_domain(self, domain: Domain) -> None:
         """Look for the domain policy whenever it is time to, for ever (spec 1.6)."""
-        domain = self._agent.domain
-        while domain is not None:
+        while True:
             await asyncio.sleep(min(domain.next_look, LONGEST_SLEEP))
             if domain.next_look == 0:
                 with contextlib.suppress(IpsecfdError):  # logged, and tried again

@@ -82,7 +82,7 @@ class Registry(VarlinkInterfaceRegistry):
         self.register_interface(
             VarlinkServiceInterface("ipsecfd", "ipsecfd", __version__, "", self)
         )
-        self.register_interface(Control(service))
+        self.register_interface(Control(service, keys=allowed is Rights.EVERYTHING))
 
     def lookup_method(
         self, call: VarlinkMethodCall

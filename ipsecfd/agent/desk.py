@@ -15,8 +15,8 @@ from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 
 
-def desk_report(agent: Agent, reports: Iterable[PacketReport | None]) -> DeskReport:
-    """The running side of a workspace."""
+def desk_report(agent: Agent, reports: Iterable[PacketReport | None], *, keys: bool) -> DeskReport:
+    """The running side of a workspace; with `keys` False, without pre-shared keys."""
     config = agent.config
     counted: Counter[str] = Counter()
     for report in reports:
@@ -42,7 +42,7 @@ def desk_report(agent: Agent, reports: Iterable[PacketReport | None]) -> DeskRep
         no_filter=counted["no-filter"],
         fragments_dropped=counted["fragments dropped"],
         revision=agent.dynamic_revision,
-        dynamic=dynamictext.render(agent.places.dynamic),
+        dynamic=dynamictext.render(agent.places.dynamic, keys=keys),
     )
 
 
@@ -58,9 +58,9 @@ def domain_report(domain: Domain, now: datetime.datetime) -> DomainReport:
         policy=policy,
         known=content is not None,
         copy=domain.from_copy,
-        last_success=None if domain.last_success is None else _time(domain.last_success),
+        last_success=None if domain.last_success is None else local_time(domain.last_success),
         error=domain.error,
-        next_look=_time(due),
+        next_look=local_time(due),
         etag=domain.etag,
     )
 
@@ -89,5 +89,6 @@ def _by_family(address: IPAddress) -> tuple[int, int]:
     return address.version, int(address)
 
 
-def _time(moment: datetime.datetime) -> str:
+def local_time(moment: datetime.datetime) -> str:
+    """ISO 8601 with the local time zone."""
     return moment.astimezone().isoformat(timespec="seconds")

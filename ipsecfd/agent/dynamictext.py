@@ -36,13 +36,14 @@ class DynamicTextError(IpsecfdError):
     """A text that holds no dynamic rules, or wrong ones."""
 
 
-def render(content: DynamicContent) -> str:
-    """The rules and their key exchange policies as one line of JSON."""
+def render(content: DynamicContent, *, keys: bool = True) -> str:
+    """The rules and their key exchange policies as one line of JSON; with `keys` False, without
+    the pre-shared keys in them, for those who may only look."""
     return json.dumps(
         {
             "mmpolicies": [dataclasses.asdict(one) for one in content.mmpolicies.values()],
             "qmpolicies": [dataclasses.asdict(one) for one in content.qmpolicies.values()],
-            "rules": [_rule_value(one) for one in content.rules.values()],
+            "rules": [_rule_value(one, keys) for one in content.rules.values()],
         }
     )
 
@@ -92,8 +93,11 @@ def forget(state_dir: Path) -> None:
         (state_dir / FILE_NAME).unlink(missing_ok=True)
 
 
-def _rule_value(rule: DynamicRule) -> dict[str, Any]:
+def _rule_value(rule: DynamicRule, keys: bool) -> dict[str, Any]:
     one = rule.filter
+    ways = [
+        [way.kind, way.value if keys or way.kind != "psk" else ""] for way in rule.authentication
+    ]
     return {
         "source": _address_value(one.source),
         "destination": _address_value(one.destination),
@@ -102,7 +106,7 @@ def _rule_value(rule: DynamicRule) -> dict[str, Any]:
         "outbound": rule.outbound.name,
         "connection": rule.connection.value,
         **{name: getattr(rule, name) for name in _RULE_TEXTS},
-        "authentication": [[way.kind, way.value] for way in rule.authentication],
+        "authentication": ways,
     }
 
 

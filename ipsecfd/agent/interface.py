@@ -58,8 +58,8 @@ class Service(Protocol):
     async def show_policy(self, name: str | None) -> list[PolicyText]:
         """Policies, whole."""
 
-    async def desk(self) -> DeskReport:
-        """What administration commands start from."""
+    async def desk(self, *, keys: bool) -> DeskReport:
+        """What administration commands start from, with the pre-shared keys or without."""
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:
         """Put other dynamic rules in place of those of this revision."""
@@ -97,8 +97,9 @@ class Control(VarlinkInterface, name=NAME):
 
     errors = (Refused,)
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, keys: bool) -> None:
         self._service = service
+        self._keys = keys  # whether the peer may see them
 
     @varlinkmethod(return_parameter="mode")
     def GetMode(self) -> str:  # noqa: N802
@@ -133,7 +134,7 @@ class Control(VarlinkInterface, name=NAME):
     @varlinkmethod(return_parameter="desk")
     async def GetDesk(self) -> DeskReport:  # noqa: N802
         """What administration commands start from, the dynamic rules among it."""
-        return await self._service.desk()
+        return await self._service.desk(keys=self._keys)
 
     @varlinkmethod(return_parameter="notes")
     async def SetDynamic(self, *, revision: int, dynamic: str) -> list[str]:  # noqa: N802

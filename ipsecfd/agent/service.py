@@ -96,10 +96,11 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         if starting.done():
             starting.result()
             systemd.ready()
-            watching = asyncio.create_task(_watch(agent, answers, systemd))
-            following = asyncio.create_task(changes.follow_domain())
-            await asyncio.wait((stop, watching), return_when=asyncio.FIRST_COMPLETED)
-            for task in (watching, following):
+            tasks = [asyncio.create_task(_watch(agent, answers, systemd))]
+            if agent.domain is not None:
+                tasks.append(asyncio.create_task(changes.follow_domain(agent.domain)))
+            await asyncio.wait((stop, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task  # if it failed, so does the service

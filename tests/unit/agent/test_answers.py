@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.agent import answers as answers_module
+from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
@@ -19,9 +20,10 @@ from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.model import ServerKind
+from ipsecfd.policy.dynamic import DynamicContent
+from ipsecfd.policy.model import ServerKind, Store
 from ipsecfd.policy.names import Renewal
-from tests.unit.agent.stage import Stage
+from tests.unit.agent.stage import Stage, content, dynamic
 
 
 @dataclass
@@ -174,3 +176,67 @@ async def test_resolved_names_in_words(agent: Agent, monkeypatch: pytest.MonkeyP
         "b.example: 192.0.2.1",
         "c.example: no answer (timed out); still 192.0.2.1",
     ]
+
+
+async def test_policies_of_the_local_store_are_listed(stage: Stage, agent: Agent) -> None:
+    """Those in force first; a name that is only in the store can be shown as well."""
+    stage.stores.replace(Store.LOCAL, content("mine", "any -> me:80 tcp"))
+    listed = await answers(agent).list_policies()
+    assert [(one.name, one.in_force, one.filters) for one in listed] == [
+        ("web", True, 2),
+        ("mine", False, 1),
+    ]
+    [text] = await answers(agent).show_policy("MINE")
+    assert text.rules[0].filters == ["any -> me:80 tcp"]
+
+
+async def test_status_tells_stores_domain_and_dynamic_rules(stage: Stage, agent: Agent) -> None:
+    """In numbers; there is no domain where none is configured."""
+    stage.stores.replace(Store.PERSISTENT, content("always"))
+    await Changes(agent).take_stores()
+    rules = dynamictext.render(dynamic("any -> me:22 tcp"))
+    await Changes(agent).set_dynamic(agent.dynamic_revision, rules)
+    found = await answers(agent).status()
+    assert [(one.store, one.policies, one.assigned) for one in found.stores] == [
+        ("persistent", 1, "always"),
+        ("local", 0, None),
+    ]
+    assert (found.dynamic_rules, found.domain) == (1, None)
+    with pytest.raises(IpsecfdError, match="no domain policy"):
+        answers(agent).domain()
+
+
+async def test_desk(agent: Agent) -> None:
+    """What commands start from: counters by direction and reason, and what the driver runs with."""
+    desk = await answers(agent).desk(keys=True)
+    assert (desk.blocked_in, desk.blocked_out, desk.permitted_in, desk.no_filter) == (5, 0, 0, 0)
+    assert (desk.level, desk.interval, desk.exempt, desk.boot_mode) == (7, 0, 3, "stateful")
+    assert desk.addresses == ["192.0.2.9", "192.0.2.10", "2001:db8::10"]
+    assert dynamictext.parse(desk.dynamic) == DynamicContent()
+
+
+async def test_netdiag(agent: Agent) -> None:
+    """The local policy by its name; its filters expanded to the host's addresses with debug."""
+    brief = await answers(agent).netdiag(debug=False)
+    assert "Local IPSec Policy Active: 'web'" in brief
+    assert "filters" not in brief
+    assert "Dest Addr : 192.0.2.10" in await answers(agent).netdiag(debug=True)
+
+
+async def test_domain(tmp_path: Path) -> None:
+    """Source, policy, whether it is the copy, and when it is looked for again."""
+    stage = Stage(tmp_path)
+    stage.config_text = '[domain]\nsource = "https://policies.example/web"\n'
+    stage.stores.replace(Store.DOMAIN, content("domain"))
+    agent = stage.agent()
+    await agent.start()
+    found = answers(agent).domain()
+    assert (found.policy, found.known, found.copy, found.last_success) == (
+        *("domain", True, True),
+        None,
+    )
+    stage.source = content("domain")
+    assert await answers(agent).refresh_domain() == "the domain policy is in force"
+    found = answers(agent).domain()
+    assert (found.copy, found.etag, found.error) == (False, "etag", None)
+    await agent.stop()

@@ -10,6 +10,7 @@ from ipsecfd.agent import config
 from ipsecfd.agent.config import Config, load, parse
 from ipsecfd.driver.modes import Mode
 from ipsecfd.policy.mistakes import PolicyError
+from ipsecfd.policy.properties import Properties
 
 
 def test_defaults_are_the_designs() -> None:
@@ -114,3 +115,36 @@ def test_changes_are_told_key_by_key() -> None:
         "queue.number changed from 88 to 90",
     ]
     assert changed.changes(changed) == []
+
+
+def test_properties_go_over_the_file() -> None:
+    """What `set config` set counts; what it did not is the file's (spec 7.1)."""
+    config = parse('exempt = 1\n[startup]\nmode = "permit"\n[diagnostics]\nlevel = 2\n', "f")
+    assert config == config.with_properties(Properties(), "p")
+    found = config.with_properties(
+        Properties(
+            ipsecdiagnostics=6,
+            ipsecloginterval=60,
+            ipsecexempt=0,
+            bootmode="block",
+            bootexemptions=("tcp:0:3389:inbound",),
+        ),
+        "p",
+    )
+    assert (found.exempt_value, found.diagnostics.level, found.diagnostics.interval) == (0, 6, 60)
+    assert found.startup.mode == "block"
+    assert [str(one) for one in found.startup.exemptions] == ["tcp:0:3389:inbound"]
+    assert config.with_properties(Properties(bootexemptions=()), "p").startup.exemptions == ()
+
+
+def test_property_that_does_not_fit_the_profile() -> None:
+    """The profile's allowed exemption values hold for properties, too (spec 4.1)."""
+    with pytest.raises(PolicyError, match=r"p: exempt: \"3\": expected one of 0, 1"):
+        parse('profile = "win2000"', "f").with_properties(Properties(ipsecexempt=3), "p")
+
+
+@pytest.mark.parametrize("source", ["web.toml", "ftp://x/y", "https://", "http:x"])
+def test_domain_source_is_a_path_or_a_url(source: str) -> None:
+    """Anything else is refused, with the forms there are."""
+    with pytest.raises(PolicyError, match=r"domain\.source.*URL"):
+        parse(f'[domain]\nsource = "{source}"', "f")

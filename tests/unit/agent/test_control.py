@@ -64,8 +64,8 @@ class FakeService:
     async def reload(self) -> list[str]:
         raise IpsecfdError("web.toml: first mistake\nweb.toml: second mistake")
 
-    async def desk(self) -> DeskReport:
-        raise NotImplementedError
+    async def desk(self, *, keys: bool) -> DeskReport:
+        raise IpsecfdError(f"with keys: {keys}")
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:
         self.told.append(f"dynamic {revision} {len(text)}")
@@ -212,6 +212,14 @@ async def test_missing_group_means_root_only(place: Path, service: FakeService) 
         assert server.warning is not None
         assert "no-such-group" in server.warning
         assert await call(place, "GetMode") == "secure"
+
+
+@pytest.mark.parametrize(("allowed", "keys"), [(Rights.EVERYTHING, True), (Rights.LOOK, False)])
+async def test_keys_are_for_root(service: FakeService, allowed: Rights, keys: bool) -> None:
+    """Who may only look sees dynamic rules without their pre-shared keys."""
+    method, _ = Registry(service, allowed).lookup_method(VarlinkMethodCall(f"{NAME}.GetDesk", {}))
+    with pytest.raises(IpsecfdError, match=f"with keys: {keys}"):
+        await method()
 
 
 # --- calls ---

@@ -58,6 +58,13 @@ def test_there_and_back(content: DynamicContent) -> None:
     assert content == parse(render(content))
 
 
+def test_keys_can_be_left_out() -> None:
+    """The rest is all there."""
+    text = render(everything(), keys=False)
+    assert "secret" not in text
+    assert parse(text).rules.keys() == everything().rules.keys()
+
+
 RULE = json.loads(render(dynamic("any -> me:22 tcp")))["rules"][0]
 
 
