@@ -14,9 +14,7 @@ from ipsecfd.errors import IpsecfdError
 
 ArgumentsArgument = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="SWITCH...", help='As on Windows: -f "*=0:1434:UDP" -n BLOCK. -? helps.'
-    ),
+    typer.Argument(metavar="SWITCH", help='As on Windows: -f "*=0:1434:UDP" -n BLOCK. -? helps.'),
 ]
 
 

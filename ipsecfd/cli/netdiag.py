@@ -16,7 +16,7 @@ _IGNORED: Final = ("v", "l", "q", "fix", "dcaccountenum")
 def netdiag(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="/test:ipsec [/debug]", help="With /debug, the filters as well."),
+        typer.Argument(metavar="SWITCH", help="/test:ipsec, and /debug for the filters as well."),
     ] = None,
     socket: SocketOption = None,
 ) -> None:

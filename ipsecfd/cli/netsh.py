@@ -47,9 +47,9 @@ def netsh(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[-c CONTEXT] [-f FILE | COMMAND...]",
-            help="As on Windows: ipsec static add policy name=x. Without, lines from standard"
-            " input, or a prompt.",
+            metavar="WORD",
+            help="As on Windows: [-c CONTEXT] [-f FILE], or a command, as ipsec static add policy"
+            " name=x. Without, lines from standard input, or a prompt.",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -57,9 +57,9 @@ def netsh(
 ) -> None:
     """Run netsh commands of the contexts ipsec static and ipsec dynamic.
 
-    Exit status 1 if any fails; the error stands on standard output, as on Windows, and begins with
-    ERR. A script, or standard input, is kept as a whole when it ends: also after Ctrl-C, as far as
-    it came.
+    Exit status 1 if any fails; its error is on standard output and begins
+    with ERR, as on Windows. What a script changes is kept when it ends,
+    also by Ctrl-C, as far as it came.
     """
     from ipsecfd.policy.netsh.errors import as_text
 

@@ -59,8 +59,8 @@ def assign(
 ) -> None:
     """Make a policy the assigned one, in place of the one before, now and at later starts.
 
-    The daemon reads a FILE again at each start and reload, so leave it where it is. What has a /
-    in it, or is there, is a file.
+    The daemon reads a FILE again at each start and reload, so leave it
+    where it is. What has a / in it, or is there, is a file.
     """
     path = Path(policy).absolute()
     if "/" not in policy and not path.exists():

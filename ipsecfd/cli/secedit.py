@@ -13,7 +13,7 @@ from ipsecfd.cli.live import SocketOption, ask
 def secedit(
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="/refreshpolicy machine_policy [/enforce]"),
+        typer.Argument(metavar="SWITCH", help="/refreshpolicy machine_policy"),
     ] = None,
     socket: SocketOption = None,
 ) -> None:
