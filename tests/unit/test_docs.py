@@ -70,7 +70,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             name = fence["info"].partition(" ")[2]
             if "." in name:
                 (tmp_path / name).write_text(fence["body"])
-            elif fence["info"] == "toml":
+            elif page == "README.md" and fence["info"] == "toml":
                 (tmp_path / "web.toml").write_text(fence["body"])
     (tmp_path / "typos.toml").write_text(
         'name = "Typos"\n[[rule]]\nname = "Web"\nfoo = 1\naction = "deny"\n'
