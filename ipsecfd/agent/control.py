@@ -36,6 +36,12 @@ from ipsecfd.errors import IpsecfdError
 
 MAX_CONNECTIONS: Final = 64
 """Further clients wait to be accepted."""
+MAX_LOOKERS: Final = 32
+"""Connections of those who only look; the rest is kept for root."""
+MAX_CALLS: Final = 1_000
+"""Calls in one connection: answers that nobody reads take memory."""
+LOOKING_SECONDS: Final = 60.0
+"""How long a connection of those who only look may last."""
 MAX_REQUEST: Final = 65_536
 """Bytes from those who only look; all their requests are far smaller."""
 MAX_CHANGE: Final = 8 << 20
@@ -100,24 +106,42 @@ class _Connection(VarlinkInterfaceServerProtocol):
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
+        self._calls = 0
         self._longest = MAX_CHANGE if registry.allowed is Rights.EVERYTHING else MAX_REQUEST
 
     def message_received(self, data: bytes, fds: FileDescriptorArray | None) -> None:
-        super().message_received(data, fds)
+        try:
+            super().message_received(data, fds)
+        except (ValueError, RecursionError):  # JSON that no parser takes
+            self._recv_buffer = b""
+            self.close()
         if len(self._recv_buffer) > self._longest:
             self._recv_buffer = b""
             self.close()
 
+    def error_received(
+        self,
+        err: Exception,
+        data: bytes,
+        fds: FileDescriptorArray | None,  # noqa: ARG002
+    ) -> None:
+        self.close()  # what speaks no Varlink gets no answer
+
     def call_received(
         self, call: VarlinkMethodCall, fds: FileDescriptorArray | None
     ) -> asyncio.Future[None] | None:
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            self.close()
+            return None
         answering = super().call_received(call, fds)
         return None if answering is None else asyncio.ensure_future(_uncancelled(answering))
 
     def handle_call_exception(self, exc: BaseException, oneway: bool) -> None:  # noqa: ARG002
         if isinstance(exc, IpsecfdError):
             raise Refused(reason=str(exc))
-        print(f"ipsecfd: control socket: {type(exc).__name__}: {exc}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"ipsecfd: control socket: {type(exc).__name__}: {exc}", file=sys.stderr)
         raise Refused(reason="an internal error: see the journal")
 
 
@@ -140,6 +164,7 @@ class ControlServer:
         self._group = group_number(group)
         self._registries = {one: Registry(service, one) for one in Rights}
         self._transports: set[VarlinkTransport] = set()
+        self._lookers: set[VarlinkTransport] = set()
 
     @property
     def warning(self) -> str | None:
@@ -180,15 +205,23 @@ class ControlServer:
             # Not accepted, it would wake the loop for ever.
             self._pause(1.0)
             return
-        registry = self._registries[self._rights_of(connection)]
+        allowed = self._rights_of(connection)
+        if allowed is not Rights.EVERYTHING and len(self._lookers) >= MAX_LOOKERS:
+            connection.close()
+            return
+        registry = self._registries[allowed]
         transport = VarlinkTransport(self._loop, connection, connection, _Connection(registry))
         self._transports.add(transport)
+        if allowed is not Rights.EVERYTHING:
+            self._lookers.add(transport)
+            self._loop.call_later(LOOKING_SECONDS, transport.close)
         transport.closed_future.add_done_callback(lambda _: self._closed(transport))
         if len(self._transports) >= MAX_CONNECTIONS:
             self._loop.remove_reader(self._socket)
 
     def _closed(self, transport: VarlinkTransport) -> None:
         self._transports.discard(transport)
+        self._lookers.discard(transport)
         if self._socket.fileno() >= 0:
             self._loop.add_reader(self._socket, self._accept)
 

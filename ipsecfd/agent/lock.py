@@ -1,14 +1,18 @@
-"""One agent for each control socket: a lock that ends with its process."""
+"""One agent for each network namespace and control socket: locks that end with their process."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from ipsecfd.errors import IpsecfdError
+
+_NAME: Final = "\0ipsecfd"
 
 
 class LockError(IpsecfdError):
@@ -16,12 +20,12 @@ class LockError(IpsecfdError):
 
 
 @contextlib.contextmanager
-def only_instance(socket: Path) -> Iterator[None]:
+def only_instance(control: Path) -> Iterator[None]:
     """Hold the lock beside a control socket; raises LockError when another process does.
 
     The file stays behind: removing it would let two processes lock two files of one name.
     """
-    path = socket.with_name(f"{socket.name}.lock")
+    path = control.with_name(f"{control.name}.lock")
     try:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -35,12 +39,23 @@ def only_instance(socket: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            raise LockError(
-                f"already running (pid {owner}, lock {path}): stop it first, or give"
-                " this one a `socket` of its own in [control]"
-            ) from None
+            raise LockError(f"already running (pid {owner}, lock {path}): stop it first") from None
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-        yield
+        with _only_in_network():
+            yield
     finally:
         os.close(file)
+
+
+@contextlib.contextmanager
+def _only_in_network() -> Iterator[None]:
+    """Hold the network namespace: two agents would take each other's rules for leftovers."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+        try:
+            name.bind(_NAME)  # abstract names belong to a network namespace and end with the socket
+        except OSError as error:
+            raise LockError(
+                "already running in this network, with another `socket` in [control]: stop it first"
+            ) from error
+        yield

@@ -7,6 +7,7 @@ back over another, which never blocks. It ends with its agent.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -219,22 +220,30 @@ def main(arguments: list[str]) -> None:
     queue, length, agent, control_fd, outlet_fd, level = map(int, arguments[:6])
     interval = float(arguments[6])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends this process
     if os.getppid() != agent:
         return  # it ended before it could be watched
     control = socket.socket(fileno=control_fd)
     outlet = socket.socket(fileno=outlet_fd)
-    try:
-        process = PacketProcess(queue, length, control, outlet, Drops(level, interval, time.time))
-    except KernelError as error:
-        data = pickle.dumps(str(error))
-        control.sendall(HEADER.pack(len(data)) + data)
-        sys.exit(1)
-    data = pickle.dumps(None)
+    # The agent may end at any moment, and then there is nobody to tell of it.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
+            drops = Drops(level, interval, time.time)
+            process = PacketProcess(queue, length, control, outlet, drops)
+        except KernelError as error:
+            _tell(control, str(error))
+            sys.exit(1)
+        _tell(control, None)
+        # No cycles are made here, and a collection over a large table would hold packets up.
+        gc.disable()
+        process.run()
+
+
+def _tell(control: socket.socket, refusal: str | None) -> None:
+    """Say whether the queue could be had."""
+    data = pickle.dumps(refusal)
     control.sendall(HEADER.pack(len(data)) + data)
-    # No cycles are made here, and a collection over a large table would hold packets up.
-    gc.disable()
-    process.run()
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ class PacketProcess:
         with its_control, outlet:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # never import what lies in the directory that the agent was started in
                 "-m",
                 "ipsecfd.agent.packet_process",
                 *map(str, (queue, length, os.getpid(), its_control.fileno(), outlet.fileno())),

@@ -33,11 +33,13 @@ from ipsecfd.kernel.network import NetworkWatcher
 from ipsecfd.policy import files, names, properties
 from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.tomlfile import Loaded
 
 WATCH_SECONDS: Final = 5.0
 """How often the queues' health is looked at, and systemd told that packets are judged."""
 
 _CAP_NET_ADMIN = 12
+_MAX_POLICY_BYTES = 64 << 20
 
 
 def run(config_path: Path | None, policies: Sequence[Path]) -> None:
@@ -179,7 +181,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
         rules=rules,
         start_process=start_process,
         log=log,
-        load=lambda path: files.load(path, names.Names(answers_file)),
+        load=lambda path: _load(path, names.Names(answers_file)),
         renew=lambda wanted: names.Names(answers_file).renew(wanted),
         stores=stores,
         domain=domain,
@@ -190,13 +192,24 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
     )
 
 
+def _load(path: Path, answers: names.Names) -> Loaded:
+    """A policy file, which must be a plain one: reading a pipe or a device may never end."""
+    with contextlib.suppress(OSError):  # files.load says it better
+        if not path.is_file() and path.exists():
+            raise IpsecfdError(f"{path}: not a plain file; the service reads no pipes or devices")
+        if path.stat().st_size > _MAX_POLICY_BYTES:
+            raise IpsecfdError(f"{path}: more than {_MAX_POLICY_BYTES >> 20} MiB for a policy")
+    return files.load(path, answers)
+
+
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
 def _say(text: str) -> None:
-    for line in text.splitlines():
-        print(f"ipsecfd: {line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that was closed must not stop the service
+        for line in text.splitlines():
+            print(f"ipsecfd: {line}", file=sys.stderr, flush=True)
 
 
 def _check_privileges() -> None:

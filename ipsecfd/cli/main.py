@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import typer
@@ -61,8 +63,23 @@ app.command("after-stop", hidden=True)(after_stop)
 def main() -> None:
     """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except IpsecfdError as error:
         for line in str(error).split("\n"):
             print(f"ipsecfd: {printable(line)}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        _give_stdout_up()
+        if error.errno != errno.EPIPE:
+            print(f"ipsecfd: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _give_stdout_up() -> None:
+    """Nobody reads it, or the disk is full: Python's own try at its end would only tell again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

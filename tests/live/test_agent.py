@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -295,6 +296,8 @@ def test_several_packet_processes(lab: Lab) -> None:
     assert passing(lab, PING_OUT, HTTP) == [True, False]
 
 
+DAEMON = f"{' '.join(IPSECFD)} run --config {CONFIG} --policy {POLICY}"
+
 # --- what is refused ---
 
 
@@ -306,16 +309,49 @@ def test_second_instance(lab: Lab) -> None:
 
 
 def test_taken_queue(lab: Lab) -> None:
-    """The line names the queue; rules and traffic stay as they are."""
+    """The line names the queue, and the host is left as it was."""
     guard = lab["guard"]
-    lab.start_daemon(WEB)
-    other = guard.path("/run/lab/other.toml")
-    other.write_text(
-        f'state_dir = "/run/lab/other"\n[control]\nsocket = "/run/lab/other.sock"\n'
-        f'[diagnostics]\nlog = "{LOG}.other"\n'
+    holder = guard.popen([sys.executable, "-c", HOLDER], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "bound\n"
+    (guard.path("/run") / "lab").mkdir(exist_ok=True)
+    guard.path("/run/lab/own.toml").write_text(
+        f'state_dir = "/run/lab/own"\n[control]\nsocket = "/run/lab/own.sock"\n'
+        f'[diagnostics]\nlog = "{LOG}.own"\n'
     )
-    assert "queue 88 " in fails(lab, "run", "--config", "/run/lab/other.toml")
+    assert "queue 88 " in fails(lab, "run", "--config", "/run/lab/own.toml")
+    assert passing(lab, HTTP, SSH) == [True, True]
+    guard.send_signal(holder, signal.SIGKILL)
+    holder.communicate()
+
+
+HOLDER = """
+from netfilterqueue import NetfilterQueue
+queue = NetfilterQueue()
+queue.bind(88, lambda packet: packet.accept())
+print("bound", flush=True)
+queue.run()
+"""
+
+
+def test_second_instance_with_its_own_socket(lab: Lab) -> None:
+    """Two agents in one network would take each other's rules for leftovers: the second is
+    refused, and the first one's rules stay."""
+    lab.start_daemon(WEB)
+    lab["guard"].path("/run/lab/other.toml").write_text(
+        f'state_dir = "/run/lab/other"\n[control]\nsocket = "/run/lab/other.sock"\n'
+        f'[queue]\nnumber = 90\n[diagnostics]\nlog = "{LOG}.other"\n'
+    )
+    assert "already running" in fails(lab, "run", "--config", "/run/lab/other.toml")
     assert passing(lab, HTTP, SSH) == [True, False]
+
+
+def test_closed_terminal(lab: Lab) -> None:
+    """A daemon whose terminal is gone still answers, changes mode and filters."""
+    daemon = lab.start_daemon(WEB, command=["sh", "-c", f"{DAEMON} 2>&1 | head -n 1"])
+    daemon.cli("mode", "block")
+    assert passing(lab, HTTP) == [False]
+    daemon.cli("reload")
 
 
 @pytest.mark.parametrize(
