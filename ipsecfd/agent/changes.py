@@ -18,7 +18,7 @@ from ipsecfd.agent.sources import Places
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
 from ipsecfd.policy.names import Renewal
-from ipsecfd.policy.store import Content, Draft, name_key
+from ipsecfd.policy.stores.draft import Content, Draft, name_key
 
 LONGEST_SLEEP: Final = 60.0
 """Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""

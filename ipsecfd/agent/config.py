@@ -27,7 +27,7 @@ from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
 from ipsecfd.kernel.rules import DEFAULT_MARK
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
-from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.text import parse_toml, read_text
 
 DEFAULT_PATH: Final = Path("/etc/ipsecfd/ipsecfd.toml")

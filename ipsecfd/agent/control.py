@@ -119,12 +119,7 @@ class _Connection(VarlinkInterfaceServerProtocol):
             self._recv_buffer = b""
             self.close()
 
-    def error_received(
-        self,
-        err: Exception,
-        data: bytes,
-        fds: FileDescriptorArray | None,  # noqa: ARG002
-    ) -> None:
+    def error_received(self, *_: object) -> None:
         self.close()  # what speaks no Varlink gets no answer
 
     def call_received(

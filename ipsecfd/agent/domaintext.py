@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipsecfd.policy.encoding import EncodingError, decode
-from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.scripts import is_script
-from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.scripts.kinds import is_script
+from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.text import utf8_text
-from ipsecfd.policy.tomlstore import add_text
 from ipsecfd.policy.workspace import Workspace
 
 

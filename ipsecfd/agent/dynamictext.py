@@ -11,16 +11,16 @@ from typing import Any, Final, TypeVar
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
-from ipsecfd.policy.dynamic import (
+from ipsecfd.policy.grammar import check_filter, parse_address
+from ipsecfd.policy.model import Action, Address, Connection, DnsName, Filter, IPAddress
+from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.dynamic import (
     DynamicContent,
     DynamicDraft,
     DynamicRule,
     MainModePolicy,
     QuickModePolicy,
 )
-from ipsecfd.policy.grammar import check_filter, parse_address
-from ipsecfd.policy.model import Action, Address, Connection, DnsName, Filter, IPAddress
-from ipsecfd.policy.store import Authentication
 
 FILE_NAME: Final = "dynamic.json"
 """The name of the file under `state_dir`."""

@@ -30,9 +30,10 @@ from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import queue, rules
 from ipsecfd.kernel.network import NetworkWatcher
-from ipsecfd.policy import files, names, properties
-from ipsecfd.policy.properties import Properties
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy import files, names
+from ipsecfd.policy.stores import properties
+from ipsecfd.policy.stores.host import Stores
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.tomlfile import Loaded
 
 WATCH_SECONDS: Final = 5.0

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.model import Policy, Store
-from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.tomlfile import Loaded
 
 DYNAMIC_ORIGIN: Final = "the memory of the running service"

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING, Final
 from ipsecfd.agent import client, dynamictext
 from ipsecfd.agent.config import Config, load
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy import durable, properties
+from ipsecfd.policy import durable
 from ipsecfd.policy.counters import Counters
-from ipsecfd.policy.dynamic import DynamicContent, DynamicDraft
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.properties import Properties
-from ipsecfd.policy.store import Content, Draft
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores import properties
+from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft
+from ipsecfd.policy.stores.host import Stores
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ def export(
     from ipsecfd.policy.export import export as written
     from ipsecfd.policy.model import Store
     from ipsecfd.policy.names import Names
-    from ipsecfd.policy.stores import Stores
+    from ipsecfd.policy.stores.host import Stores
 
     content = Stores(load(None).state_dir, Names()).read(Store[store.upper()])
     exported = written(content, known[0])

@@ -16,8 +16,8 @@ from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import ConfigOption, SocketOption, width
 
 if TYPE_CHECKING:
-    from ipsecfd.policy.failure import Failure
-    from ipsecfd.policy.importing import ImportResult
+    from ipsecfd.policy.scripts.failure import Failure
+    from ipsecfd.policy.scripts.importing import ImportResult
     from ipsecfd.policy.workspace import Workspace
 
 _STORES = ("local", "persistent")
@@ -67,7 +67,7 @@ def import_(
     target = Store[store.upper()]
     result: ImportResult | None = None
     with contextlib.suppress(_StoppedError), _workspace(dry_run, config, socket) as workspace:
-        from ipsecfd.policy.importing import import_files
+        from ipsecfd.policy.scripts.importing import import_files
 
         result = import_files(
             files, workspace, store=target, arguments=arg or None, partial=partial
@@ -92,8 +92,8 @@ def _workspace(dry_run: bool, config: Path | None, socket: Path | None) -> Itera
         with Administration(config, socket).workspace() as workspace:
             yield workspace
         return
-    from ipsecfd.policy.dynamic import DynamicDraft
     from ipsecfd.policy.names import Names
+    from ipsecfd.policy.stores.dynamic import DynamicDraft
     from ipsecfd.policy.workspace import Workspace
 
     yield Workspace(Names().resolve, dynamic=DynamicDraft())

@@ -51,7 +51,7 @@ def _run(program: str, arguments: Sequence[str], config: Path | None, socket: Pa
 
 
 def _text(path: Path) -> str:
-    from ipsecfd.policy.encoding import EncodingError, decode
+    from ipsecfd.policy.scripts.encoding import EncodingError, decode
     from ipsecfd.policy.text import read_bytes
 
     try:

@@ -179,7 +179,7 @@ def say(reply: Reply) -> None:
 
 def _text(path: str) -> str:
     """The text of a script of any encoding. Raises IpsecfdError."""
-    from ipsecfd.policy.encoding import EncodingError, decode
+    from ipsecfd.policy.scripts.encoding import EncodingError, decode
 
     try:
         return decode(Path(path).read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.stores.draft import Content, Draft
 
 SCRIPTS: Final = (".txt", ".netsh")
 """What a file's name ends with that exportpolicy is to write for netsh -f."""
@@ -41,7 +41,7 @@ class PolicyFiles:
         """
         from ipsecfd.agent.domaintext import parse
         from ipsecfd.policy.names import Names
+        from ipsecfd.policy.stores.policyfile import merge
         from ipsecfd.policy.text import read_bytes
-        from ipsecfd.policy.tomlstore import merge
 
         merge(draft, parse(read_bytes(Path(path)), path, Names(keep=False)))

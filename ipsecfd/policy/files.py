@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipsecfd.policy.dynamic import DynamicDraft
-from ipsecfd.policy.encoding import EncodingError, decode
-from ipsecfd.policy.failure import Failure
-from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import Names, NamesError
-from ipsecfd.policy.scripts import is_script
-from ipsecfd.policy.store import Content
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.scripts.kinds import is_script
+from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.text import read_bytes, utf8_text
 from ipsecfd.policy.tomlfile import Loaded, parse_policy
 from ipsecfd.policy.workspace import Workspace

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ipsecfd.policy.counters import Counters
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.model import IPAddress, Store
-from ipsecfd.policy.properties import Properties
-from ipsecfd.policy.store import Draft
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.dynamic import DynamicDraft
+from ipsecfd.policy.stores.properties import Properties
 
 CONFIGURED: Final = Properties(
     ipsecdiagnostics=7,

@@ -8,7 +8,6 @@ import itertools
 import re
 from collections.abc import Mapping
 
-from ipsecfd.policy.dynamic import DynamicContent, DynamicRule, MainModePolicy, QuickModePolicy
 from ipsecfd.policy.model import (
     PROTOCOL_NUMBERS,
     Action,
@@ -23,7 +22,7 @@ from ipsecfd.policy.model import (
     Server,
     ServerKind,
 )
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     Content,
@@ -33,6 +32,12 @@ from ipsecfd.policy.stored import (
     StoredPolicy,
     StoredRule,
     name_key,
+)
+from ipsecfd.policy.stores.dynamic import (
+    DynamicContent,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
 )
 
 FIRST = ("Policy Name", "Rule ID", "FilterList Name", "FilterAction Name", "Filter Name")

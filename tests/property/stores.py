@@ -23,7 +23,7 @@ from ipsecfd.policy.model import (
     Server,
     ServerKind,
 )
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     KERBEROS,
     Authentication,
     Behaviour,

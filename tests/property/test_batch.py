@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipsecfd.policy.batch import Command, run
-from ipsecfd.policy.dynamic import DynamicDraft
-from ipsecfd.policy.encoding import EncodingError, decode
 from ipsecfd.policy.grammar import GrammarError
-from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.scripts.batch import Command, run
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 SOON = 3.0

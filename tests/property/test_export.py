@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 
-from ipsecfd.policy import storereader
 from ipsecfd.policy.export import export
-from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.ipseccmd.lines import split_line
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.stored import Content
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.stores import reader as storereader
+from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.workspace import Workspace
 from tests.property.stores import contents, ipseccmd_contents, resolve
 

@@ -7,7 +7,6 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.ipseccmd.filters import FilterError, format_filter, parse_spec
@@ -23,6 +22,7 @@ from ipsecfd.policy.model import (
     Me,
     Prefix,
 )
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 

@@ -7,7 +7,6 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netsh.completion import complete
@@ -15,6 +14,7 @@ from ipsecfd.policy.netsh.contexts import DYNAMIC, STATIC
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.netsh.words import quoted, split, unescaped
 from ipsecfd.policy.reply import Reply
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 SETUP = (

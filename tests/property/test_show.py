@@ -9,13 +9,6 @@ from typing import TypeVar
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipsecfd.policy.dynamic import (
-    DynamicContent,
-    DynamicDraft,
-    DynamicRule,
-    MainModePolicy,
-    QuickModePolicy,
-)
 from ipsecfd.policy.model import (
     Action,
     Address,
@@ -33,8 +26,7 @@ from ipsecfd.policy.model import (
 from ipsecfd.policy.netsh import show
 from ipsecfd.policy.netsh.layout import columns, table
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.store import Draft
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     Content,
@@ -45,6 +37,14 @@ from ipsecfd.policy.stored import (
     StoredRule,
     name_key,
     rule_key,
+)
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.dynamic import (
+    DynamicContent,
+    DynamicDraft,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
 )
 from ipsecfd.policy.workspace import Workspace
 

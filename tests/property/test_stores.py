@@ -24,7 +24,7 @@ from ipsecfd.policy.model import (
     ServerKind,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Authentication,
     Behaviour,
     Content,
@@ -38,9 +38,9 @@ from ipsecfd.policy.store import (
     name_key,
     rule_key,
 )
-from ipsecfd.policy.storefile import StoreFileError, parse, render
+from ipsecfd.policy.stores.file import StoreFileError, parse, render
+from ipsecfd.policy.stores.policyfile import merge, policy_to_toml, toml_to_draft
 from ipsecfd.policy.tomlfile import parse_policy
-from ipsecfd.policy.tomlstore import merge, policy_to_toml, toml_to_draft
 
 
 def no_dns(name: str) -> list[IPAddress]:

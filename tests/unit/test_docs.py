@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from ipsecfd.cli.main import app
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.dynamic import DynamicDraft
-from ipsecfd.policy.importing import import_files
 from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.netsh.session import Session
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]

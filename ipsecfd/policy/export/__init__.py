@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, TypeAlias
 
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.export.exported import Exported
-from ipsecfd.policy.stored import Content
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.dynamic import DynamicContent
 
 __all__ = ["FORMS", "Exported", "Form", "export"]
 
@@ -31,7 +31,7 @@ def export(content: Content, form: Form, *, dynamic: DynamicContent | None = Non
         from ipsecfd.policy.export import ipseccmd
 
         return ipseccmd.write(content, dynamic)
-    from ipsecfd.policy import storetext
+    from ipsecfd.policy.stores import text as storetext
 
     rules = len(dynamic.rules) if dynamic else 0
     notes = (f"dynamic rules are no part of a store: {rules} not written",) if rules else ()

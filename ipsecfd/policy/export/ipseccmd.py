@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias, TypeVar
 
-from ipsecfd.policy.distinct import DistinctNames
-from ipsecfd.policy.dynamic import DynamicContent, DynamicDraft, DynamicRule
 from ipsecfd.policy.export.exported import Exported
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.ipseccmd.commands import run
@@ -22,7 +20,7 @@ from ipsecfd.policy.ipseccmd.filters import format_filter
 from ipsecfd.policy.ipseccmd.lines import join_line
 from ipsecfd.policy.mistakes import printable
 from ipsecfd.policy.model import Action, Connection, DnsName, Filter, IPAddress, Store
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     DEFAULT_MAIN_MODE_LIFETIME,
     DEFAULT_POLLING,
     KERBEROS,
@@ -36,6 +34,8 @@ from ipsecfd.policy.stored import (
     name_key,
     rule_key,
 )
+from ipsecfd.policy.stores.distinct import DistinctNames
+from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft, DynamicRule
 from ipsecfd.policy.workspace import Workspace
 
 _WORDS: Final = {

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.distinct import DistinctNames
-from ipsecfd.policy.dynamic import DynamicContent, DynamicRule, MainModePolicy, QuickModePolicy
 from ipsecfd.policy.export.exported import Exported, one_line
 from ipsecfd.policy.mistakes import printable
 from ipsecfd.policy.model import (
@@ -24,7 +22,7 @@ from ipsecfd.policy.model import (
 )
 from ipsecfd.policy.netsh.values import LONGEST_NAME, TUNNEL
 from ipsecfd.policy.netsh.words import quoted
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     DEFAULT_MAIN_MODE_LIFETIME,
     DEFAULT_POLLING,
     KERBEROS,
@@ -38,6 +36,13 @@ from ipsecfd.policy.stored import (
     StoredRule,
     filter_identity,
     name_key,
+)
+from ipsecfd.policy.stores.distinct import DistinctNames
+from ipsecfd.policy.stores.dynamic import (
+    DynamicContent,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
 )
 
 _MAIN_MODE_NAME: Final = "default"

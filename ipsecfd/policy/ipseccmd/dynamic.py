@@ -6,17 +6,17 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Final, TypeVar
 
-from ipsecfd.policy.dynamic import (
+from ipsecfd.policy.grammar import Resolve
+from ipsecfd.policy.ipseccmd.methods import MainMode, Negotiation, RefusedError
+from ipsecfd.policy.ipseccmd.switches import Dynamic
+from ipsecfd.policy.stores.draft import ExistsError, name_key
+from ipsecfd.policy.stores.dynamic import (
     DynamicDraft,
     DynamicRule,
     Identity,
     MainModePolicy,
     QuickModePolicy,
 )
-from ipsecfd.policy.grammar import Resolve
-from ipsecfd.policy.ipseccmd.methods import MainMode, Negotiation, RefusedError
-from ipsecfd.policy.ipseccmd.switches import Dynamic
-from ipsecfd.policy.store import ExistsError, name_key
 
 _MAIN_MODE_NAME: Final = "ipseccmd"
 

@@ -14,7 +14,7 @@ from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.ipseccmd.methods import MainMode
 from ipsecfd.policy.ipseccmd.switches import RuleSpec, Static
 from ipsecfd.policy.model import Filter
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     DefaultRule,
     Draft,
     InUseError,

@@ -10,7 +10,7 @@ from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments, Command, Tag
 from ipsecfd.policy.netsh.values import TEXT, Kind, ValueRefused, choice, number
-from ipsecfd.policy.properties import BOOT_MODES, RANGES, PropertiesError, boot_exemptions
+from ipsecfd.policy.stores.properties import BOOT_MODES, RANGES, PropertiesError, boot_exemptions
 
 _AT_RESTART: Final = "The new value takes effect when ipsecfd is started again."
 _AT_BOOT: Final = "The new value takes effect at the next boot."

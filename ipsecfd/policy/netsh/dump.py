@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Final
 
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.export import export
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.layout import NONE
 from ipsecfd.policy.netsh.words import quoted
-from ipsecfd.policy.properties import Properties
-from ipsecfd.policy.stored import Content
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.dynamic import DynamicContent
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.workspace import Workspace
 
 _DUMPED: Final = (Store.PERSISTENT, Store.LOCAL)

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipsecfd.policy.dynamic import (
-    DynamicDraft,
-    DynamicRule,
-    MainModePolicy,
-    QuickModePolicy,
-)
 from ipsecfd.policy.model import Action, DnsName
 from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.state import State
@@ -21,7 +15,13 @@ from ipsecfd.policy.netsh.tags import (
     filter_key,
     sought_filter,
 )
-from ipsecfd.policy.store import Behaviour, NotFoundError, name_key
+from ipsecfd.policy.stores.draft import Behaviour, NotFoundError, name_key
+from ipsecfd.policy.stores.dynamic import (
+    DynamicDraft,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
+)
 
 
 def add_mmpolicy(state: State, arguments: Arguments) -> str:

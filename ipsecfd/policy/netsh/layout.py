@@ -26,7 +26,7 @@ from ipsecfd.policy.model import (
     Store,
     protocol_name,
 )
-from ipsecfd.policy.stored import Authentication
+from ipsecfd.policy.stores.content import Authentication
 
 NameOf = Callable[[IPAddress], str]
 """The DNS name of an address, or ""."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ipsecfd.policy import examples
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments
@@ -17,7 +16,8 @@ from ipsecfd.policy.netsh.tags import (
     filter_key,
     sought_filter,
 )
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores import examples
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     DefaultRule,
     Draft,

@@ -8,8 +8,14 @@ from typing import TypeVar
 
 from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.store import Draft, NotFoundError
-from ipsecfd.policy.stored import StoredAction, StoredList, StoredPolicy, StoredRule, name_key
+from ipsecfd.policy.stores.content import (
+    StoredAction,
+    StoredList,
+    StoredPolicy,
+    StoredRule,
+    name_key,
+)
+from ipsecfd.policy.stores.draft import Draft, NotFoundError
 
 Shared = TypeVar("Shared", StoredList, StoredAction)
 

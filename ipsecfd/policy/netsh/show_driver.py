@@ -10,7 +10,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.modes import BootExemption
 from ipsecfd.policy.netsh.layout import NONE, heading, protocol
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.workspace import Workspace
 
 Block = Iterable[str]

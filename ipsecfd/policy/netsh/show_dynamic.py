@@ -31,8 +31,8 @@ from ipsecfd.policy.netsh.show_force import (
     without_ports,
 )
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.store import NotFoundError
-from ipsecfd.policy.stored import Behaviour, name_key
+from ipsecfd.policy.stores.content import Behaviour, name_key
+from ipsecfd.policy.stores.draft import NotFoundError
 from ipsecfd.policy.workspace import Workspace
 
 Block = Iterable[str]

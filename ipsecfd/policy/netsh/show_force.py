@@ -10,7 +10,6 @@ from typing import Final
 from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.sides import ADDRESS_BITS, Role, Side
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.model import (
     Address,
     AnyAddress,
@@ -26,7 +25,8 @@ from ipsecfd.policy.model import (
     Store,
 )
 from ipsecfd.policy.netsh.values import IPV6_PROFILES
-from ipsecfd.policy.stored import Authentication, Content
+from ipsecfd.policy.stores.content import Authentication, Content
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.workspace import Workspace
 
 _SERVERS: Final = {Role(kind.value): kind for kind in ServerKind}

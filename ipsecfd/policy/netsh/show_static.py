@@ -23,8 +23,7 @@ from ipsecfd.policy.netsh.layout import (
 )
 from ipsecfd.policy.netsh.show_chosen import ChosenRule
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.store import Draft
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     DefaultRule,
     StoredAction,
@@ -32,6 +31,7 @@ from ipsecfd.policy.stored import (
     StoredPolicy,
     name_key,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.workspace import Workspace
 
 Block = Iterable[str]

@@ -22,14 +22,14 @@ from ipsecfd.policy.netsh.layout import (
 )
 from ipsecfd.policy.netsh.show_chosen import ChosenRule
 from ipsecfd.policy.netsh.syntax import ShowRequest
-from ipsecfd.policy.store import Draft
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     StoredAction,
     StoredList,
     StoredPolicy,
     name_key,
 )
+from ipsecfd.policy.stores.draft import Draft
 
 Block = Iterable[str]
 _AUTHENTICATION: Final = {"kerberos": "Kerberos", "psk": "preshared key", "rootca": "root CA"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.errors import ServiceError
-from ipsecfd.policy.store import Content, Draft
+from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from ipsecfd.policy import examples
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh import objects, values
 from ipsecfd.policy.netsh import static_tags as tags
@@ -14,6 +13,7 @@ from ipsecfd.policy.netsh.state import PolicyFiles, State
 from ipsecfd.policy.netsh.syntax import Arguments, Command, Run, Tag
 from ipsecfd.policy.netsh.tags import AUTHENTICATION, show_request
 from ipsecfd.policy.netsh.values import NAME, YES_NO, Kind, choice
+from ipsecfd.policy.stores import examples
 
 
 def _set_store(state: State, arguments: Arguments) -> str:

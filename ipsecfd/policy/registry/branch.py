@@ -6,8 +6,6 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
-from ipsecfd.policy.distinct import DistinctNames
-from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.model import Connection
 from ipsecfd.policy.registry.blobs import (
     BlobError,
@@ -29,7 +27,9 @@ from ipsecfd.policy.registry.filters import merged, one_line, to_filter
 from ipsecfd.policy.registry.layout import InterfaceType, Offer, RuleBlob
 from ipsecfd.policy.registry.methods import authentication, is_soft, security_methods
 from ipsecfd.policy.registry.tree import Key, Place, RegistryFileError, Tree
-from ipsecfd.policy.store import (
+from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.stores.distinct import DistinctNames
+from ipsecfd.policy.stores.draft import (
     DEFAULT_POLLING,
     Behaviour,
     DefaultRule,

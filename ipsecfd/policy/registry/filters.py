@@ -29,7 +29,7 @@ from ipsecfd.policy.registry.layout import (
     Special,
 )
 from ipsecfd.policy.registry.tree import RegistryFileError
-from ipsecfd.policy.stored import FilterIdentity, filter_identity
+from ipsecfd.policy.stores.content import FilterIdentity, filter_identity
 
 _DESTINATION: Final = 0x80
 _EVERY_BIT: Final = 0xFFFFFFFF

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.registry.branch import Branch
 from ipsecfd.policy.registry.properties import SERVICE_KEY, read_properties
 from ipsecfd.policy.registry.tree import Key, Tree
+from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.workspace import Workspace
 
 _POLICY_KEY: Final = (

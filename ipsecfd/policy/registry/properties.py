@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from ipsecfd.policy.failure import Failure
-from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.registry.tree import Key, Place, Tree
+from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.stores.properties import Properties
 
 SERVICE_KEY: Final = (
     *("HKEY_LOCAL_MACHINE", "SYSTEM", "CurrentControlSet", "Services"),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ipsecfd.policy.encoding import EncodingError, decode
 from ipsecfd.policy.mistakes import printable
 from ipsecfd.policy.registry.regcommand import is_reg_command, run_reg_command, split_words
 from ipsecfd.policy.registry.tree import Data, Key, Place, RegistryFileError, Tree, Value
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
 
 _HIVE_MAGIC: Final = b"regf"
 _HEADER_4: Final = "REGEDIT4"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.failure import Failure
+from ipsecfd.policy.scripts.failure import Failure
 
 Data: TypeAlias = str | int | bytes | tuple[str, ...]
 """REG_SZ and REG_EXPAND_SZ, REG_DWORD and REG_QWORD, REG_BINARY, REG_MULTI_SZ."""

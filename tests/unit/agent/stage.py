@@ -16,10 +16,9 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.rules import RulesConfig
-from ipsecfd.policy.dynamic import DynamicContent, DynamicDraft, DynamicRule
 from ipsecfd.policy.model import Action, Policy
 from ipsecfd.policy.names import Names, Renewal
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Content,
     Draft,
@@ -28,7 +27,8 @@ from ipsecfd.policy.store import (
     StoredPolicy,
     StoredRule,
 )
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft, DynamicRule
+from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded
 from tests.builders import generic, policy
 

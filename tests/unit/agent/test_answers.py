@@ -20,9 +20,9 @@ from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.model import ServerKind, Store
 from ipsecfd.policy.names import Renewal
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.unit.agent.stage import Stage, content, dynamic
 
 

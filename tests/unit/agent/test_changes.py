@@ -12,10 +12,10 @@ from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
 from ipsecfd.policy.names import Renewal
-from ipsecfd.policy.store import NotFoundError
+from ipsecfd.policy.stores.draft import NotFoundError
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.unit.agent.stage import Stage, content, dynamic
 
 WEB = "permit any <-> me:80 tcp"

@@ -10,7 +10,7 @@ from ipsecfd.agent import config
 from ipsecfd.agent.config import Config, load, parse
 from ipsecfd.driver.modes import Mode
 from ipsecfd.policy.mistakes import PolicyError
-from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores.properties import Properties
 
 
 def test_defaults_are_the_designs() -> None:

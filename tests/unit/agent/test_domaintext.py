@@ -6,9 +6,9 @@ import pytest
 
 from ipsecfd.agent.domaintext import parse
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy import storefile
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import Content
+from ipsecfd.policy.stores import file as storefile
+from ipsecfd.policy.stores.draft import Content
 from tests.unit.agent.stage import content
 
 SOURCE = "https://policies.example/web"

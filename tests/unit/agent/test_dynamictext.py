@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from ipsecfd.agent.dynamictext import DynamicTextError, forget, load, parse, render, save
-from ipsecfd.policy.dynamic import (
+from ipsecfd.policy.model import Action, Connection, DnsName, Filter, Me
+from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.dynamic import (
     DynamicContent,
     DynamicDraft,
     DynamicRule,
     MainModePolicy,
     QuickModePolicy,
 )
-from ipsecfd.policy.model import Action, Connection, DnsName, Filter, Me
-from ipsecfd.policy.store import Authentication
 from tests.builders import generic
 from tests.unit.agent.stage import dynamic
 

@@ -10,7 +10,7 @@ from ipsecfd.agent.sources import DomainPolicy, GivenError, Places, gather
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded
 from tests.builders import policy
 from tests.unit.agent.stage import content, dynamic

@@ -10,11 +10,11 @@ from typer.testing import CliRunner, Result
 
 from ipsecfd.agent import config
 from ipsecfd.cli.main import app
-from ipsecfd.policy import storereader
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import StoredList
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores import reader as storereader
+from ipsecfd.policy.stores.draft import StoredList
+from ipsecfd.policy.stores.host import Stores
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import Content
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.host import Stores
 
 DATA = Path(__file__).parents[2] / "data" / "netsh"
 GOOD = (

@@ -22,12 +22,12 @@ from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
 from ipsecfd.cli.netsh import Request, UsageError, parse
 from ipsecfd.cli.netsh_prompt import last_word
-from ipsecfd.policy import properties
-from ipsecfd.policy.dynamic import DynamicContent
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import Content
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores import properties
+from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.dynamic import DynamicContent
+from ipsecfd.policy.stores.host import Stores
 
 SINCE = "2026-01-02T03:04:05+00:00"
 DOMAIN = DomainReport("https://policies.example/x", "Web", True, True, None, None, SINCE, "")

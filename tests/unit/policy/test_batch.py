@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ipsecfd.policy.batch import Command, Outcome, Program, run
+from ipsecfd.policy.scripts.batch import Command, Outcome, Program, run
 
 NETSH = "netsh ipsec static"
 

@@ -6,7 +6,7 @@ import codecs
 
 import pytest
 
-from ipsecfd.policy.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
 
 CHINESE = 'rem 首先禁止所有访问\r\nnetsh ipsec static add policy name="阻止" description=允许\r\n'
 WESTERN = 'rem Größe déjà vu – „Säule“\r\nnetsh ipsec static add policy name="Sécurisé"\r\n'  # noqa: RUF001

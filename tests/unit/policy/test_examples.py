@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecfd.policy.examples import PERMIT, restore_examples
 from ipsecfd.policy.model import Action
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Draft,
     StoredAction,
@@ -16,6 +15,7 @@ from ipsecfd.policy.store import (
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.examples import PERMIT, restore_examples
 
 NAMES = (
     ["Client (Respond Only)", "Server (Request Security)", "Secure Server (Require Security)"],

@@ -8,14 +8,6 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecfd.policy import storereader
-from ipsecfd.policy.dynamic import (
-    DynamicContent,
-    DynamicDraft,
-    DynamicRule,
-    MainModePolicy,
-    QuickModePolicy,
-)
 from ipsecfd.policy.export import FORMS, Form, export
 from ipsecfd.policy.grammar import parse_filter
 from ipsecfd.policy.ipseccmd.commands import run
@@ -29,7 +21,8 @@ from ipsecfd.policy.model import (
     Store,
 )
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores import reader as storereader
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     Content,
@@ -39,6 +32,13 @@ from ipsecfd.policy.stored import (
     StoredPolicy,
     StoredRule,
     name_key,
+)
+from ipsecfd.policy.stores.dynamic import (
+    DynamicContent,
+    DynamicDraft,
+    DynamicRule,
+    MainModePolicy,
+    QuickModePolicy,
 )
 from ipsecfd.policy.workspace import Workspace
 

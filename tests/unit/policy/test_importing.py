@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.export import export
 from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import GrammarError
-from ipsecfd.policy.importing import ImportResult, import_files
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
+from ipsecfd.policy.scripts.importing import ImportResult, import_files
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 from tests.builders import ME, make_driver, verdict
 

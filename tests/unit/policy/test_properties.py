@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.policy.properties import (
+from ipsecfd.policy.stores.properties import (
     Properties,
     PropertiesError,
     boot_exemptions,

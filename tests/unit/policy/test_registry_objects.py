@@ -17,7 +17,6 @@ from ipsecfd.policy.model import (
     ServerKind,
     Store,
 )
-from ipsecfd.policy.properties import Properties
 from ipsecfd.policy.registry.layout import (
     Algorithm,
     Filter1,
@@ -28,7 +27,7 @@ from ipsecfd.policy.registry.layout import (
 )
 from ipsecfd.policy.registry.objects import Applied, apply_tree
 from ipsecfd.policy.registry.regfile import read_text
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     KERBEROS,
     Authentication,
     Behaviour,
@@ -38,6 +37,7 @@ from ipsecfd.policy.store import (
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.workspace import Workspace
 
 from .registry_file import (

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ipsecfd.policy.model import Action
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Content,
     Draft,

@@ -18,7 +18,7 @@ from ipsecfd.policy.model import (
     Server,
     ServerKind,
 )
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Authentication,
     Behaviour,
     Content,
@@ -29,7 +29,7 @@ from ipsecfd.policy.store import (
     StoredPolicy,
     StoredRule,
 )
-from ipsecfd.policy.storefile import StoreFileError, is_store, parse, read, render, write
+from ipsecfd.policy.stores.file import StoreFileError, is_store, parse, read, render, write
 from tests.builders import generic
 
 WWW = DnsName(

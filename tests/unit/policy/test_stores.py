@@ -13,9 +13,9 @@ import pytest
 
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import Content, NotFoundError, StoredList, StoredPolicy
-from ipsecfd.policy.storefile import StoreFileError, parse
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores.draft import Content, NotFoundError, StoredList, StoredPolicy
+from ipsecfd.policy.stores.file import StoreFileError, parse
+from ipsecfd.policy.stores.host import Stores
 
 
 def no_dns(name: str) -> list[IPAddress]:
@@ -192,8 +192,8 @@ import sys
 from pathlib import Path
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import StoredList
-from ipsecfd.policy.stores import Stores
+from ipsecfd.policy.stores.draft import StoredList
+from ipsecfd.policy.stores.host import Stores
 
 stores = Stores(Path(sys.argv[1]), Names())
 for number in range(100):

@@ -20,7 +20,7 @@ from ipsecfd.policy.model import (
     Rule,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Content,
     Draft,
@@ -32,9 +32,9 @@ from ipsecfd.policy.store import (
     StoredRule,
     StoreError,
 )
-from ipsecfd.policy.storefile import StoreFileError, render
+from ipsecfd.policy.stores.file import StoreFileError, render
+from ipsecfd.policy.stores.policyfile import add_text, merge, policy_to_toml, toml_to_draft
 from ipsecfd.policy.tomlfile import Loaded, parse_policy
-from ipsecfd.policy.tomlstore import add_text, merge, policy_to_toml, toml_to_draft
 from tests.builders import generic
 
 WEB = generic("any <-> me:80 tcp")

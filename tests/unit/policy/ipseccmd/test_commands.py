@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.ipseccmd.commands import COMPLETED, run
 from ipsecfd.policy.ipseccmd.lines import split_line
 from ipsecfd.policy.model import Action, Connection, IPAddress, Store
 from ipsecfd.policy.reply import Reply
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Authentication,
     Behaviour,
     DefaultRule,
@@ -24,6 +23,7 @@ from ipsecfd.policy.store import (
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 from tests.builders import generic
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 
-from ipsecfd.policy.dynamic import DynamicDraft
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.netsh.state import PolicyFiles
-from ipsecfd.policy.store import Content
+from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 
 NOW = 1_132_653_600

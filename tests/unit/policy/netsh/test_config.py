@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores.properties import Properties
 
 from . import refused, session
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ipsecfd.policy.dynamic import DynamicRule, MainModePolicy, QuickModePolicy
 from ipsecfd.policy.model import TCP, Action, AnyAddress, Connection, Filter, Me
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.store import Authentication
+from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.dynamic import DynamicRule, MainModePolicy, QuickModePolicy
 
 from . import refused, session
 

@@ -12,7 +12,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.properties import Properties
+from ipsecfd.policy.stores.properties import Properties
 
 from . import session
 

@@ -6,7 +6,7 @@ import pytest
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Connection, Store
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     KERBEROS,
     Authentication,
     Behaviour,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ipsecfd.policy import storefile, tomlwriter
 from ipsecfd.policy.model import (
     Action,
     Address,
@@ -26,7 +25,9 @@ from ipsecfd.policy.model import (
     Prefix,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores import file as storefile
+from ipsecfd.policy.stores import tomlwriter
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Content,
     Draft,
@@ -41,9 +42,9 @@ from ipsecfd.policy.store import (
     name_key,
     new_guid,
 )
-from ipsecfd.policy.storetext import filter_value
+from ipsecfd.policy.stores.text import filter_value
+from ipsecfd.policy.stores.tomlwriter import Value
 from ipsecfd.policy.tomlfile import BUILT_IN_ACTIONS, Loaded, parse_policy
-from ipsecfd.policy.tomlwriter import Value
 
 _ACTIONS: Final = {
     Action.PERMIT: StoredAction("", Behaviour.PERMIT),

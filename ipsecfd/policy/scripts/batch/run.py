@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ipsecfd.policy.batch.command import Command, Execute, Files, Outcome
-from ipsecfd.policy.batch.conditions import holds
-from ipsecfd.policy.batch.doubts import concerns_ipsec, forget_assignments, way_behind
-from ipsecfd.policy.batch.limits import Limits, Stop
-from ipsecfd.policy.batch.loops import UnknownLoopError, rounds
-from ipsecfd.policy.batch.nodes import Chain, For, If, Node, Simple
-from ipsecfd.policy.batch.parser import Parser
-from ipsecfd.policy.batch.programs import (
+from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
+from ipsecfd.policy.scripts.batch.conditions import holds
+from ipsecfd.policy.scripts.batch.doubts import concerns_ipsec, forget_assignments, way_behind
+from ipsecfd.policy.scripts.batch.limits import Limits, Stop
+from ipsecfd.policy.scripts.batch.loops import UnknownLoopError, rounds
+from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.parser import Parser
+from ipsecfd.policy.scripts.batch.programs import (
     Program,
     is_doubtful,
     label_of,
@@ -23,9 +23,9 @@ from ipsecfd.policy.batch.programs import (
     program_of,
     split_program,
 )
-from ipsecfd.policy.batch.scanner import CommandSyntaxError
-from ipsecfd.policy.batch.script import Script
-from ipsecfd.policy.batch.variables import LONGEST_VALUE, Variables, readable, unknowns
+from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
+from ipsecfd.policy.scripts.batch.script import Script
+from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, Variables, readable, unknowns
 
 _CMD_SWITCHES: Final = re.compile(r"(?:\s*/[abd-jl-z]\w*(?::\w+)?)*\s*/[ck]\s*", re.IGNORECASE)
 _START_SWITCHES: Final = re.compile(

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from ipsecfd.policy.batch.nodes import COMPARISONS, Chain, Condition, For, If, Node, Simple
-from ipsecfd.policy.batch.scanner import PLAIN, QUOTED, Scanner
+from ipsecfd.policy.scripts.batch.nodes import COMPARISONS, Chain, Condition, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.scanner import PLAIN, QUOTED, Scanner
 
 DEEPEST: Final = 30
 """Parentheses, `if` and `for` inside one another."""

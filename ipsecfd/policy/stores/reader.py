@@ -19,7 +19,7 @@ from ipsecfd.policy.grammar import (
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
 from ipsecfd.policy.model import Address, Connection, DnsName, Filter, IPAddress
 from ipsecfd.policy.shapes import TableT, kind, read_table
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     KERBEROS,
     Authentication,
     Behaviour,
@@ -33,7 +33,7 @@ from ipsecfd.policy.stored import (
     new_guid,
     rule_key,
 )
-from ipsecfd.policy.storeshapes import (
+from ipsecfd.policy.stores.shapes import (
     ActionTable,
     AuthenticationTable,
     DefaultRuleTable,
@@ -44,7 +44,7 @@ from ipsecfd.policy.storeshapes import (
     StoredFilterTable,
     StoreTable,
 )
-from ipsecfd.policy.storetext import VERSION
+from ipsecfd.policy.stores.text import VERSION
 from ipsecfd.policy.text import parse_toml
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

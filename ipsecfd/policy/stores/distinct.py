@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Final
 
-from ipsecfd.policy.stored import name_key
+from ipsecfd.policy.stores.content import name_key
 
 _LONGEST_NAME: Final = 255
 _ROOM_FOR_NUMBER: Final = 12

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from ipsecfd.policy.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
 
 _TOML_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
 _TOML_LINE: Final = re.compile(rf"\[|{_TOML_KEY}(?:\s*\.\s*{_TOML_KEY})*\s*=")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ipsecfd.policy import durable
 from ipsecfd.policy.mistakes import Mistake, PolicyError
-from ipsecfd.policy.stored import Content
-from ipsecfd.policy.storereader import StoreFileError, is_store, parse
-from ipsecfd.policy.storetext import render
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.reader import StoreFileError, is_store, parse
+from ipsecfd.policy.stores.text import render
 from ipsecfd.policy.text import read_text
 
 __all__ = ["StoreFileError", "is_store", "parse", "read", "render", "write"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.batch.nodes import Place
+from ipsecfd.policy.scripts.batch.nodes import Place
 
 LONGEST_STATEMENT: Final = 1 << 20
 """Characters; what one pair of parentheses may hold."""

@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from ipsecfd.policy import durable, storefile
+from ipsecfd.policy import durable
 from ipsecfd.policy.mistakes import Mistake
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.store import Content, Draft
-from ipsecfd.policy.storefile import StoreFileError
-from ipsecfd.policy.tomlstore import add_text
+from ipsecfd.policy.stores import file as storefile
+from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.file import StoreFileError
+from ipsecfd.policy.stores.policyfile import add_text
 
 FILE_NAMES: Final = {
     Store.LOCAL: "local.toml",

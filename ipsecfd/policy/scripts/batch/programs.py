@@ -6,7 +6,7 @@ import enum
 import re
 from typing import Final
 
-from ipsecfd.policy.batch.variables import readable
+from ipsecfd.policy.scripts.batch.variables import readable
 
 
 class Program(enum.Enum):

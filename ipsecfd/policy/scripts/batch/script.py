@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from ipsecfd.policy.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
 
 _LABEL: Final = re.compile(r"[\s,;=]*:([^\s:+,;=&|<>]+)")
 _SILENT: Final = re.compile(r"[\s@(]*(?:rem\b|::|echo\b|title\b)", re.IGNORECASE)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ipsecfd.policy.batch.programs import Program
-from ipsecfd.policy.failure import Failure
+from ipsecfd.policy.scripts.batch.programs import Program
+from ipsecfd.policy.scripts.failure import Failure
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Only commands about IPsec are carried out, by whoever calls `run`; what other pr
 ignored, and what depends on them is named by line where it decides about IPsec commands.
 """
 
-from ipsecfd.policy.batch.command import Command, Execute, Files, Outcome
-from ipsecfd.policy.batch.programs import Program
-from ipsecfd.policy.batch.run import run
+from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
+from ipsecfd.policy.scripts.batch.programs import Program
+from ipsecfd.policy.scripts.batch.run import run
 
 __all__ = ["Command", "Execute", "Files", "Outcome", "Program", "run"]

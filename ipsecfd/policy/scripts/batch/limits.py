@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Final
 
-from ipsecfd.policy.batch.script import Script
-from ipsecfd.policy.batch.variables import readable
-from ipsecfd.policy.failure import Failure
+from ipsecfd.policy.scripts.batch.script import Script
+from ipsecfd.policy.scripts.batch.variables import readable
+from ipsecfd.policy.scripts.failure import Failure
 
 MOST_STEPS: Final = 100_000
 """Commands and lines beyond those of the file itself; those of loops as often as they come."""

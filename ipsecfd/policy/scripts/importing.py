@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.builtin import BUILT_IN_GUIDS
-from ipsecfd.policy.dynamic import DynamicContent
-from ipsecfd.policy.encoding import EncodingError, decode
-from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.performing import Performer
-from ipsecfd.policy.scripts import ScriptFiles
-from ipsecfd.policy.store import Content, StoredAction, StoredList, StoredPolicy
+from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.scripts.kinds import ScriptFiles
+from ipsecfd.policy.scripts.performing import Performer
+from ipsecfd.policy.stores.builtin import BUILT_IN_GUIDS
+from ipsecfd.policy.stores.draft import Content, StoredAction, StoredList, StoredPolicy
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.workspace import Workspace
 
 Source: TypeAlias = Path | tuple[str, bytes]

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from ipsecfd.policy.examples import (
+from ipsecfd.policy.stores.draft import Draft, StoreError, name_key
+from ipsecfd.policy.stores.examples import (
     ALL_ICMP,
     ALL_TRAFFIC,
     CLIENT,
@@ -20,7 +21,6 @@ from ipsecfd.policy.examples import (
     SECURE_SERVER,
     SERVER,
 )
-from ipsecfd.policy.store import Draft, StoreError, name_key
 
 _LISTS: Final = (ALL_TRAFFIC, ALL_ICMP)
 _ACTIONS: Final = (PERMIT, REQUEST, REQUIRE)

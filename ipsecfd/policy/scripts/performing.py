@@ -12,11 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy import batch
-from ipsecfd.policy.batch import Program
-from ipsecfd.policy.batch.programs import next_word
-from ipsecfd.policy.builtin import lent
-from ipsecfd.policy.failure import Failure
 from ipsecfd.policy.ipseccmd.commands import run as run_ipseccmd
 from ipsecfd.policy.ipseccmd.lines import program_of, split_line
 from ipsecfd.policy.mistakes import PolicyError
@@ -29,9 +24,14 @@ from ipsecfd.policy.registry.regcommand import run_reg_command
 from ipsecfd.policy.registry.regfile import read_text as read_registry
 from ipsecfd.policy.registry.tree import Tree
 from ipsecfd.policy.reply import Reply
-from ipsecfd.policy.scripts import Kind, ScriptFiles, kind_of
-from ipsecfd.policy.storefile import is_store
-from ipsecfd.policy.tomlstore import add_text
+from ipsecfd.policy.scripts import batch
+from ipsecfd.policy.scripts.batch import Program
+from ipsecfd.policy.scripts.batch.programs import next_word
+from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.scripts.kinds import Kind, ScriptFiles, kind_of
+from ipsecfd.policy.stores.builtin import lent
+from ipsecfd.policy.stores.file import is_store
+from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.workspace import Workspace
 
 _NOT_FOUND: Final = f"IPsec[{Code.NOT_FOUND:05}]"

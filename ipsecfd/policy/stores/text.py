@@ -10,9 +10,9 @@ import datetime
 from collections.abc import Mapping
 from typing import Final
 
-from ipsecfd.policy import tomlwriter
 from ipsecfd.policy.model import PROTOCOL_NAMES, Connection, DnsName, Filter
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores import tomlwriter
+from ipsecfd.policy.stores.content import (
     DEFAULT_MAIN_MODE_LIFETIME,
     DEFAULT_POLLING,
     KERBEROS,
@@ -24,7 +24,7 @@ from ipsecfd.policy.stored import (
     StoredPolicy,
     StoredRule,
 )
-from ipsecfd.policy.tomlwriter import Value
+from ipsecfd.policy.stores.tomlwriter import Value
 
 VERSION: Final = 1
 """Of the format."""

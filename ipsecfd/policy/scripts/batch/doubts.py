@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipsecfd.policy.batch.nodes import If, Node
-from ipsecfd.policy.batch.programs import label_of, next_word, split_program
-from ipsecfd.policy.batch.script import Script, simple_commands, speaks_of_ipsec
-from ipsecfd.policy.batch.variables import Variables
+from ipsecfd.policy.scripts.batch.nodes import If, Node
+from ipsecfd.policy.scripts.batch.programs import label_of, next_word, split_program
+from ipsecfd.policy.scripts.batch.script import Script, simple_commands, speaks_of_ipsec
+from ipsecfd.policy.scripts.batch.variables import Variables
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Filter
-from ipsecfd.policy.stored import (
+from ipsecfd.policy.stores.content import (
     DEFAULT_MAIN_MODE_LIFETIME,
     DEFAULT_POLLING,
     KERBEROS,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from ipsecfd.policy.model import ICMP, AnyAddress, Filter, Me
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     Behaviour,
     Content,
     Draft,
@@ -19,7 +19,7 @@ from ipsecfd.policy.store import (
     StoredRule,
     name_key,
 )
-from ipsecfd.policy.tomlstore import merge
+from ipsecfd.policy.stores.policyfile import merge
 
 _IDENTITY: Final = "{{723852{}-70FA-11D1-864C-14A300000000}}"
 """Windows has the same identities on every computer."""

@@ -18,7 +18,7 @@ from ipsecfd.policy.model import (
     Policy,
     Rule,
 )
-from ipsecfd.policy.store import (
+from ipsecfd.policy.stores.draft import (
     KERBEROS,
     Authentication,
     ExistsError,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ipsecfd.policy.batch.nodes import Condition
-from ipsecfd.policy.batch.variables import Variables
+from ipsecfd.policy.scripts.batch.nodes import Condition
+from ipsecfd.policy.scripts.batch.variables import Variables
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
 _HOLDS: Final[dict[str, tuple[int, ...]]] = {

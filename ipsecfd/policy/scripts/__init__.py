@@ -1,0 +1,1 @@
+"""Scripts of Windows' administrators: read, expanded as cmd.exe would, and carried out."""
