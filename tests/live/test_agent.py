@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -241,8 +242,9 @@ def test_reloads_under_traffic_lose_and_open_nothing(lab: Lab) -> None:
     time.sleep(0.2)
     for child in (good, bad):
         lab["peer"].send_signal(child, signal.SIGINT)
-    assert b" 0% packet loss" in good.communicate(timeout=10)[0]
-    assert b" 0 received" in bad.communicate(timeout=10)[0]
+    sent, received = map(int, re.findall(rb"(\d+) (?:packets|received)", good.communicate()[0]))
+    assert sent - received <= 1  # the last one may have been on its way
+    assert b" 0 received" in bad.communicate()[0]
 
 
 def test_assigned_policy_survives_a_restart(lab: Lab) -> None:
