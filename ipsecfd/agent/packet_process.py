@@ -38,6 +38,7 @@ DROPS_PER_MESSAGE: Final = 64
 """Records in one message to the agent; a message must fit the socket's buffer."""
 
 _PR_SET_PDEATHSIG = 1
+_NICE = -5  # every packet of the host waits for this process
 _CONTROL_BYTES = 1 << 16
 
 
@@ -224,6 +225,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends this process
     if os.getppid() != agent:
         return  # it ended before it could be watched
+    with contextlib.suppress(PermissionError):  # the unit has done it already
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     control = socket.socket(fileno=control_fd)
     outlet = socket.socket(fileno=outlet_fd)
     # The agent may end at any moment, and then there is nobody to tell of it.
