@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ipsecfd.cli.live import ConfigOption
+
 _STORES = ("local", "persistent", "domain")
 
 
@@ -17,6 +19,7 @@ def export(
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="toml, netsh or ipseccmd.")
     ] = "toml",
+    config: ConfigOption = None,
 ) -> None:
     """Write a store to standard output, for `ipsecfd import` or for Windows' own tools.
 
@@ -37,7 +40,7 @@ def export(
     from ipsecfd.policy.names import Names
     from ipsecfd.policy.stores.host import Stores
 
-    content = Stores(load(None).state_dir, Names()).read(Store[store.upper()])
+    content = Stores(load(config).state_dir, Names()).read(Store[store.upper()])
     exported = written(content, known[0])
     sys.stdout.write(exported.text)
     for note in exported.notes:

@@ -59,3 +59,13 @@ def test_words_that_mean_nothing(wrong: tuple[str, str]) -> None:
     result = export(*wrong)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"ipsecfd: {wrong[0]} {wrong[1]}: expected ")
+
+
+def test_store_of_another_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--config says whose state_dir is meant, as for import."""
+    monkeypatch.undo()
+    file = tmp_path / "other.toml"
+    file.write_text(f'state_dir = "{tmp_path}"\n')
+    result = export("--config", str(file))
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "Web" in result.stdout
