@@ -74,6 +74,9 @@ class Stores:
             pass
         except OSError as error:
             raise _refused(path, f"cannot be read: {error.strerror}") from error
+        except StoreFileError as error:
+            what = f"damaged; restore it from a backup, or move it and {mark} away and import again"
+            raise StoreFileError([*error.mistakes, Mistake(str(path), "", "", what)]) from error
         if not known:
             return Content()
         raise _refused(

@@ -149,6 +149,9 @@ def test_a_damaged_store_is_not_changed(stores: Stores) -> None:
     path = stores.path(Store.LOCAL)
     path.write_text(path.read_text()[:-10])
     damaged = path.read_bytes()
+    with pytest.raises(StoreFileError, match=r"local\.toml: ") as refused:
+        stores.read(Store.LOCAL)
+    assert "restore it from a backup, or move it and " in str(refused.value)
     with pytest.raises(StoreFileError, match=r"local\.toml: "), stores.edit(Store.LOCAL):
         pass
     assert path.read_bytes() == damaged
