@@ -343,6 +343,36 @@ def test_conditions_that_only_windows_can_decide(text: str) -> None:
     assert why.startswith("only Windows knows whether")
 
 
+ON_AND_OFF = "goto end\n:on\nNS a\ngoto end\n:off\nNS b\n:end"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'if "%1"=="on" goto on\nif "%1"=="off" goto off\n{ON_AND_OFF}',
+        f'if "%1"=="off" goto off\nif "%1"=="on" goto on\n{ON_AND_OFF}',
+        f'if "%1"=="on" (\n goto on\n)\nif "%1"=="off" (\n goto off\n)\n{ON_AND_OFF}',
+        f'if "%1"=="on" (goto on) else (goto off)\n{ON_AND_OFF}',
+        f'if not "%1"=="" goto %1\n{ON_AND_OFF}',
+        'if "%1"=="on" goto on\nif "%1"=="off" goto off\ngoto :eof\n'
+        ":on\ncall :a\ngoto :eof\n:off\ncall :b\ngoto :eof\n:a\nNS a\ngoto :eof\n:b\nNS b",
+    ],
+)
+@pytest.mark.parametrize("asked", ["", "set /p V=which?\n"])
+def test_a_choice_that_nobody_made_is_not_guessed(text: str, asked: str) -> None:
+    """Of branches with different IPsec commands none is taken without a word."""
+    if asked:
+        text = text.replace("%1", "%V%")
+    named = [one for one in problems(asked + text) if one[1].startswith("only Windows knows")]
+    assert [line for line, _ in named] == [2 if asked else 1]
+
+
+def test_a_choice_that_was_made_is_followed() -> None:
+    """With the argument given, its branch is done."""
+    text = f'if "%1"=="on" goto on\nif "%1"=="off" goto off\n{ON_AND_OFF}'
+    assert (done(text, "on"), done(text, "off"), done(text, "x")) == (["a"], ["b"], [])
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -355,6 +385,8 @@ def test_conditions_that_only_windows_can_decide(text: str) -> None:
         ('if "%OS%"=="Windows_NT" setlocal\nNS a', ["a"]),
         ("if exist x (goto one) else goto two\n:one\necho\n:two\nNS a", ["a"]),
         ("sc query x || exit /b\nNS a", ["a"]),
+        ("if exist x goto ok\nif exist y goto ok\necho new\n:ok\nNS a", ["a"]),
+        ('if "%1"=="" goto u\nif "%1"=="/?" goto u\nNS a\nexit /b\n:u\necho', ["a"]),
     ],
 )
 def test_guards_are_passed(text: str, expected: list[str]) -> None:

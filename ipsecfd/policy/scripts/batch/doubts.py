@@ -26,7 +26,7 @@ def concerns_ipsec(node: Node | None, script: Script) -> bool:
         name, rest = split_program(one.text)
         if name == "call" and rest.lstrip().startswith(":"):
             target = script.label(label_of(next_word(rest)[0]), one.place.line - 1)
-            if script.leads_to_ipsec(target) is not None:
+            if script.leads_to_ipsec(target):
                 return True
         elif speaks_of_ipsec(one.text) and name not in ("echo", "title"):
             return True
@@ -51,10 +51,12 @@ def way_behind(node: If, script: Script) -> Way:
     for one in simple_commands(node):
         name, rest = split_program(one.text)
         if name == "goto":
+            if "\0" in rest:
+                return Way(differs=True)
             ways.add(script.label(label_of(rest), one.place.line - 1))
         elif name == "exit":
             ways.add(None)
-    leading = {way for way in ways if way is not None and script.leads_to_ipsec(way) is not None}
+    leading = {way for way in ways if way is not None and script.leads_to_ipsec(way)}
     if len({script.leads_to_change(way) for way in leading}) > 1:
         return Way(differs=True)
     if leading and node.last_line not in leading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
@@ -17,6 +17,9 @@ _IPSEC: Final = re.compile(
     re.IGNORECASE,
 )
 _GOTO: Final = re.compile(r"\s*@?\s*goto[\s:]\s*:?([^\s:+,;=&|<>]+)", re.IGNORECASE)
+_JUMP: Final = re.compile(r"\b(?:goto(?:\s*:|\s)|call\s+:)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
+_OPEN: Final = -1
+"""Stands for a line whose way is being followed."""
 _EXIT: Final = re.compile(r"\s*@?\s*exit\b", re.IGNORECASE)
 _ASSIGNMENT: Final = re.compile(r"\bset\s|\bshift\b|\bcall\s", re.IGNORECASE)
 
@@ -51,7 +54,8 @@ class Script:
         for number, line in enumerate(self.lines):
             if ":" in line and (found := _LABEL.match(line)):
                 self._labels.setdefault(found[1].lower(), []).append(number)
-        self._ways: dict[Callable[[str], bool], dict[int, int | None]] = {}
+        self._leading: set[int] | None = None
+        self._changes: dict[int, int | None] = {}
         self._in_block: list[bool] | None = None
 
     def label(self, name: str, after: int) -> int | None:
@@ -61,41 +65,68 @@ class Script:
             return None
         return lines[bisect.bisect_right(lines, after) % len(lines)]
 
-    def leads_to_ipsec(self, line: int | None) -> int | None:
-        """The first line of an IPsec command that is met from here; None when there is none.
+    def leads_to_ipsec(self, line: int | None) -> bool:
+        """Whether an IPsec command may be met from a line on, whatever conditions say."""
+        if self._leading is None:
+            self._leading = self._lines_to_ipsec()
+        return line in self._leading
 
-        Jumps are followed unless they depend on something.
-        """
-        return self._leads_to(line, _has_ipsec)
+    def _lines_to_ipsec(self) -> set[int]:
+        origins: dict[int, list[int]] = {}
+        found = []
+        for line, text in enumerate(self.lines):
+            if _has_ipsec(text):
+                found.append(line)
+            for one in self._next(line):
+                origins.setdefault(one, []).append(line)
+        leading = set(found)
+        while found:
+            more = [one for one in origins.get(found.pop(), ()) if one not in leading]
+            leading.update(more)
+            found += more
+        return leading
 
-    def leads_to_change(self, line: int | None) -> int | None:
-        """Likewise, the first line that bears on IPsec commands behind it or is one."""
-        return self._leads_to(line, _bears_on_ipsec)
+    def leads_to_change(self, line: int) -> int | None:
+        """The first line met from here that bears on IPsec commands behind it, is one, or decides
+        between different ones."""
+        known = self._changes
+        open_lines = [line]
+        while open_lines:
+            line = open_lines[-1]
+            if line in known and known[line] != _OPEN:
+                open_lines.pop()
+                continue
+            ways: list[int] = []
+            if not _bears_on_ipsec(self.lines[line]):
+                ways = [one for one in self._next(line) if self.leads_to_ipsec(one)]
+                if line not in known:
+                    known[line] = _OPEN
+                    open_lines += [one for one in ways if one not in known]
+                    continue
+                # Coming to an open line again is a loop that leads to nothing.
+                changes = {known[one] for one in ways} - {_OPEN, None}
+                known[line] = line if len(changes) > 1 else next(iter(changes), None)
+            else:
+                known[line] = line
+            open_lines.pop()
+        return known[line]
 
-    def _leads_to(self, line: int | None, matters: Callable[[str], bool]) -> int | None:
-        known = self._ways.setdefault(matters, {})
-        way: list[int] = []
-        found: int | None = None
-        while line is not None and line < len(self.lines):
-            if line in known:
-                found = known[line]
-                break
-            known[line] = None  # coming here again is a loop that leads to nothing
-            way.append(line)
-            if matters(self.lines[line]):
-                found = line
-                break
-            line = self._next(line)
-        known.update(dict.fromkeys(way, found))
-        return found
-
-    def _next(self, line: int) -> int | None:
+    def _next(self, line: int) -> list[int]:
+        """The lines that may come next, those of subroutines included."""
+        text = self.lines[line]
         if not self._depends(line):
-            if found := _GOTO.match(self.lines[line]):
-                return self.label(found[1], line)
-            if _EXIT.match(self.lines[line]):
-                return None
-        return line + 1
+            if found := _GOTO.match(text):
+                target = self.label(found[1], line)
+                return [] if target is None else [target]
+            if _EXIT.match(text):
+                return []
+        ways = [line + 1] if line + 1 < len(self.lines) else []
+        if not _SILENT.match(text) or "&" in text:
+            for found in _JUMP.finditer(text):
+                target = self.label(found[1], line)
+                if target is not None:
+                    ways.append(target)
+        return ways
 
     def _depends(self, line: int) -> bool:
         """Whether a line stands in a block, by how blocks are usually laid out."""
