@@ -9,6 +9,8 @@ import pytest
 from ipsecfd.policy.scripts.batch import Command, Outcome, Program, run
 
 NETSH = "netsh ipsec static"
+CHOICE = 'if "%1"=="on" goto on\nif "%1"=="off" goto off\n'
+ON_AND_OFF = "goto end\n:on\nNS a\ngoto end\n:off\nNS b\n:end"
 
 
 class Folder:
@@ -213,7 +215,7 @@ def test_arguments_that_nobody_gave() -> None:
         ("NS a\nNS %TEMP%\\x", "%TEMP% is not known here"),
         ("set /p B=which? \nNS %B%", "%B% is not known here"),
         ("if exist x set B=1\nNS %B%", "%B% is not known here"),
-        ("set B=1\nping x && set B=2\nNS %B%", None),
+        ("set B=1\nping x && set B=2\nNS %B%", "%B% is not known here"),
         ("set B=1\nif exist x set B=2\nNS %B%", "%B% is not known here"),
         ("for /f %%i in ('hostname') do set B=%%i\nNS %B%", "%B% is not known here"),
         ("NS %~dp0x", "%~dp0 is not known"),
@@ -317,6 +319,9 @@ def test_loops_that_cannot_be_expanded(text: str, why: str) -> None:
         ("NS bad && NS a\nNS good && NS b", ["bad", "good", "b"]),
         ("NS bad || NS a\nNS good || NS b", ["bad", "a", "good"]),
         ("NS good || NS a && NS b", ["good"]),
+        ("echo x && NS a\nset A=1 && NS b\nsetlocal && NS c", ["a", "b", "c"]),
+        ("cd /d C:\\x && NS a\npushd x && NS b\ntitle x && NS c", ["a", "b", "c"]),
+        ("rem && NS a\nchcp 936 >nul && NS b\ncls && echo x && NS c", ["b", "c"]),
     ],
 )
 def test_conditions_that_can_be_decided(text: str, expected: list[str]) -> None:
@@ -332,6 +337,13 @@ def test_conditions_that_can_be_decided(text: str, expected: list[str]) -> None:
         "if errorlevel 1 (echo no) else NS a",
         "if %V%==1 NS a",
         "ping x || NS a",
+        "ping x && NS a",
+        "ping x && echo yes && NS a",
+        "ping x && echo yes || NS a",
+        "ver | find x && NS a",
+        "ping x && (echo yes & NS a)",
+        f"ver | find x && goto on\nver | find y && goto off\n{ON_AND_OFF}",
+        f"ver | find x || goto on\ngoto off\n{ON_AND_OFF}",
         "if exist x call :s\ngoto :eof\n:s\nNS a",
         "if exist x goto b\nNS a\ngoto :eof\n:b\nNS b",
     ],
@@ -343,19 +355,15 @@ def test_conditions_that_only_windows_can_decide(text: str) -> None:
     assert why.startswith("only Windows knows whether")
 
 
-ON_AND_OFF = "goto end\n:on\nNS a\ngoto end\n:off\nNS b\n:end"
-
-
 @pytest.mark.parametrize(
     "text",
     [
-        f'if "%1"=="on" goto on\nif "%1"=="off" goto off\n{ON_AND_OFF}',
+        f"{CHOICE}{ON_AND_OFF}",
         f'if "%1"=="off" goto off\nif "%1"=="on" goto on\n{ON_AND_OFF}',
         f'if "%1"=="on" (\n goto on\n)\nif "%1"=="off" (\n goto off\n)\n{ON_AND_OFF}',
         f'if "%1"=="on" (goto on) else (goto off)\n{ON_AND_OFF}',
         f'if not "%1"=="" goto %1\n{ON_AND_OFF}',
-        'if "%1"=="on" goto on\nif "%1"=="off" goto off\ngoto :eof\n'
-        ":on\ncall :a\ngoto :eof\n:off\ncall :b\ngoto :eof\n:a\nNS a\ngoto :eof\n:b\nNS b",
+        f"{CHOICE}exit\n:on\ncall :a\nexit /b\n:off\ncall :b\nexit /b\n:a\nNS a\nexit /b\n:b\nNS b",
     ],
 )
 @pytest.mark.parametrize("asked", ["", "set /p V=which?\n"])
@@ -369,7 +377,7 @@ def test_a_choice_that_nobody_made_is_not_guessed(text: str, asked: str) -> None
 
 def test_a_choice_that_was_made_is_followed() -> None:
     """With the argument given, its branch is done."""
-    text = f'if "%1"=="on" goto on\nif "%1"=="off" goto off\n{ON_AND_OFF}'
+    text = f"{CHOICE}{ON_AND_OFF}"
     assert (done(text, "on"), done(text, "off"), done(text, "x")) == (["a"], ["b"], [])
 
 
@@ -385,6 +393,9 @@ def test_a_choice_that_was_made_is_followed() -> None:
         ('if "%OS%"=="Windows_NT" setlocal\nNS a', ["a"]),
         ("if exist x (goto one) else goto two\n:one\necho\n:two\nNS a", ["a"]),
         ("sc query x || exit /b\nNS a", ["a"]),
+        ("ver | find x && goto bad\nNS a\nexit /b\n:bad\necho x", ["a"]),
+        ("ping x && (\n echo yes\n goto ok\n)\nexit /b\n:ok\nNS a", ["a"]),
+        ("ping x && goto ok\necho no\nexit /b\n:ok\nNS a", ["a"]),
         ("if exist x goto ok\nif exist y goto ok\necho new\n:ok\nNS a", ["a"]),
         ('if "%1"=="" goto u\nif "%1"=="/?" goto u\nNS a\nexit /b\n:u\necho', ["a"]),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipsecfd.policy.scripts.batch.nodes import If, Node
+from ipsecfd.policy.scripts.batch.nodes import Node
 from ipsecfd.policy.scripts.batch.programs import label_of, next_word, split_program
 from ipsecfd.policy.scripts.batch.script import Script, simple_commands, speaks_of_ipsec
 from ipsecfd.policy.scripts.batch.variables import Variables
@@ -41,13 +41,14 @@ def forget_assignments(node: Node | None, variables: Variables) -> None:
             variables.assign(rest, certain=False)
 
 
-def way_behind(node: If, script: Script) -> Way:
+def way_behind(node: Node, behind: int, script: Script) -> Way:
     """How the script goes on behind a condition without IPsec commands of its own.
 
+    `behind` is the line it goes on with, counted from 0, unless the statement jumps.
     It matters when a branch jumps to other commands than those that follow. A branch that leads to
     none is a guard: it is there for when something is wrong.
     """
-    ways: set[int | None] = {node.last_line}
+    ways: set[int | None] = {behind}
     for one in simple_commands(node):
         name, rest = split_program(one.text)
         if name == "goto":
@@ -59,6 +60,6 @@ def way_behind(node: If, script: Script) -> Way:
     leading = {way for way in ways if way is not None and script.leads_to_ipsec(way)}
     if len({script.leads_to_change(way) for way in leading}) > 1:
         return Way(differs=True)
-    if leading and node.last_line not in leading:
+    if leading and behind not in leading:
         return Way(jump=min(leading))
     return Way()

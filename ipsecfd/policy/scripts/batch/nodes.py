@@ -74,3 +74,10 @@ class For:
 
 
 Node: TypeAlias = Simple | Chain | If | For
+
+
+def first_place(node: Node) -> Place:
+    """Where the first command of a statement begins."""
+    while isinstance(node, Chain):
+        node = node.parts[0]
+    return node.place

@@ -31,6 +31,10 @@ _BUILT_IN: Final = re.compile(
     r"|start|time|title|type|ver|verify|vol)(?=[\s.,;:=/\\(+\[\]\"]|$)",
     re.IGNORECASE,
 )
+_ARRANGING: Final = _words(
+    "break cd chdir chcp cls color date erase del path pause popd prompt pushd rem time title ver"
+    " verify vol"
+)
 _LABEL: Final = re.compile(r"[\s:]*([^\s:+,;=&|<>]*)")
 _FIRST_WORD: Final = re.compile(r'(?:"[^"]*"?|[^\s",;=])+')
 _WORD: Final = re.compile(r'\s*((?:"[^"]*"?|[^\s"])+)')
@@ -66,6 +70,11 @@ def split_program(text: str) -> tuple[str, str]:
 def is_built_in(name: str) -> bool:
     """Whether cmd.exe does a command itself."""
     return _BUILT_IN.fullmatch(name) is not None
+
+
+def is_expected_to_succeed(name: str) -> bool:
+    """Whether a command only arranges the script's own surroundings, such as its folder."""
+    return name in _ARRANGING
 
 
 def next_word(text: str) -> tuple[str, str]:

@@ -13,18 +13,26 @@ from ipsecfd.policy.scripts.batch.conditions import holds
 from ipsecfd.policy.scripts.batch.doubts import concerns_ipsec, forget_assignments, way_behind
 from ipsecfd.policy.scripts.batch.limits import Limits, Stop
 from ipsecfd.policy.scripts.batch.loops import UnknownLoopError, rounds
-from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.nodes import (
+    Chain,
+    For,
+    If,
+    Node,
+    Simple,
+    first_place,
+)
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
     Program,
     is_doubtful,
+    is_expected_to_succeed,
     label_of,
     next_word,
     program_of,
     split_program,
 )
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
-from ipsecfd.policy.scripts.batch.script import Script
+from ipsecfd.policy.scripts.batch.script import Script, simple_commands
 from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, Variables, readable, unknowns
 
 _CMD_SWITCHES: Final = re.compile(r"(?:\s*/[abd-jl-z]\w*(?::\w+)?)*\s*/[ck]\s*", re.IGNORECASE)
@@ -161,14 +169,15 @@ class _Run:
         for number, one in enumerate(node.parts):
             if number and node.operator == "&&" and result is False:
                 break
-            if number and node.operator == "||":
-                if result:
-                    break
-                if result is None:  # a program that is expected to succeed
-                    if concerns_ipsec(one, frame.script):
-                        self._name_at(one, frame, "only Windows knows whether what is before fails")
-                    forget_assignments(one, self._variables)
-                    continue
+            if number and node.operator == "||" and result:
+                break
+            if number and node.operator in ("&&", "||") and result is None:
+                word = "succeeds" if node.operator == "&&" else "fails"
+                rest = Chain(node.operator, node.parts[number:])
+                why = f"only Windows knows whether what is before {word}"
+                behind = max(each.place.line for each in simple_commands(rest))
+                self._perhaps(rest, behind, frame, why)
+                break
             result = self._run(one, frame)
         return result
 
@@ -183,16 +192,23 @@ class _Run:
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)
         why = f"only Windows knows whether {readable(str(condition))}"
+        self._perhaps(node, node.last_line, frame, why)
+        return None
+
+    def _perhaps(self, node: Node, behind: int, frame: _Frame, why: str) -> None:
+        """Pass a statement that may or may not be run, and name it where that matters.
+
+        `behind` is the line the script goes on with, counted from 0.
+        """
         forget_assignments(node, self._variables)
         if concerns_ipsec(node, frame.script):
             self._name_at(node, frame, why)
-            return None
-        way = way_behind(node, frame.script)
+            return
+        way = way_behind(node, behind, frame.script)
         if way.differs:
             self._name_at(node, frame, f"{why}, and other IPsec commands follow then")
         if way.jump is not None:
             raise _Jump(way.jump)
-        return None
 
     def _for(self, node: For, frame: _Frame) -> None:
         script, line = frame.script, node.place.line
@@ -210,11 +226,10 @@ class _Run:
 
     def _name_at(self, node: Node, frame: _Frame, why: str) -> None:
         """Name a statement by the line it begins on."""
-        while isinstance(node, Chain):
-            node = node.parts[0]
-        line = node.place.line
+        place = first_place(node)
+        line = place.line
         text = frame.script.lines[line - 1]
-        self._limits.name(frame.script, line, text, f"column {node.place.column}: {why}")
+        self._limits.name(frame.script, line, text, f"column {place.column}: {why}")
 
     # Commands
 
@@ -264,7 +279,7 @@ class _Run:
         if program is None and not is_doubtful(name, text):
             self._ignored += bool(name)
             self._variables.status = None
-            return None
+            return True if is_expected_to_succeed(name) else None
         if program is None:
             why = _doubt(name, text)
         elif missing := unknowns(rest := _FOLDER.sub(r"\1", rest)):
