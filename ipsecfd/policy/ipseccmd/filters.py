@@ -20,6 +20,7 @@ from ipsecfd.policy.ipseccmd.addresses import (
     parse_address,
     parse_name,
 )
+from ipsecfd.policy.ipseccmd.methods import RefusedError
 from ipsecfd.policy.model import (
     ANY_PROTOCOL,
     ICMP,
@@ -55,6 +56,10 @@ class FilterError(IpsecfdError, ValueError):
 
     def __str__(self) -> str:
         return f'filter "{self.text}", column {self.column}: {self.expected}'
+
+
+class RefusedFilterError(FilterError, RefusedError):
+    """A filter that is understood and that Windows refuses, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,7 @@ def _parse(text: str) -> Spec:
     if (spec.source_port or spec.destination_port) and protocol not in (TCP, UDP):
         column = port_column if spec.destination_port else start + len(source_text) + 1
         meant = f"{left}{arrow}{destination_text}:{destination_port}:TCP"
-        raise PieceError(column, f"a port needs protocol TCP or UDP, as {meant}")
+        raise RefusedFilterError(text, column, f"a port needs protocol TCP or UDP, as {meant}")
     return spec
 
 

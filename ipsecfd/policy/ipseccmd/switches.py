@@ -113,7 +113,8 @@ Request: TypeAlias = Help | Show | Batch | Clear | Dynamic | Static
 
 
 def parse(arguments: Sequence[str], program: str = "ipseccmd", host: str = "localhost") -> Request:
-    """What the arguments ask for. Raises UsageError, FilterError or OtherComputerError.
+    """What the arguments ask for. Raises UsageError, FilterError, RefusedError or
+    OtherComputerError.
 
     `host` is the name of this computer, the only one that can be administered.
     """
@@ -294,7 +295,7 @@ def _stored_rule(given: Given) -> RuleSpec:
     for spec in rule.filters:
         if spec.override is not None:
             instead = "BLOCK" if spec.text.startswith("[") else "PASS"
-            raise UsageError(
+            raise RefusedError(
                 f'-f "{spec.text}": brackets are for dynamic mode; with -w write -n {instead}'
             )
     return rule

@@ -161,6 +161,23 @@ def test_what_windows_refuses_has_failed() -> None:
     assert (result.assigned, result.filters) == ("P", 1)
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        "-w REG -p P -r R2 -f [*=0:80:TCP] -n BLOCK",
+        "-w REG -p P -r R2 -f (*=0:80:TCP) -n PASS",
+        "-w REG -p P -r R2 -f *=0:80 -n BLOCK",
+        "-w REG -p P -r R2 -f *=0:80:ICMP -n BLOCK",
+        "-f [*=0:80]",
+    ],
+)
+def test_what_ipseccmd_refuses_has_failed(refused: str) -> None:
+    """Brackets in a stored policy, and ports of nothing: understood, refused, and gone on from."""
+    result = imported(f"ipseccmd -w REG -p P -r R -f *=0:53:UDP -n BLOCK\nipseccmd {refused}\n")
+    assert (result.untranslated, result.rules) == ((), 1)
+    assert [failure.line for failure in result.failed] == [2]
+
+
 def test_what_is_not_understood_stops_the_import() -> None:
     """Nothing counts, unless the import may be partial: then the rest is done."""
     text = "netsh ipsec static add policy name=P\nnetsh ipsec static add polycy name=Q\n"
