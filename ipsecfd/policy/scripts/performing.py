@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
@@ -27,6 +28,7 @@ from ipsecfd.policy.reply import Reply
 from ipsecfd.policy.scripts import batch
 from ipsecfd.policy.scripts.batch import Program
 from ipsecfd.policy.scripts.batch.programs import next_word
+from ipsecfd.policy.scripts.batch.variables import readable, unknowns
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import Kind, ScriptFiles, kind_of
 from ipsecfd.policy.stores.builtin import lent
@@ -146,6 +148,8 @@ class Performer:
             command = batch.Command(file, number, 1, Program.NETSH, line, line.strip())
             if not command.text or command.text.startswith(("#", "::", "rem ", "REM ")):
                 continue
+            if self._is_unknown(command):
+                continue
             word, behind = next_word(line)
             if word.lower() == "exec" and (name := next_word(behind)[0]):
                 with self._file(name, command, files) as found:
@@ -185,6 +189,8 @@ class Performer:
             if not words or words[0].startswith(("#", "::")) or words[0].lower() == "rem":
                 continue
             command = batch.Command(file, number, 1, Program.IPSECCMD, line, line.strip())
+            if self._is_unknown(command):
+                continue
             self._took(run_ipseccmd(words, self._workspace, program), command)
 
     # The registry
@@ -204,6 +210,14 @@ class Performer:
         self.untranslated += applied.untranslated
         self.notes += applied.notes
         self.done += 1
+
+    def _is_unknown(self, command: batch.Command) -> bool:
+        """Whether a line that a script wrote needs what only Windows knows; it is named then."""
+        missing = unknowns(command.text)
+        if missing:
+            plain = replace(command, text=readable(command.text))
+            self.untranslated.append(_failure(plain, f"{', '.join(missing)} not known here"))
+        return bool(missing)
 
     # What came of it
 

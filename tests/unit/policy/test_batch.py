@@ -105,6 +105,8 @@ def test_what_is_carried_out(text: str, expected: list[str]) -> None:
         "%windir%\\system32\\netsh.exe ipsec static a",
         '"%SystemRoot%\\system32\\netsh" ipsec static a',
         "C:\\WINDOWS\\system32\\netsh ipsec static a",
+        "%~dp0netsh.exe ipsec static a",
+        '"%~dp0netsh" ipsec static a',
         "set N=%windir%\\system32\\netsh.exe\n%N% ipsec static a",
     ],
 )
@@ -219,6 +221,9 @@ def test_arguments_that_nobody_gave() -> None:
         ("set B=1\nif exist x set B=2\nNS %B%", "%B% is not known here"),
         ("for /f %%i in ('hostname') do set B=%%i\nNS %B%", "%B% is not known here"),
         ("NS %~dp0x", "%~dp0 is not known"),
+        ("netsh -f %B%", "%B% is not known here"),
+        ("ipseccmd -f %B%+0", "%B% is not known here"),
+        ("ipseccmd -f %B%/24=0 -n BLOCK", "%B% is not known here"),
         ("(NS %ProgramFiles(x86)%)", "%ProgramFiles(x86)% is not known here"),
         ("NS %a & b%", "%ab% is not known here"),
         ("%B% ipsec static add policy x", "%B% is not known here"),

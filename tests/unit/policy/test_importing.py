@@ -270,6 +270,42 @@ def test_files_that_scripts_name(tmp_path: Path) -> None:
     assert result.policies == 4
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "%TEMP%\\s.txt",
+        '"%TEMP%\\s.txt"',
+        "%~dp0s.txt",
+        '"%~dp0a b.txt"',
+        "%OUT%",
+        "%TEMP%\\%RANDOM%.txt",
+        "%1",
+    ],
+)
+def test_files_that_scripts_write(name: str) -> None:
+    """They are found by their text, even where only Windows knows what it stands for."""
+    result = imported(
+        f"echo ipsec static>{name}\necho add policy name=A>>{name}\nnetsh -f {name}\n"
+    )
+    assert (result.untranslated, result.policies) == ((), 1)
+
+
+def test_files_of_unknown_names_are_not_mixed_up() -> None:
+    """A name that is unknown in part is that of the file with the same text only."""
+    text = "echo ipsec static add policy name=A>%A%.txt\necho ipsec static add policy name=B"
+    result = imported(f"{text}>%B%.txt\nnetsh -f %A%.txt\n")
+    assert (result.untranslated, result.policies, result.assigned) == ((), 1, None)
+    (line,) = imported(f"{text}>%B%.txt\nnetsh -f %C%.txt\n").untranslated
+    assert line.line == 3
+
+
+def test_what_is_not_known_stays_so_in_a_file() -> None:
+    """A line that a script writes with a value of Windows is named when it is run."""
+    result = imported("echo ipsec static add policy name=%COMPUTERNAME%>s.txt\nnetsh -f s.txt\n")
+    ((file, line, why),) = [(one.file, one.line, one.why) for one in result.untranslated]
+    assert (file, line, "%COMPUTERNAME%" in why) == ("s.txt", 1, True)
+
+
 def test_registry_commands_and_exports(tmp_path: Path) -> None:
     """What reg add sets of the driver's own values is understood; other keys are ignored."""
     work = workspace()

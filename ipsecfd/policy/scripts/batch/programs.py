@@ -35,6 +35,7 @@ _ARRANGING: Final = _words(
     "break cd chdir chcp cls color date erase del path pause popd prompt pushd rem time title ver"
     " verify vol"
 )
+_CARRIED_OUT: Final = _words("netsh ipseccmd ipsecpol reg regedit regedt32")
 _LABEL: Final = re.compile(r"[\s:]*([^\s:+,;=&|<>]*)")
 _FIRST_WORD: Final = re.compile(r'(?:"[^"]*"?|[^\s",;=])+')
 _WORD: Final = re.compile(r'\s*((?:"[^"]*"?|[^\s"])+)')
@@ -63,8 +64,9 @@ def split_program(text: str) -> tuple[str, str]:
     if found is None:
         return "", text
     path = found[0].replace('"', "").replace("/", "\\")
-    name = path.rpartition("\\")[2].lower()
-    return _EXTENSION.sub("", name), text[found.end() :]
+    name = _EXTENSION.sub("", path.rpartition("\\")[2].lower())
+    behind_unknown = name.rpartition("\0")[2]  # as in %~dp0ipsecpol
+    return behind_unknown if behind_unknown in _CARRIED_OUT else name, text[found.end() :]
 
 
 def is_built_in(name: str) -> bool:

@@ -42,10 +42,15 @@ _START_SWITCHES: Final = re.compile(
 )
 _SCRIPT_NAME: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r'(?:"[^"]*"?|[^\s,;="])+')
-_FOLDER: Final = re.compile(
-    r'((?:^|\s)(?:[-/]f|[-/]file|exec|import|/s)\s+"?)(?:\0[^\0]*\0)+', re.IGNORECASE
+_FILE: Final = re.compile(
+    r'((?:^|\s)(?:[-/]f|[-/]file|exec|import|/s)\s+)("[^"]*"|[^\s"]+)', re.IGNORECASE
 )
+_IPSECCMD_FILE: Final = re.compile(r'((?:^|\s)[-/]file\s+)("[^"]*"|[^\s"]+)', re.IGNORECASE)
+"""A command's word for the file it reads; behind -f, ipseccmd has filters."""
+_FOLDER: Final = re.compile(r'^("?)(?:\0[^\0]*\0)+(?=[^"\0])')
 """A folder that cannot be known, before the name of a file: it is looked for next to this one."""
+_OWN_FOLDER: Final = re.compile(r'^("?)(?:\0%~[a-z]*[0-9]\0)+(?=[^"\0])', re.IGNORECASE)
+"""That of the script itself, as in %~dp0s.txt."""
 _GIVEN_ARGUMENT: Final = re.compile(r"%(?:~?[0-9]|\*)")
 
 
@@ -282,7 +287,7 @@ class _Run:
             return True if is_expected_to_succeed(name) else None
         if program is None:
             why = _doubt(name, text)
-        elif missing := unknowns(rest := _FOLDER.sub(r"\1", rest)):
+        elif missing := unknowns(rest := self._with_files(program, rest)):
             why = _not_known(missing)
         else:
             plain = readable(text)
@@ -298,9 +303,22 @@ class _Run:
 
     def _echo(self, rest: str, node: Simple) -> None:
         """Keep what is written to a file: a later command may read it."""
-        if node.output and "\0" not in node.output:
+        if node.output:
             line = "" if rest[:1] in (".", ":") and not rest[1:].strip() else rest[1:]
-            self._files.write(node.output.strip('"'), line, append=node.appends)
+            name = _as_written(node.output).strip('"')
+            self._files.write(name, line, append=node.appends)
+
+    def _with_files(self, program: Program, rest: str) -> str:
+        """What stands behind a program's name, with files as they are looked for here."""
+        filters = program in (Program.IPSECCMD, Program.IPSECPOL)
+        return (_IPSECCMD_FILE if filters else _FILE).sub(self._file_word, rest)
+
+    def _file_word(self, found: re.Match[str]) -> str:
+        """A file that the script itself wrote is known by its text, whatever that stands for."""
+        switch, name = found.groups()
+        if "\0" in name and self._files.read(_as_written(name)) is not None:
+            return switch + _as_written(name)
+        return switch + _FOLDER.sub(r"\1", name)
 
     def _goto(self, rest: str, node: Simple, frame: _Frame) -> None:
         name = label_of(rest)
@@ -363,6 +381,11 @@ class _Run:
                 self._name_at(node, frame, error.why)
                 return None
             return True if found is None else self._run(found, frame)
+
+
+def _as_written(name: str) -> str:
+    """The text of a file's name, without the script's own folder."""
+    return readable(_OWN_FOLDER.sub(r"\1", name))
 
 
 def _not_known(missing: Sequence[str]) -> str:
