@@ -123,8 +123,7 @@ def filter_lines(filters: Sequence[NetdiagFilter]) -> Iterator[str]:
         yield f"        Policy Id: {one.policy_id}"
         for title, network in (("Src", one.source), ("Dest", one.destination)):
             address = f"{title} Addr : {network.network_address}"
-            plain = network.version == 4 or network.prefixlen == 0
-            mask = network.netmask if plain else network.prefixlen
+            mask = network.netmask if network.version == 4 else network.prefixlen
             yield f"        {address:<27} {title} Mask : {mask}"
         tunnel, port = f"Tunnel Addr : {one.tunnel or _NO_ADDRESS}", f"Src Port : {one.source_port}"
         yield f"        {tunnel:<27} {port:<18} Dest Port : {one.destination_port}"

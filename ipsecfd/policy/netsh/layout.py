@@ -248,8 +248,6 @@ def _side(address: Address, name_of: NameOf | None) -> tuple[str, str, str]:
         case Prefix(network):
             mask = str(network.netmask if network.version == 4 else network.prefixlen)
             first = network.network_address
-            if network.version == 6 and network.prefixlen == 0:
-                return _ANY, mask, _ANY
             if network.prefixlen < network.max_prefixlen:
                 return str(first), mask, _SUBNET
             known = name_of(first) if name_of else ""

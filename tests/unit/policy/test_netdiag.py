@@ -15,7 +15,6 @@ from ipsecfd.policy.model import (
     FilterList,
     Me,
     Policy,
-    Prefix,
     Rule,
     ServerKind,
     Store,
@@ -28,7 +27,6 @@ from ipsecfd.policy.netdiag import (
     netdiag,
     shown_filters,
 )
-from ipsecfd.policy.netsh.layout import address_lines
 from tests.builders import generic
 
 ME, ME6 = ipaddress.ip_address("192.168.1.1"), ipaddress.ip_address("2001:db8::10")
@@ -237,13 +235,3 @@ def test_wide_values_keep_apart() -> None:
     )
     assert f"Src Addr : {wide.network_address} Src Mask : 128" in lines[4]
     assert "Src Port : 65535   Dest Port : 65535" in lines[6]
-
-
-def test_any_ipv6_address_reads_as_any() -> None:
-    """Its mask is ::, as that of IPv4 is 0.0.0.0; show calls it any."""
-    everything = ipaddress.IPv6Network("::/0")
-    one = NetdiagFilter(everything, everything, 0, 0, 0, None, Action.BLOCK, "{f}", "{p}")
-    text = "\n".join(filter_lines([one]))
-    assert "Src Mask : ::" in text
-    side = Filter(Prefix(everything), Prefix(everything))
-    assert "<A specific IP Subnet>" not in "\n".join(address_lines(side))
