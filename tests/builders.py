@@ -219,11 +219,16 @@ class Clock:
         return self.now
 
 
+def ips(*texts: str) -> frozenset[IPAddress]:
+    """A set of addresses."""
+    return frozenset(ipaddress.ip_address(text) for text in texts)
+
+
 def host(*interfaces: str, delivered: bool = False, **servers: Iterable[str]) -> Host:
     """A host with these addresses, given with their prefix lengths, and servers by kind."""
     return Host.from_interfaces(
         [ipaddress.ip_interface(text) for text in interfaces],
-        {ServerKind(kind): _addresses(texts) for kind, texts in servers.items()},
+        {ServerKind(kind): ips(*texts) for kind, texts in servers.items()},
         delivered=delivered,
     )
 
@@ -298,7 +303,3 @@ def _split_port(text: str) -> tuple[str, int]:
         inner, _, port = text.partition(":")
         return inner, int(port)
     return text, 0
-
-
-def _addresses(texts: Iterable[str]) -> frozenset[IPAddress]:
-    return frozenset(ipaddress.ip_address(text) for text in texts)

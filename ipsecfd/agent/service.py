@@ -29,7 +29,7 @@ from ipsecfd.agent.pool import Process
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import queue, rules
-from ipsecfd.kernel.network import NetworkWatcher
+from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy import files, names
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.host import Stores

@@ -220,7 +220,7 @@ def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) ->
     if addresses:
         host = Host.from_interfaces(_interface(text) for text in addresses)
     else:
-        from ipsecfd.kernel.network import read_host
+        from ipsecfd.kernel.network.host import read_host
 
         host = read_host()
     if not profile.filters_ipv6:

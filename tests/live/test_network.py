@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.driver.host import Host
-from ipsecfd.kernel.network import NetworkWatcher, read_host
+from ipsecfd.kernel.network.host import read_host
+from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy.model import ServerKind
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]

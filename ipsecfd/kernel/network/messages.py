@@ -1,0 +1,94 @@
+"""What rtnetlink messages say of addresses and default routes: pure functions of their bodies."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from ipsecfd.driver.host import LIMITED_BROADCAST
+from ipsecfd.kernel.network.servers import usable
+from ipsecfd.policy.model import IPAddress
+
+FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+_LOOPBACK_INDEX = 1
+_LOCAL_TABLE = 255
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
+_RTA_GATEWAY, _RTA_MULTIPATH, _RTA_VIA = 5, 9, 18
+_UNICAST = 1
+
+
+def addresses_of(bodies: Iterable[bytes]) -> tuple[frozenset[IPAddress], frozenset[IPAddress]]:
+    """The host's addresses and broadcast addresses, from the bodies of RTM_NEWADDR messages."""
+    addresses: set[IPAddress] = set()
+    broadcasts: set[IPAddress] = {LIMITED_BROADCAST}
+    for body in bodies:
+        if len(body) < 8 or body[0] not in FAMILIES:
+            continue
+        attributes = _attributes(body[8:])
+        ends = (attributes.get(_IFA_LOCAL), attributes.get(_IFA_ADDRESS))
+        # On a point-to-point link IFA_ADDRESS is the peer; without one IPv6 has no IFA_LOCAL.
+        own, subnet = _packed(ends[0] or ends[1] or b""), _packed(ends[1] or b"")
+        if own is None or own.is_loopback:
+            continue
+        addresses.add(own)
+        (interface,) = struct.unpack_from("=I", body, 4)
+        if interface == _LOOPBACK_INDEX:
+            continue  # whose subnets have no broadcast: every address in them is the host's
+        broadcast = _packed(attributes.get(_IFA_BROADCAST, b""))
+        if broadcast is not None:
+            broadcasts.add(broadcast)
+        if isinstance(subnet, ipaddress.IPv4Address) and body[1] < 31:
+            broadcasts.add(ipaddress.IPv4Address(int(subnet) | 0xFFFFFFFF >> body[1]))
+    # What is sent to one of the host's own addresses is no broadcast, whatever another subnet says.
+    return frozenset(addresses), frozenset(broadcasts - addresses)
+
+
+def default_next_hops_of(bodies: Iterable[bytes]) -> frozenset[IPAddress]:
+    """Where the default routes of all tables lead, from the bodies of RTM_NEWROUTE messages."""
+    hops: set[IPAddress] = set()
+    for body in bodies:
+        # Length of the destination's prefix, table and type of route: there may be a million.
+        if len(body) < 12 or body[1] or body[4] == _LOCAL_TABLE or body[7] != _UNICAST:
+            continue
+        if body[0] in FAMILIES:
+            hops.update(_next_hops(_attributes(body[12:])))
+    return usable(sorted(hops, key=lambda hop: (hop.version, int(hop))))
+
+
+def aligned(length: int) -> int:
+    """A length in bytes with the padding up to the next message or attribute."""
+    return (length + 3) & ~3
+
+
+def _next_hops(attributes: Mapping[int, bytes]) -> Iterator[IPAddress]:
+    found = [attributes]
+    multipath = attributes.get(_RTA_MULTIPATH, b"")
+    while len(multipath) >= 8:
+        (length,) = struct.unpack_from("=H", multipath)
+        found.append(_attributes(multipath[8:length]))
+        multipath = multipath[max(aligned(length), 8) :]
+    for one in found:
+        via = one.get(_RTA_VIA, b"")[2:]  # behind its family: IPv4 by way of IPv6
+        for value in (one.get(_RTA_GATEWAY, b""), via):
+            hop = _packed(value)
+            if hop is not None:
+                yield hop
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    attributes = {}
+    position = 0
+    while position + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, position)
+        if length < 4:
+            break
+        attributes[kind & 0x3FFF] = data[position + 4 : position + length]
+        position += aligned(length)
+    return attributes
+
+
+def _packed(value: bytes) -> IPAddress | None:
+    return ipaddress.ip_address(value) if len(value) in (4, 16) else None
