@@ -37,7 +37,7 @@ from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import IPAddress, Policy, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.netdiag import netdiag
-from ipsecfd.policy.stores.draft import name_key
+from ipsecfd.policy.stores.content import name_key
 
 FORWARDING: Final = (
     Path("/proc/sys/net/ipv4/ip_forward"),

@@ -18,7 +18,8 @@ from ipsecfd.agent.sources import Places
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
 from ipsecfd.policy.names import Renewal
-from ipsecfd.policy.stores.draft import Content, Draft, name_key
+from ipsecfd.policy.stores.content import Content, name_key
+from ipsecfd.policy.stores.draft import Draft
 
 LONGEST_SLEEP: Final = 60.0
 """Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""
@@ -240,7 +241,7 @@ class Changes:
             return
         with stores.edit(Store.LOCAL) as draft:
             if name is None:
-                draft.assigned = None
+                draft.unassign()
             else:
                 draft.assign(name)
 

@@ -14,7 +14,7 @@ from typing import Final
 from ipsecfd.agent.sources import DomainPolicy, StoreFiles
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.stores.draft import DEFAULT_POLLING, Content
+from ipsecfd.policy.stores.content import DEFAULT_POLLING, Content
 
 LONGEST_RETRY: Final = 166
 """Minutes between two tries at a source that cannot be reached (spec 1.6)."""

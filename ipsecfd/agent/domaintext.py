@@ -10,7 +10,8 @@ from ipsecfd.policy.names import Names
 from ipsecfd.policy.scripts.encoding import EncodingError, decode
 from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.text import utf8_text
 from ipsecfd.policy.workspace import Workspace

@@ -13,7 +13,7 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
 from ipsecfd.policy.grammar import check_filter, parse_address
 from ipsecfd.policy.model import Action, Address, Connection, DnsName, Filter, IPAddress
-from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.content import Authentication
 from ipsecfd.policy.stores.dynamic import (
     DynamicContent,
     DynamicDraft,
@@ -54,9 +54,9 @@ def parse(text: str) -> DynamicContent:
         found = json.loads(text)
         draft = DynamicDraft()
         for one in found["mmpolicies"]:
-            draft.add_mmpolicy(_typed(MainModePolicy(**one)))
+            draft.mmpolicies.add(_typed(MainModePolicy(**one)))
         for one in found["qmpolicies"]:
-            draft.add_qmpolicy(_typed(QuickModePolicy(**one)))
+            draft.qmpolicies.add(_typed(QuickModePolicy(**one)))
         for one in found["rules"]:
             draft.add_rule(_rule(one))
     except (IpsecfdError, ValueError, TypeError, LookupError, RecursionError) as error:

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Policy, Store
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.tomlfile import Loaded
 

@@ -11,7 +11,7 @@ from ipsecfd.policy.scripts.encoding import EncodingError, decode
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.text import read_bytes, utf8_text
 from ipsecfd.policy.tomlfile import Loaded, parse_policy

@@ -24,20 +24,20 @@ from ipsecfd.policy.model import (
     ServerKind,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     Content,
     DefaultRule,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
-    StoreError,
     name_key,
     rule_key,
 )
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import StoreError
 from ipsecfd.policy.stores.file import StoreFileError, parse, render
 from ipsecfd.policy.stores.policyfile import merge, policy_to_toml, toml_to_draft
 from ipsecfd.policy.tomlfile import parse_policy

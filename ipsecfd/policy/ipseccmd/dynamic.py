@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.ipseccmd.methods import MainMode, Negotiation, RefusedError
 from ipsecfd.policy.ipseccmd.switches import Dynamic
-from ipsecfd.policy.stores.draft import ExistsError, name_key
+from ipsecfd.policy.stores.content import name_key
 from ipsecfd.policy.stores.dynamic import (
     DynamicDraft,
     DynamicRule,
@@ -17,6 +17,7 @@ from ipsecfd.policy.stores.dynamic import (
     MainModePolicy,
     QuickModePolicy,
 )
+from ipsecfd.policy.stores.errors import ExistsError
 
 _MAIN_MODE_NAME: Final = "ipseccmd"
 
@@ -28,8 +29,8 @@ def apply_dynamic(request: Dynamic, draft: DynamicDraft, resolve: Resolve) -> No
 
     Raises FilterError, RefusedError or ExistsError and has then changed nothing.
     """
-    main_mode = _main_mode(request.main_mode, draft.mmpolicies)
-    quick_mode = _quick_mode(request.rule.negotiation, draft.qmpolicies)
+    main_mode = _main_mode(request.main_mode, draft.mmpolicies.by_key)
+    quick_mode = _quick_mode(request.rule.negotiation, draft.qmpolicies.by_key)
     new: dict[Identity, DynamicRule] = {}
     for spec in request.rule.filters:
         action = spec.override or request.rule.negotiation.action
@@ -49,11 +50,11 @@ def apply_dynamic(request: Dynamic, draft: DynamicDraft, resolve: Resolve) -> No
             raise ExistsError(
                 f"there is already another dynamic rule {rule.filter}; -u deletes all of them"
             )
-    if main_mode is not None and name_key(main_mode.name) not in draft.mmpolicies:
-        draft.add_mmpolicy(main_mode)
+    if main_mode is not None and main_mode.name not in draft.mmpolicies:
+        draft.mmpolicies.add(main_mode)
     used = {rule.qmpolicy for rule in new.values()}
-    if quick_mode.name in used and name_key(quick_mode.name) not in draft.qmpolicies:
-        draft.add_qmpolicy(quick_mode)
+    if quick_mode.name in used and quick_mode.name not in draft.qmpolicies:
+        draft.qmpolicies.add(quick_mode)
     for identity, rule in new.items():
         if identity not in draft.rules:
             draft.add_rule(rule)

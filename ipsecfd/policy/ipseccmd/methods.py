@@ -12,7 +12,7 @@ from typing import Final
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Action
-from ipsecfd.policy.stores.draft import KERBEROS, Authentication, Behaviour, StoredAction
+from ipsecfd.policy.stores.content import KERBEROS, Authentication, Behaviour, StoredAction
 
 _METHOD_FORM: Final = (
     "BLOCK, PASS, INPASS, or a security method as ESP[3DES,SHA], AH[MD5] or AH[SHA]+ESP[DES,NONE]"

@@ -8,7 +8,7 @@ from typing import Final
 
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.netdiag import filter_lines, shown_filters
-from ipsecfd.policy.stores.draft import Authentication, StoredPolicy
+from ipsecfd.policy.stores.content import Authentication, StoredPolicy
 from ipsecfd.policy.workspace import Workspace
 
 HELP: Final = r"""Usage:

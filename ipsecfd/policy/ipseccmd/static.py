@@ -14,16 +14,16 @@ from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.ipseccmd.methods import MainMode
 from ipsecfd.policy.ipseccmd.switches import RuleSpec, Static
 from ipsecfd.policy.model import Filter
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     DefaultRule,
-    Draft,
-    InUseError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
     name_key,
 )
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import InUseError
 
 _LONGEST_NAME: Final = 255
 

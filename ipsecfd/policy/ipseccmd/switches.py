@@ -25,7 +25,7 @@ from ipsecfd.policy.ipseccmd.methods import (
 )
 from ipsecfd.policy.mistakes import known_names, printable
 from ipsecfd.policy.model import Connection, Store
-from ipsecfd.policy.stores.draft import DEFAULT_POLLING, Authentication, Behaviour
+from ipsecfd.policy.stores.content import DEFAULT_POLLING, Authentication, Behaviour
 
 TOPICS: Final = ("filters", "policies", "auth", "stats", "sas", "all")
 

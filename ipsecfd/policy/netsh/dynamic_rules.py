@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ipsecfd.policy.model import Action, DnsName
@@ -15,44 +16,43 @@ from ipsecfd.policy.netsh.tags import (
     filter_key,
     sought_filter,
 )
-from ipsecfd.policy.stores.draft import Behaviour, NotFoundError, name_key
+from ipsecfd.policy.stores.content import Behaviour, name_key
 from ipsecfd.policy.stores.dynamic import (
     DynamicDraft,
     DynamicRule,
     MainModePolicy,
+    Mode,
     QuickModePolicy,
 )
+from ipsecfd.policy.stores.errors import NotFoundError
+from ipsecfd.policy.stores.named import NamedObjects
 
 
 def add_mmpolicy(state: State, arguments: Arguments) -> str:
     """`add mmpolicy`."""
-    state.dynamic.add_mmpolicy(MainModePolicy(**arguments.fields))
-    return ""
-
-
-def set_mmpolicy(state: State, arguments: Arguments) -> str:
-    """`set mmpolicy`."""
-    draft, name = state.dynamic, arguments["name"]
-    old = draft.mmpolicies.get(name_key(name)) or MainModePolicy(name)
-    draft.set_mmpolicy(name, replace(old, **arguments.fields))
+    state.dynamic.mmpolicies.add(MainModePolicy(**arguments.fields))
     return ""
 
 
 def add_qmpolicy(state: State, arguments: Arguments) -> str:
     """`add qmpolicy`."""
-    state.dynamic.add_qmpolicy(QuickModePolicy(**arguments.fields))
+    state.dynamic.qmpolicies.add(QuickModePolicy(**arguments.fields))
+    return ""
+
+
+def set_mmpolicy(state: State, arguments: Arguments) -> str:
+    """`set mmpolicy`."""
+    _set(state.dynamic.mmpolicies, arguments)
     return ""
 
 
 def set_qmpolicy(state: State, arguments: Arguments) -> str:
     """`set qmpolicy`; rules that negotiate by it follow its `soft`."""
-    draft, name = state.dynamic, arguments["name"]
-    old = draft.qmpolicies.get(name_key(name)) or QuickModePolicy(name)
-    new = replace(old, **arguments.fields)
-    draft.set_qmpolicy(name, new)
+    draft = state.dynamic
+    new = _set(draft.qmpolicies, arguments)
     negotiated = _negotiated(new)
     for rule in list(draft.rules.values()):
-        if name_key(rule.qmpolicy) == name_key(name):
+        if name_key(rule.qmpolicy) == name_key(new.name):
             draft.set_rule(
                 replace(
                     rule,
@@ -130,25 +130,15 @@ def delete_rule(state: State, arguments: Arguments) -> str:
 def delete_mmpolicy(state: State, arguments: Arguments) -> str:
     """`delete mmpolicy`; refused while a rule uses one of them."""
     draft = state.dynamic
-    if "all" not in arguments:
-        draft.delete_mmpolicy(arguments["name"])
-        return ""
-    used = [rule.mmpolicy for rule in draft.rules.values() if rule.mmpolicy]
-    for name in (*used, *(one.name for one in draft.mmpolicies.values())):  # used: refused first
-        draft.delete_mmpolicy(name)
-    return ""
+    used = (rule.mmpolicy for rule in draft.rules.values())
+    return _delete(arguments, draft.mmpolicies, used, draft.delete_mmpolicy)
 
 
 def delete_qmpolicy(state: State, arguments: Arguments) -> str:
     """`delete qmpolicy`; refused while a rule uses one of them."""
     draft = state.dynamic
-    if "all" not in arguments:
-        draft.delete_qmpolicy(arguments["name"])
-        return ""
-    used = [rule.qmpolicy for rule in draft.rules.values() if rule.qmpolicy]
-    for name in (*used, *(one.name for one in draft.qmpolicies.values())):  # used: refused first
-        draft.delete_qmpolicy(name)
-    return ""
+    used = (rule.qmpolicy for rule in draft.rules.values())
+    return _delete(arguments, draft.qmpolicies, used, draft.delete_qmpolicy)
 
 
 def delete_all(state: State, _: Arguments) -> str:
@@ -162,18 +152,39 @@ def delete_sa(_: State, __: Arguments) -> str:
     return "There are no security associations."
 
 
+def _set(policies: NamedObjects[Mode], arguments: Arguments) -> Mode:
+    """Change the policy of this name as the command says."""
+    new = replace(policies.get(arguments["name"]), **arguments.fields)
+    policies.replace(new.name, new)
+    return new
+
+
+def _delete(
+    arguments: Arguments,
+    policies: NamedObjects[Mode],
+    used: Iterable[str],
+    delete: Callable[[str], None],
+) -> str:
+    """Delete one by name, or all: what a rule uses comes first, so that nothing is deleted."""
+    names = [arguments["name"]]
+    if "all" in arguments:
+        names = [*filter(None, used), *(one.name for one in policies.by_key.values())]
+    for name in names:
+        delete(name)
+    return ""
+
+
 def _check_policies(draft: DynamicDraft, arguments: Arguments) -> None:
-    mmpolicy, qmpolicy = arguments["mmpolicy"], arguments["qmpolicy"]
-    if mmpolicy is not None and name_key(mmpolicy) not in draft.mmpolicies:
-        raise NotFoundError(f"there is no main mode policy with the name '{mmpolicy}'")
-    if qmpolicy is not None and name_key(qmpolicy) not in draft.qmpolicies:
-        raise NotFoundError(f"there is no quick mode policy with the name '{qmpolicy}'")
+    """Raise NotFoundError when a command names a policy that is not there."""
+    for tag, policies in (("mmpolicy", draft.mmpolicies), ("qmpolicy", draft.qmpolicies)):
+        if arguments[tag] is not None:
+            policies.get(arguments[tag])
 
 
 def _action(draft: DynamicDraft, behaviour: Behaviour, qmpolicy: str) -> Action:
     if behaviour is Behaviour.NEGOTIATE:
-        policy = draft.qmpolicies.get(name_key(qmpolicy))
-        return Action.NEGOTIATE if policy is None else _negotiated(policy)
+        known = qmpolicy in draft.qmpolicies
+        return _negotiated(draft.qmpolicies.get(qmpolicy)) if known else Action.NEGOTIATE
     return Action.PERMIT if behaviour is Behaviour.PERMIT else Action.BLOCK
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.mistakes import printable
-from ipsecfd.policy.stores.draft import ExistsError, InUseError, NotFoundError
+from ipsecfd.policy.stores.errors import ExistsError, InUseError, NotFoundError
 
 SERVICE_NOT_STARTED: Final = 1062
 """Win32's number for a service that does not run."""

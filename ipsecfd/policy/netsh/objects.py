@@ -17,18 +17,17 @@ from ipsecfd.policy.netsh.tags import (
     sought_filter,
 )
 from ipsecfd.policy.stores import examples
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     DefaultRule,
-    Draft,
-    NotFoundError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
-    StoreError,
     name_key,
 )
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import NotFoundError, StoreError
 
 Stored = TypeVar("Stored", StoredPolicy, StoredList, StoredAction)
 

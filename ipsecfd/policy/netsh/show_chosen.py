@@ -15,7 +15,8 @@ from ipsecfd.policy.stores.content import (
     StoredRule,
     name_key,
 )
-from ipsecfd.policy.stores.draft import Draft, NotFoundError
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import NotFoundError
 
 Shared = TypeVar("Shared", StoredList, StoredAction)
 

@@ -32,7 +32,8 @@ from ipsecfd.policy.netsh.show_force import (
 )
 from ipsecfd.policy.netsh.syntax import ShowRequest
 from ipsecfd.policy.stores.content import Behaviour, name_key
-from ipsecfd.policy.stores.draft import NotFoundError
+from ipsecfd.policy.stores.dynamic import DynamicContent
+from ipsecfd.policy.stores.errors import NotFoundError
 from ipsecfd.policy.workspace import Workspace
 
 Block = Iterable[str]
@@ -113,8 +114,7 @@ def _mmfilters(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
 
 
 def _mmpolicies(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
-    draft = workspace.dynamic
-    found = _named(request, draft.mmpolicies if draft else {}, "main mode policy")
+    found = _named(request, _content(workspace).mmpolicies, "main mode policy")
     yield heading("Main Mode Policies")
     for one in found:
         yield (
@@ -128,8 +128,7 @@ def _mmpolicies(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
 
 
 def _qmpolicies(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
-    draft = workspace.dynamic
-    found = _named(request, draft.qmpolicies if draft else {}, "quick mode policy")
+    found = _named(request, _content(workspace).qmpolicies, "quick mode policy")
     yield heading("Quick Mode Policies")
     for one in found:
         yield (
@@ -177,6 +176,10 @@ def _filters(
         for one in (specific_filters_of(rules, workspace) if specific else generic)
         if _asked(one, request) and key in ("", name_key(_filter_name(one)))
     ]
+
+
+def _content(workspace: Workspace) -> DynamicContent:
+    return workspace.dynamic.content() if workspace.dynamic else DynamicContent()
 
 
 def _named(request: ShowRequest, found: Mapping[str, _Named], kind: str) -> list[_Named]:

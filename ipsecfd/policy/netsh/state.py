@@ -7,7 +7,8 @@ from typing import Protocol
 
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.errors import ServiceError
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 

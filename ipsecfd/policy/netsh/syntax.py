@@ -18,7 +18,7 @@ from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.values import Kind
 from ipsecfd.policy.netsh.words import Word, unescaped
-from ipsecfd.policy.stores.draft import Behaviour
+from ipsecfd.policy.stores.content import Behaviour
 
 HELP_WORDS = frozenset({"?", "/?", "-?"})
 

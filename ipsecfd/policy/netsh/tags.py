@@ -9,7 +9,7 @@ from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.model import Address, DnsName, Filter, IPAddress
 from ipsecfd.policy.netsh import values
 from ipsecfd.policy.netsh.syntax import Arguments, ShowRequest, Tag
-from ipsecfd.policy.stores.draft import KERBEROS, Authentication
+from ipsecfd.policy.stores.content import KERBEROS, Authentication
 
 SOURCE: Final = Tag(
     "srcaddr",

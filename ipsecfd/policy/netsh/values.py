@@ -24,7 +24,7 @@ from ipsecfd.policy.model import (
     Server,
     ServerKind,
 )
-from ipsecfd.policy.stores.draft import DEFAULT_POLLING, Behaviour
+from ipsecfd.policy.stores.content import DEFAULT_POLLING, Behaviour
 
 IPV6_PROFILES: Final = frozenset({"linux", "vista"})
 """Profiles whose filters may hold IPv6 addresses."""

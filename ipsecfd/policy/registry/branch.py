@@ -28,19 +28,19 @@ from ipsecfd.policy.registry.layout import InterfaceType, Offer, RuleBlob
 from ipsecfd.policy.registry.methods import authentication, is_soft, security_methods
 from ipsecfd.policy.registry.tree import Key, Place, RegistryFileError, Tree
 from ipsecfd.policy.scripts.failure import Failure
-from ipsecfd.policy.stores.distinct import DistinctNames
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     DEFAULT_POLLING,
     Behaviour,
     DefaultRule,
-    Draft,
-    InUseError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
     rule_key,
 )
+from ipsecfd.policy.stores.distinct import DistinctNames
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import InUseError
 
 _OBJECT: Final = re.compile(
     r"ipsec(policy|nfa|filter|negotiationpolicy|isakmppolicy)(\{[0-9a-f]{8}(?:-[0-9a-f]{4}){3}"
@@ -281,12 +281,12 @@ class Branch:
 
     def _assignment(self, branch: Key) -> None:
         if "activepolicy" in branch.deleted_values:
-            self._draft.assigned = None
+            self._draft.unassign()
         if "activepolicy" not in branch.values:
             return
         named = references(branch, "ActivePolicy")
         if not named:
-            self._draft.assigned = None
+            self._draft.unassign()
         elif named[0] in self._policies:
             self._draft.assign(self._policies[named[0]])
         else:

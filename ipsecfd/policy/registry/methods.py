@@ -10,7 +10,7 @@ from typing import Final
 
 from ipsecfd.policy.registry.filters import one_line
 from ipsecfd.policy.registry.layout import Algorithm, AuthenticationType, Method, Offer
-from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.content import Authentication
 
 _AH: Final = 1
 _ESP: Final = 2

@@ -17,7 +17,7 @@ from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import ScriptFiles
 from ipsecfd.policy.scripts.performing import Performer
 from ipsecfd.policy.stores.builtin import BUILT_IN_GUIDS
-from ipsecfd.policy.stores.draft import Content, StoredAction, StoredList, StoredPolicy
+from ipsecfd.policy.stores.content import Content, StoredAction, StoredList, StoredPolicy
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.workspace import Workspace
 

@@ -5,8 +5,9 @@ Its rules have no name of their own in netsh; what they match is their identity 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ipsecfd.policy.model import (
     Action,
@@ -18,14 +19,9 @@ from ipsecfd.policy.model import (
     Policy,
     Rule,
 )
-from ipsecfd.policy.stores.draft import (
-    KERBEROS,
-    Authentication,
-    ExistsError,
-    InUseError,
-    NotFoundError,
-    name_key,
-)
+from ipsecfd.policy.stores.content import KERBEROS, Authentication, name_key
+from ipsecfd.policy.stores.errors import ExistsError, InUseError, NotFoundError
+from ipsecfd.policy.stores.named import NamedObjects
 
 POLICY_NAME = "Dynamic rules"
 """What logs call the policy that the dynamic rules make."""
@@ -109,52 +105,31 @@ class DynamicContent:
         )
 
 
+Mode = TypeVar("Mode", MainModePolicy, QuickModePolicy)
+
+
 class DynamicDraft:
     """Dynamic objects being changed; each change is made whole or raises and changes nothing."""
 
     def __init__(self, content: DynamicContent | None = None) -> None:
         content = content or DynamicContent()
-        self.mmpolicies = dict(content.mmpolicies)
-        self.qmpolicies = dict(content.qmpolicies)
+        self.mmpolicies = NamedObjects("main mode policy", content.mmpolicies)
+        self.qmpolicies = NamedObjects("quick mode policy", content.qmpolicies)
         self.rules = dict(content.rules)
 
     def content(self) -> DynamicContent:
         """What the draft holds now."""
-        return DynamicContent(dict(self.mmpolicies), dict(self.qmpolicies), dict(self.rules))
-
-    def add_mmpolicy(self, policy: MainModePolicy) -> None:
-        """Add a main mode policy; raises ExistsError."""
-        if name_key(policy.name) in self.mmpolicies:
-            raise ExistsError(f"there is already a main mode policy named '{policy.name}'")
-        self.mmpolicies[name_key(policy.name)] = policy
-
-    def add_qmpolicy(self, policy: QuickModePolicy) -> None:
-        """Add a quick mode policy; raises ExistsError."""
-        if name_key(policy.name) in self.qmpolicies:
-            raise ExistsError(f"there is already a quick mode policy named '{policy.name}'")
-        self.qmpolicies[name_key(policy.name)] = policy
-
-    def set_mmpolicy(self, name: str, policy: MainModePolicy) -> None:
-        """Change a main mode policy, which keeps its name; raises NotFoundError."""
-        self._find_mmpolicy(name)
-        self.mmpolicies[name_key(name)] = policy
-
-    def set_qmpolicy(self, name: str, policy: QuickModePolicy) -> None:
-        """Change a quick mode policy, which keeps its name; raises NotFoundError."""
-        self._find_qmpolicy(name)
-        self.qmpolicies[name_key(name)] = policy
+        return DynamicContent(
+            dict(self.mmpolicies.by_key), dict(self.qmpolicies.by_key), dict(self.rules)
+        )
 
     def delete_mmpolicy(self, name: str) -> None:
         """Delete a main mode policy; raises NotFoundError, and InUseError while a rule uses it."""
-        self._find_mmpolicy(name)
-        self._refuse_if_used("main mode policy", name, [r.mmpolicy for r in self.rules.values()])
-        del self.mmpolicies[name_key(name)]
+        _delete(self.mmpolicies, name, (rule.mmpolicy for rule in self.rules.values()))
 
     def delete_qmpolicy(self, name: str) -> None:
         """Delete a quick mode policy; raises NotFoundError, and InUseError while a rule uses it."""
-        self._find_qmpolicy(name)
-        self._refuse_if_used("quick mode policy", name, [r.qmpolicy for r in self.rules.values()])
-        del self.qmpolicies[name_key(name)]
+        _delete(self.qmpolicies, name, (rule.qmpolicy for rule in self.rules.values()))
 
     def add_rule(self, rule: DynamicRule) -> None:
         """Add a rule; raises ExistsError when one of its identity is there."""
@@ -175,17 +150,13 @@ class DynamicDraft:
 
     def clear(self) -> None:
         """Delete everything."""
-        self.mmpolicies, self.qmpolicies, self.rules = {}, {}, {}
+        self.mmpolicies.clear()
+        self.qmpolicies.clear()
+        self.rules = {}
 
-    def _find_mmpolicy(self, name: str) -> None:
-        if name_key(name) not in self.mmpolicies:
-            raise NotFoundError(f"there is no main mode policy named '{name}'")
 
-    def _find_qmpolicy(self, name: str) -> None:
-        if name_key(name) not in self.qmpolicies:
-            raise NotFoundError(f"there is no quick mode policy named '{name}'")
-
-    @staticmethod
-    def _refuse_if_used(kind: str, name: str, used: list[str]) -> None:
-        if any(name_key(name) == name_key(one) for one in used):
-            raise InUseError(f"the {kind} '{name}' is used by a dynamic rule")
+def _delete(policies: NamedObjects[Mode], name: str, used: Iterable[str]) -> None:
+    policies.get(name)
+    if any(name_key(name) == name_key(one) for one in used):
+        raise InUseError(f"the {policies.kind} '{name}' is used by a dynamic rule")
+    policies.delete(name)

@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Final
 
 from ipsecfd.policy.model import ICMP, AnyAddress, Filter, Me
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     Content,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
     name_key,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.policyfile import merge
 
 _IDENTITY: Final = "{{723852{}-70FA-11D1-864C-14A300000000}}"

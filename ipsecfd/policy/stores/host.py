@@ -17,7 +17,8 @@ from ipsecfd.policy.mistakes import Mistake
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import file as storefile
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.file import StoreFileError
 from ipsecfd.policy.stores.policyfile import add_text
 

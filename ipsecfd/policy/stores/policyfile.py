@@ -27,21 +27,19 @@ from ipsecfd.policy.model import (
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import file as storefile
 from ipsecfd.policy.stores import tomlwriter
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     Content,
-    Draft,
-    ExistsError,
-    NotFoundError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
-    StoreError,
     filter_identity,
     name_key,
     new_guid,
 )
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import ExistsError, NotFoundError, StoreError
 from ipsecfd.policy.stores.text import filter_value
 from ipsecfd.policy.stores.tomlwriter import Value
 from ipsecfd.policy.tomlfile import BUILT_IN_ACTIONS, Loaded, parse_policy

@@ -18,15 +18,15 @@ from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import Action, Policy
 from ipsecfd.policy.names import Names, Renewal
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     Content,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft, DynamicRule
 from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded

@@ -14,8 +14,8 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
 from ipsecfd.policy.names import Renewal
-from ipsecfd.policy.stores.draft import NotFoundError
 from ipsecfd.policy.stores.dynamic import DynamicContent
+from ipsecfd.policy.stores.errors import NotFoundError
 from tests.unit.agent.stage import Stage, content, dynamic
 
 WEB = "permit any <-> me:80 tcp"

@@ -15,7 +15,7 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from tests.unit.agent.stage import NOW, Stage, content
 
 URL = "https://policies.example/web"

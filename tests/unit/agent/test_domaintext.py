@@ -8,7 +8,7 @@ from ipsecfd.agent.domaintext import parse
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import file as storefile
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from tests.unit.agent.stage import content
 
 SOURCE = "https://policies.example/web"

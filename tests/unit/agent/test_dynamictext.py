@@ -11,7 +11,7 @@ import pytest
 
 from ipsecfd.agent.dynamictext import DynamicTextError, forget, load, parse, render, save
 from ipsecfd.policy.model import Action, Connection, DnsName, Filter, Me
-from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.content import Authentication
 from ipsecfd.policy.stores.dynamic import (
     DynamicContent,
     DynamicDraft,
@@ -26,8 +26,8 @@ from tests.unit.agent.stage import dynamic
 def everything() -> DynamicContent:
     """One of each, and every kind of address."""
     draft = DynamicDraft()
-    draft.add_mmpolicy(MainModePolicy('Main "mode"', 1, 2, 3, "3DES-SHA1-2"))
-    draft.add_qmpolicy(QuickModePolicy("quick", True, "GRP2", "ESP[3DES,SHA1]"))
+    draft.mmpolicies.add(MainModePolicy('Main "mode"', 1, 2, 3, "3DES-SHA1-2"))
+    draft.qmpolicies.add(QuickModePolicy("quick", True, "GRP2", "ESP[3DES,SHA1]"))
     for text in (
         "any <-> me:80 tcp",
         "10.0.0.0/8 -> me udp",

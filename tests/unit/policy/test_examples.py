@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from ipsecfd.policy.model import Action
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.examples import PERMIT, restore_examples
 
 NAMES = (

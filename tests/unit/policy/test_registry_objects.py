@@ -27,7 +27,7 @@ from ipsecfd.policy.registry.layout import (
 )
 from ipsecfd.policy.registry.objects import Applied, apply_tree
 from ipsecfd.policy.registry.regfile import read_text
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     KERBEROS,
     Authentication,
     Behaviour,

@@ -8,17 +8,20 @@ from dataclasses import replace
 import pytest
 
 from ipsecfd.policy.model import Action
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     Content,
-    Draft,
-    ExistsError,
-    InUseError,
-    NotFoundError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
+)
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import (
+    ExistsError,
+    InUseError,
+    NotFoundError,
+    ReadOnlyError,
 )
 from tests.builders import generic
 
@@ -212,6 +215,56 @@ def test_what_the_driver_gets(draft: Draft) -> None:
 def test_inpass_and_soft_refine_negotiate_only(stored: StoredAction, action: Action) -> None:
     """What a filter action means to the driver (spec 1.2)."""
     assert action is stored.action
+
+
+CHANGES: list[Callable[[Draft], object]] = [
+    lambda draft: draft.add_policy(StoredPolicy("new")),
+    lambda draft: draft.set_policy("web", StoredPolicy("www")),
+    lambda draft: draft.delete_policy("web"),
+    lambda draft: draft.assign("web"),
+    lambda draft: draft.unassign(),
+    lambda draft: draft.add_filter_list(StoredList("new")),
+    lambda draft: draft.set_filter_list("http", StoredList("new")),
+    lambda draft: draft.delete_filter_list("http"),
+    lambda draft: draft.add_filter("http", SSH),
+    lambda draft: draft.delete_filters("http", lambda one: True),
+    lambda draft: draft.add_filter_action(StoredAction("new")),
+    lambda draft: draft.set_filter_action("permit", StoredAction("new")),
+    lambda draft: draft.delete_filter_action("permit"),
+    lambda draft: draft.add_rule("web", StoredRule("new", "http", "Permit")),
+    lambda draft: draft.set_rule("web", "let in", StoredRule("new", "http", "Permit")),
+    lambda draft: draft.delete_rule("web", "let in"),
+    lambda draft: draft.clear(),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_read_only_draft_refuses_every_change(
+    draft: Draft, change: Callable[[Draft], object]
+) -> None:
+    """It says why, and can be looked at as any other."""
+    copy = Draft(draft.content(), read_only="it is a copy")
+    with pytest.raises(ReadOnlyError, match="it is a copy"):
+        change(copy)
+    assert copy.content() == draft.content()
+
+
+def test_every_change_is_among_those() -> None:
+    """So that none which is added can be kept where nothing may be."""
+    names = {name for change in CHANGES for name in change.__code__.co_names}
+    prefixes = ("add_", "set_", "delete_", "assign", "unassign", "clear")
+    assert {
+        name
+        for name, found in vars(Draft).items()
+        if name.startswith(prefixes) and not isinstance(found, property)
+    } <= names
+
+
+def test_a_filter_that_a_file_holds_twice_stays_twice(draft: Draft) -> None:
+    """A change of a list made by hand loses nothing of it."""
+    draft.set_filter_list("http", StoredList("http", (HTTP, replace(HTTP, description="again"))))
+    draft.add_filter("http", SSH)
+    assert len(draft.filter_list("http").filters) == 3
 
 
 def test_ten_thousand_changes_cost_little() -> None:

@@ -18,17 +18,17 @@ from ipsecfd.policy.model import (
     Server,
     ServerKind,
 )
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     Content,
     DefaultRule,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.file import StoreFileError, is_store, parse, read, render, write
 from tests.builders import generic
 

@@ -13,7 +13,8 @@ import pytest
 
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores.draft import Content, NotFoundError, StoredList, StoredPolicy
+from ipsecfd.policy.stores.content import Content, StoredList, StoredPolicy
+from ipsecfd.policy.stores.errors import NotFoundError
 from ipsecfd.policy.stores.file import StoreFileError, parse
 from ipsecfd.policy.stores.host import Stores
 
@@ -195,7 +196,7 @@ import sys
 from pathlib import Path
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores.draft import StoredList
+from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
 
 stores = Stores(Path(sys.argv[1]), Names())

@@ -20,18 +20,16 @@ from ipsecfd.policy.model import (
     Rule,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Behaviour,
     Content,
-    Draft,
-    ExistsError,
-    NotFoundError,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
-    StoreError,
 )
+from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.errors import ExistsError, NotFoundError, StoreError
 from ipsecfd.policy.stores.file import StoreFileError, render
 from ipsecfd.policy.stores.policyfile import add_text, merge, policy_to_toml, toml_to_draft
 from ipsecfd.policy.tomlfile import Loaded, parse_policy

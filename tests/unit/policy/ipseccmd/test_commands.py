@@ -13,16 +13,16 @@ from ipsecfd.policy.ipseccmd.commands import COMPLETED, run
 from ipsecfd.policy.ipseccmd.lines import split_line
 from ipsecfd.policy.model import Action, Connection, IPAddress, Store
 from ipsecfd.policy.reply import Reply
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     Authentication,
     Behaviour,
     DefaultRule,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 from tests.builders import generic
@@ -306,11 +306,11 @@ def test_dynamic_rules(workspace: Workspace) -> None:
     made = list(workspace.dynamic.rules.values())
     assert [(one.connection, one.tunnel) for one in made] == [(Connection.LAN, "198.51.100.9")] * 3
     assert [one.qmpolicy for one in made] == ["", "", "INPASS"]
-    assert list(workspace.dynamic.qmpolicies) == ["inpass"]
+    assert list(workspace.dynamic.qmpolicies.by_key) == ["inpass"]
 
     typed(workspace, "-u")
     assert dynamic_rules(workspace) == []
-    assert not workspace.dynamic.qmpolicies
+    assert not workspace.dynamic.qmpolicies.by_key
 
 
 def test_the_same_dynamic_rule_again_is_there_already(workspace: Workspace) -> None:
@@ -339,8 +339,8 @@ def test_main_mode_settings_of_dynamic_rules(workspace: Workspace) -> None:
     assert workspace.dynamic is not None
     named = [rule.mmpolicy for rule in workspace.dynamic.rules.values()]
     assert named == ["ipseccmd", "ipseccmd", "ipseccmd (2)"]
-    assert workspace.dynamic.mmpolicies["ipseccmd"].softsaexpirationtime == 60
-    assert workspace.dynamic.mmpolicies["ipseccmd (2)"].mmlifetime == 1
+    assert workspace.dynamic.mmpolicies.by_key["ipseccmd"].softsaexpirationtime == 60
+    assert workspace.dynamic.mmpolicies.by_key["ipseccmd (2)"].mmlifetime == 1
 
 
 @pytest.mark.parametrize("line", ["-f [*=0]", "-u", "show filters"])

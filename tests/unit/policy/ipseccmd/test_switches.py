@@ -23,7 +23,7 @@ from ipsecfd.policy.ipseccmd.switches import (
     parse,
 )
 from ipsecfd.policy.model import Connection, Store
-from ipsecfd.policy.stores.draft import Authentication, Behaviour
+from ipsecfd.policy.stores.content import Authentication, Behaviour
 
 STATIC = '-w REG -p P -r "a rule" -f *=0:80:TCP'
 

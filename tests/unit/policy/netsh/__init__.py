@@ -8,7 +8,7 @@ from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.netsh.state import PolicyFiles
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 

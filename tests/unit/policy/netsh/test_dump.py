@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh import dump
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 
 from . import session
 

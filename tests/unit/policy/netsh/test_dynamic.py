@@ -6,7 +6,7 @@ import pytest
 
 from ipsecfd.policy.model import TCP, Action, AnyAddress, Connection, Filter, Me
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.stores.draft import Authentication
+from ipsecfd.policy.stores.content import Authentication
 from ipsecfd.policy.stores.dynamic import DynamicRule, MainModePolicy, QuickModePolicy
 
 from . import refused, session
@@ -28,12 +28,12 @@ def test_defaults_of_policies() -> None:
     """What is not told is as spec 8.3 says."""
     one = dynamic()
     draft = one.state.dynamic
-    assert draft.mmpolicies["m"] == MainModePolicy("m", 0, 480, 300, "")
-    assert draft.qmpolicies["q"] == QuickModePolicy("q", False, "NOPFS", "")
+    assert draft.mmpolicies.by_key["m"] == MainModePolicy("m", 0, 480, 300, "")
+    assert draft.qmpolicies.by_key["q"] == QuickModePolicy("q", False, "NOPFS", "")
     one.execute('set mmpolicy m qmpermm=3 softsaexpirationtime=10 mmsec="3DES-SHA1-2"')
-    assert draft.mmpolicies["m"] == MainModePolicy("m", 3, 480, 10, "3DES-SHA1-2")
+    assert draft.mmpolicies.by_key["m"] == MainModePolicy("m", 3, 480, 10, "3DES-SHA1-2")
     one.execute("set qmpolicy q pfsgroup=grp2")
-    assert draft.qmpolicies["q"] == QuickModePolicy("q", False, "GRP2", "")
+    assert draft.qmpolicies.by_key["q"] == QuickModePolicy("q", False, "GRP2", "")
 
 
 def test_a_rule_without_policies() -> None:
@@ -131,8 +131,8 @@ def test_delete_all() -> None:
     """Everything dynamic goes; there are no associations to delete."""
     one = dynamic("add rule me any m q", "delete sa", "delete all")
     assert rules(one) == []
-    assert one.state.dynamic.mmpolicies == {}
-    assert not dynamic("delete qmpolicy all", "delete mmpolicy all").state.dynamic.qmpolicies
+    assert one.state.dynamic.mmpolicies.by_key == {}
+    assert not dynamic("delete qmpolicy all", "delete mmpolicy all").state.dynamic.qmpolicies.by_key
 
 
 @pytest.mark.parametrize("line", ["add rule any me", "add mmpolicy m", "delete all", "show all"])

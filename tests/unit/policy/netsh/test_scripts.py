@@ -8,7 +8,7 @@ import pytest
 
 from ipsecfd.policy.model import Action
 from ipsecfd.policy.netsh.session import Session
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 
 from . import content, session
 

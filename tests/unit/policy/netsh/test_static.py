@@ -6,18 +6,18 @@ import pytest
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Connection, Store
-from ipsecfd.policy.stores.draft import (
+from ipsecfd.policy.stores.content import (
     KERBEROS,
     Authentication,
     Behaviour,
     Content,
     DefaultRule,
-    Draft,
     StoredAction,
     StoredList,
     StoredPolicy,
     StoredRule,
 )
+from ipsecfd.policy.stores.draft import Draft
 
 from . import NOW, content, refused, session
 
