@@ -24,11 +24,11 @@ from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft
 from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.stores.properties import Properties
-from ipsecfd.policy.workspace import Workspace
+from ipsecfd.policy.workspace import DOMAIN_READ_ONLY, Workspace
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import DeskReport
@@ -123,6 +123,7 @@ class _OpenStores(dict[Store, Draft]):
     """Drafts of the stores, each opened when it is first asked for.
 
     Who may not write looks at a store without its lock; so does everybody at the domain's copy.
+    What cannot be kept is refused when a command tries it: others of its script are done.
     """
 
     def __init__(self, stores: Stores, *, writable: bool) -> None:
@@ -132,7 +133,6 @@ class _OpenStores(dict[Store, Draft]):
         self._stores = stores
         self._writable = writable
         self._held: contextlib.ExitStack | None = None
-        self._read_only: list[tuple[Store, Content, Draft]] = []
         self._stamps: dict[Path, object] = {}
 
     def __missing__(self, store: Store) -> Draft:
@@ -159,18 +159,13 @@ class _OpenStores(dict[Store, Draft]):
         """Keep what is changed in the body, if it succeeds. Raises IpsecfdError."""
         with contextlib.ExitStack() as self._held:
             yield
-            for store, before, draft in self._read_only:
-                if draft.content() != before:
-                    raise IpsecfdError(_REFUSALS.get(store, _NOT_ROOT))
         self._held = None
         self.changed = any(_stamp(path) != stamp for path, stamp in self._stamps.items())
 
     def _open(self, store: Store) -> Draft:
         if self._held is None or not self._writable or store is Store.DOMAIN:
-            content = self._stores.read(store)
-            draft = Draft(content)
-            self._read_only.append((store, content, draft))
-            return draft
+            why = DOMAIN_READ_ONLY if store is Store.DOMAIN else _NOT_ROOT
+            return Draft(self._stores.read(store), read_only=why)
         path = self._stores.path(store)
         draft = self._held.enter_context(self._stores.edit(store))
         self._stamps[path] = _stamp(path)
@@ -178,10 +173,6 @@ class _OpenStores(dict[Store, Draft]):
 
 
 _NOT_ROOT: Final = "permission denied: only root may change anything"
-_REFUSALS: Final = {
-    Store.DOMAIN: "the domain policy is changed where it comes from: the copy of it that is kept"
-    " here was left as it was"
-}
 
 
 def _stamp(path: Path) -> object:

@@ -14,6 +14,7 @@ import typer
 
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import ConfigOption, SocketOption, width
+from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
     from ipsecfd.policy.scripts.failure import Failure
@@ -69,6 +70,8 @@ def import_(
     with contextlib.suppress(_StoppedError), _workspace(dry_run, config, socket) as workspace:
         from ipsecfd.policy.scripts.importing import import_files
 
+        if why := workspace.stores[target].read_only:
+            raise IpsecfdError(why)
         result = import_files(
             files, workspace, store=target, arguments=arg or None, partial=partial
         )
@@ -92,11 +95,15 @@ def _workspace(dry_run: bool, config: Path | None, socket: Path | None) -> Itera
         with Administration(config, socket).workspace() as workspace:
             yield workspace
         return
+    from ipsecfd.policy.model import Store
     from ipsecfd.policy.names import Names
+    from ipsecfd.policy.stores.draft import Draft
     from ipsecfd.policy.stores.dynamic import DynamicDraft
-    from ipsecfd.policy.workspace import Workspace
+    from ipsecfd.policy.workspace import DOMAIN_READ_ONLY, Workspace
 
-    yield Workspace(Names().resolve, dynamic=DynamicDraft())
+    workspace = Workspace(Names().resolve, dynamic=DynamicDraft())
+    workspace.stores[Store.DOMAIN] = Draft(read_only=DOMAIN_READ_ONLY)
+    yield workspace
 
 
 def as_object(result: ImportResult) -> dict[str, object]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.stores.draft import Content, Draft
+from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.draft import Draft
 
 SCRIPTS: Final = (".txt", ".netsh")
 """What a file's name ends with that exportpolicy is to write for netsh -f."""

@@ -29,6 +29,11 @@ CONFIGURED: Final = Properties(
 )
 """The properties that an untouched configuration file gives."""
 
+DOMAIN_READ_ONLY: Final = (
+    "the domain policy is changed where it comes from; what is kept here is a copy of it"
+)
+"""Why nobody changes the domain store of a host by a command."""
+
 
 def _empty_stores() -> dict[Store, Draft]:
     return {Store.LOCAL: Draft(), Store.PERSISTENT: Draft(), Store.DOMAIN: Draft()}

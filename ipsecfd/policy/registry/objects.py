@@ -52,6 +52,10 @@ def apply_tree(tree: Tree, workspace: Workspace, store: Store = Store.LOCAL) -> 
         ("Cache", Store.DOMAIN),
     ):
         known.append((*_POLICY_KEY, name))
+        if why := workspace.stores[target].read_only:
+            if tree.find(*known[-1]) or tree.deletion(*known[-1]):
+                notes.append(f"the key {name} was not imported: {why}")
+            continue
         branch = Branch(tree, known[-1], workspace.stores[target])
         branch.read()
         failed += branch.failed

@@ -13,7 +13,7 @@ from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import reader as storereader
-from ipsecfd.policy.stores.draft import StoredList
+from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from ipsecfd.cli import administration
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.host import Stores
 
 DATA = Path(__file__).parents[2] / "data" / "netsh"
@@ -64,6 +65,48 @@ def test_an_import_is_kept(state: Path) -> None:
         "      ERR IPsec[05011] : There is no policy with the name 'none'.",
     ]
     assert kept(state).assigned == "p"
+
+
+def test_only_commands_for_the_domain_store_fail(state: Path) -> None:
+    """They are listed, the rest is kept; a dry run says the same."""
+    Path("d.bat").write_text(
+        "netsh ipsec static add policy name=A\n"
+        "netsh ipsec static set store location=domain\n"
+        "netsh ipsec static add policy name=B\n"
+        'netsh ipsec static set policy "Client (Respond Only)" assign=y\n'
+        "netsh ipsec static set store location=local\n"
+        "netsh ipsec static add policy name=C\n"
+    )
+    for options in (("--dry-run",), ()):
+        result = run("d.bat", "--json", *options)
+        found = json.loads(result.stdout)
+        assert (result.exit_code, found["policies"]) == (0, 2)
+        assert [one["line"] for one in found["failed"]] == [3, 4]
+        assert all("where it comes from" in one["why"] for one in found["failed"][:1])
+    assert set(kept(state).policies) == {"a", "c"}
+    assert kept(state, Store.DOMAIN) == Content()
+
+
+def test_who_may_not_write_is_told_at_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is imported, and the exit status says so."""
+    monkeypatch.setattr(administration, "_may_write", lambda _: False)
+    result = run("good.bat", "--arg", "P")
+    assert result.exit_code == 1
+    assert "only root may change anything" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_the_copy_of_a_domain_policy_is_left_out(state: Path) -> None:
+    """A whole export of Windows' key may hold one; the local store in it is imported."""
+    key = r"HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft\Windows\IPSec\Policy"
+    Path("k.reg").write_text(
+        f"Windows Registry Editor Version 5.00\n\n[{key}\\Local]\n\n[{key}\\Cache]\n"
+        '"ActivePolicy"="nothing"\n'
+    )
+    result = run("k.reg")
+    assert result.exit_code == 0
+    assert "Failed" not in result.stdout
+    assert "Note: the key Cache was not imported" in result.stdout
 
 
 def test_a_dry_run_changes_nothing(state: Path) -> None:

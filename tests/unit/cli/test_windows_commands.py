@@ -25,7 +25,7 @@ from ipsecfd.cli.netsh_prompt import last_word
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
-from ipsecfd.policy.stores.draft import Content
+from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.stores.host import Stores
 
@@ -215,8 +215,31 @@ def test_domain_copy_is_not_for_commands(host: Host) -> None:
     """It comes from its source, so what a command says of it would be lost."""
     done = host.run("ipseccmd", "-w", "DS", "-p", "x", "-r", "r", "-f", "*=0:80:TCP", "-n", "BLOCK")
     assert done.exit_code == 1
-    assert "where it comes from" in str(done.exception)
+    assert "where it comes from" in done.stderr
     assert host.stores.read(Store.DOMAIN) == Content()
+
+
+def test_only_the_command_for_the_domain_store_fails(host: Host) -> None:
+    """It fails where it stands, with its line; what a script does to other stores is kept."""
+    lines = ("add policy a", "set store domain", "add policy b", "show store", "set store local")
+    done = script(host, "\n".join(f"ipsec static {one}" for one in (*lines, "add policy c")))
+    assert done.exit_code == 1
+    assert done.stdout.count("ERR IPsec") == 1
+    assert "The domain policy is changed where it comes from" in done.stdout
+    assert done.stderr.endswith("script.txt:3: ipsec static add policy b\n")
+    assert list(host.local.policies) == ["a", "c"]
+    assert host.stores.read(Store.DOMAIN) == Content()
+
+
+def test_only_the_line_for_the_domain_store_fails(host: Host) -> None:
+    """So it is in a file of ipseccmd."""
+    file = host.directory / "s.txt"
+    rule = "-r r -f *=0:80:TCP -n BLOCK"
+    file.write_text(f"-w REG -p a {rule}\n-w DS -p b {rule}\n-w REG -p c {rule}\n")
+    done = host.run("ipseccmd", "-file", str(file))
+    assert done.exit_code == 1
+    assert f"{file}:2: the domain policy is changed where it comes from" in done.stderr
+    assert list(host.local.policies) == ["a", "c"]
 
 
 # --- netsh: scripts ---
