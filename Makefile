@@ -8,12 +8,10 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint install uninstall clean
+.PHONY: help demo test bench lint deb install uninstall clean
 
 PREFIX ?= /usr/local
 LIB := $(PREFIX)/lib/ipsecfd
-UNIT := $(PREFIX)/lib/systemd/system/ipsecfd.service
-EXAMPLES := $(PREFIX)/share/doc/ipsecfd/policies
 ARGS ?=
 export PYTHON ?=
 
@@ -52,18 +50,18 @@ define checks
 .venv/bin/mypy
 endef
 
+deb: ## build/ipsecfd_VERSION_ARCH.deb, for the Debian release of this machine
+	$(give_back)
+	tools/deb
+
 install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make install" >&2; exit 1; }
 	$(give_back)
 	tools/prepare run $(LIB)
-	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
-	install -d $(PREFIX)/bin $(dir $(UNIT)) $(EXAMPLES) /etc/ipsecfd
+	install -d $(PREFIX)/bin
 	ln -sfn $(LIB)/bin/ipsecfd $(PREFIX)/bin/ipsecfd
-	sed 's|/usr/local/|$(PREFIX)/|' systemd/ipsecfd.service > $(UNIT)
-	install -m 644 config/policies/* $(EXAMPLES)
-	keep() { [ -e "$$2" ] && echo "Kept your $$2." || install -D -m 644 "$$1" "$$2"; }
-	keep config/ipsecfd.toml /etc/ipsecfd/ipsecfd.toml
-	keep config/logrotate /etc/logrotate.d/ipsecfd
+	tools/lay-out / $(PREFIX) >$(LIB)/laid-out
+	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	if systemctl --quiet is-active ipsecfd 2>/dev/null; then
 		echo "Installed. What runs is still the old one: systemctl restart ipsecfd"
@@ -75,7 +73,8 @@ uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
 	[ ! -d /run/systemd/system ] || systemctl --quiet disable --now ipsecfd 2>/dev/null || true
 	nft delete table inet ipsecfd 2>/dev/null || true # what a failed service left
-	rm -rf $(LIB) $(UNIT) $(EXAMPLES) $(PREFIX)/bin/ipsecfd /etc/logrotate.d/ipsecfd
+	xargs -r -d '\n' rm -f < $(LIB)/laid-out
+	rm -rf $(LIB) $(PREFIX)/bin/ipsecfd $(PREFIX)/share/doc/ipsecfd /etc/logrotate.d/ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	echo "Removed. Left in place: /etc/ipsecfd, /var/lib/ipsecfd, /var/log/ipsecfd, group ipsecfd."
 
