@@ -23,7 +23,8 @@ def parse(data: bytes, source: str, names: Names) -> Content:
     A script counts as run to its end; a policy that is alone needs no assignment. The empty text
     is refused: whoever means no policy publishes one without rules.
     """
-    content = _script(data, source, names) if _is_script(data) else _toml(data, source, names)
+    read = _script if _is_script(data) else _toml
+    content = names.reading(lambda: read(data, source, names))
     if not content.policies:
         raise PolicyError([Mistake(source, "", "", "expected a policy; there is none in it")])
     names.save()

@@ -7,12 +7,12 @@ turns the default start-up mode from permit into stateful (spec 6.1).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import durable
 
 FILE_NAME: Final = "assigned.json"
 
@@ -60,15 +60,10 @@ def save(directory: Path, assigned: Path | None) -> None:
     Written whole or not at all. Raises StateError when the directory cannot be written.
     """
     path = directory / FILE_NAME
-    new = path.with_suffix(".new")
     text = json.dumps({"assigned": None if assigned is None else str(assigned)}) + "\n"
     try:
-        directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        with new.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        durable.make_directory(directory)
+        durable.write(path, text.encode())
     except OSError as error:
         raise StateError(
             f"{path}: cannot be written: {error.strerror}; `state_dir` must be a directory that"

@@ -25,6 +25,10 @@ def load(path: Path, names: Names) -> Loaded:
     have refused are warnings.
     """
     data = read_bytes(path)
+    return names.reading(lambda: _parse(path, data, names))
+
+
+def _parse(path: Path, data: bytes, names: Names) -> Loaded:
     try:
         script = is_script(decode(data))
     except EncodingError:

@@ -6,25 +6,33 @@ So a boot without a network still has its policy, and a change in the DNS change
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
-import os
-import socket
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeVar
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import durable
 from ipsecfd.policy.grammar import GrammarError
+from ipsecfd.policy.lookup import Resolver, look_up, look_up_all, system_resolver
 from ipsecfd.policy.model import DnsName, IPAddress, Policy
 
 FILE_NAME: Final = "names.json"
 """The name of the file under `state_dir`."""
 
-Resolver: TypeAlias = Callable[[str], Iterable[IPAddress]]
-"""Asks for the addresses of a name now; OSError when there is no answer."""
+PATIENCE: Final = 3.0
+"""Seconds that reading a policy waits for the answers to all its new names together: a start, and
+whoever asked for a reload, wait for it."""
+RENEWAL_PATIENCE: Final = 20.0
+"""Seconds that `policy resolve` waits, which asks for nothing else."""
+
+_UNKNOWN_YET: Final = (ipaddress.IPv4Address(0),)
+"""Stands for the addresses of a name that is asked for once the whole policy was read."""
+
+_Read = TypeVar("_Read")
 
 
 class NamesError(IpsecfdError):
@@ -41,20 +49,12 @@ class Renewal:
     failure: str = ""
 
 
-def system_resolver(name: str) -> list[IPAddress]:
-    """The addresses the system's resolver has for a name, of both families."""
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise OSError("it is not a DNS name") from error
-    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-
-
 class Names:
     """The answers for DNS names: kept ones first, the resolver for names not seen before.
 
     `path` is the file they are kept in; without one, or with `keep` False, nothing is written.
-    An offline command may pass a path it cannot read: every name is then new to it.
+    An offline command may pass a path that it cannot read or that is damaged: every name is then
+    new to it.
     """
 
     def __init__(
@@ -71,6 +71,36 @@ class Names:
         self._read = False
         self._unsaved = False
         self._refused: dict[str, GrammarError] = {}
+        self._wanted: dict[str, None] | None = None
+        """Names to ask for when everything was read; None outside of `reading`."""
+
+    def reading(self, read: Callable[[], _Read]) -> _Read:
+        """What `read` returns or raises, which resolves names while it reads a policy.
+
+        New names are asked for all at once, for PATIENCE seconds; then it is called again, so it
+        must change nothing that outlives it.
+        """
+        give_up = None
+        while True:
+            self._wanted = wanted = dict[str, None]()
+            try:
+                result = read()
+            except IpsecfdError:
+                if not wanted:
+                    raise
+            else:
+                if not wanted:
+                    return result
+            finally:
+                self._wanted = None
+            give_up = give_up or time.monotonic() + PATIENCE
+            answers = look_up_all(wanted, self._resolver, give_up - time.monotonic())
+            for name in wanted:
+                answer = answers.get(name) or OSError(f"no answer within {PATIENCE:g} s")
+                if isinstance(answer, OSError):
+                    self._refuse(name, answer)
+                else:
+                    self._learn(name, answer)
 
     def resolve(self, name: str) -> tuple[IPAddress, ...]:
         """The addresses of a name, sorted, IPv4 first, each once.
@@ -81,15 +111,16 @@ class Names:
             raise self._refused[name]
         try:
             self._read_kept()
-            if name not in self._answers:
-                self._answers[name] = self._ask(name)
-                self._unsaved = True
-        except OSError as error:
-            why = f"expected a DNS name that resolves: {error.strerror or error}"
-            self._refused[name] = GrammarError(name, why)
-            raise self._refused[name] from error
         except NamesError as error:
             raise GrammarError(name, str(error)) from error
+        if name not in self._answers:
+            if self._wanted is not None:
+                self._wanted[name] = None
+                return _UNKNOWN_YET
+            try:
+                self._learn(name, look_up(name, self._resolver))
+            except OSError as error:
+                raise self._refuse(name, error) from error
         return self._answers[name]
 
     def renew(self, names: Iterable[str]) -> tuple[Renewal, ...]:
@@ -99,17 +130,17 @@ class Names:
         """
         self._read_kept()
         renewals = []
-        for name in dict.fromkeys(names):
+        wanted = tuple(dict.fromkeys(names))
+        answers = look_up_all(wanted, self._resolver, RENEWAL_PATIENCE)
+        for name in wanted:
             before = self._answers.get(name, ())
-            try:
-                after = self._ask(name)
-            except OSError as error:
-                renewals.append(Renewal(name, before, before, error.strerror or str(error)))
+            answer = answers.get(name) or OSError(f"no answer within {RENEWAL_PATIENCE:g} s")
+            if isinstance(answer, OSError):
+                renewals.append(Renewal(name, before, before, _why(answer)))
                 continue
-            renewals.append(Renewal(name, before, after))
-            if after != before:
-                self._answers[name] = after
-                self._unsaved = True
+            renewals.append(Renewal(name, before, answer))
+            if answer != before:
+                self._learn(name, answer)
         self.save()
         return tuple(renewals)
 
@@ -119,7 +150,8 @@ class Names:
             return
         kept = {name: [str(one) for one in self._answers[name]] for name in sorted(self._answers)}
         try:
-            _write(self._path, json.dumps(kept, indent=1) + "\n")
+            durable.make_directory(self._path.parent)
+            durable.write(self._path, (json.dumps(kept, indent=1) + "\n").encode())
         except OSError as error:
             raise NamesError(
                 f"{self._path}: cannot be written: {error.strerror}; a start without a network"
@@ -127,11 +159,15 @@ class Names:
             ) from error
         self._unsaved = False
 
-    def _ask(self, name: str) -> tuple[IPAddress, ...]:
-        found = set(self._resolver(name))
-        if not found:
-            raise OSError("it has no address")
-        return tuple(sorted(found, key=lambda one: (one.version, int(one))))
+    def _learn(self, name: str, addresses: tuple[IPAddress, ...]) -> None:
+        self._answers[name] = addresses
+        self._unsaved = True
+
+    def _refuse(self, name: str, error: OSError) -> GrammarError:
+        """Remember that there is no answer, so that a name is asked for once."""
+        why = f"expected a DNS name that resolves: {_why(error)}"
+        self._refused[name] = GrammarError(name, why)
+        return self._refused[name]
 
     def _read_kept(self) -> None:
         """Read the file when the first name needs it; a file that never existed is no answers."""
@@ -145,9 +181,10 @@ class Names:
             if self._keep:
                 raise NamesError(f"{self._path}: cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
-            raise NamesError(
-                f"{self._path}: damaged; remove it to have every name resolved anew"
-            ) from error
+            if self._keep:
+                raise NamesError(
+                    f"{self._path}: damaged; remove it to have every name resolved anew"
+                ) from error
         self._read = True
 
 
@@ -175,17 +212,5 @@ def _read(path: Path) -> dict[str, tuple[IPAddress, ...]]:
     return answers
 
 
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(f"{path.name}.new")
-    path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
-    with contextlib.suppress(OSError):  # some file systems cannot sync a directory
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)

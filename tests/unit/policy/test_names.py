@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import durable
 from ipsecfd.policy import names as names_module
+from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import GrammarError
+from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.model import IPAddress
-from ipsecfd.policy.names import Names, NamesError, names_of, system_resolver
+from ipsecfd.policy.names import Names, NamesError, names_of
 from ipsecfd.policy.tomlfile import parse_policy
 
 
@@ -92,6 +97,64 @@ def test_renew_takes_new_answers_and_keeps_old_ones(path: Path) -> None:
     assert found("192.0.2.2") == again.resolve("ftp")
 
 
+def hung(name: str) -> Iterable[IPAddress]:
+    """A resolver that answers for `www` only; any other name takes longer than anybody waits."""
+    if name != "www":
+        time.sleep(5)
+    return found("192.0.2.1")
+
+
+def test_a_policy_waits_once_for_all_its_names(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names are asked for together; all that do not answer in time are refused together."""
+    monkeypatch.setattr(names_module, "PATIENCE", 0.2)
+    sides = ("www", "mail", "me:80", "ftp", "mail")
+    filters = ", ".join(f'"any -> {side} tcp"' for side in sides)
+    policy = tmp_path / "p.toml"
+    policy.write_text(f'name = "p"\n[[rule]]\naction = "block"\nfilters = [{filters}, "x"]\n')
+    started = time.monotonic()
+    with pytest.raises(PolicyError) as refused:
+        load(policy, Names(path, resolver=hung))
+    assert time.monotonic() - started < 1
+    expected = ["any -> mail tcp", "any -> ftp tcp", "any -> mail tcp", "x"]
+    assert expected == [one.text for one in refused.value.mistakes]
+    assert "expected a DNS name that resolves: no answer within 0.2 s" in str(refused.value)
+    assert not path.exists()
+
+
+def test_reading_asks_before_it_gives_up_on_a_mistake() -> None:
+    """What a second reading finds is what counts: with the addresses, and with every mistake."""
+    names = Names(resolver=Dns(a="192.0.2.1", b="192.0.2.2"))
+
+    def read() -> list[IPAddress]:
+        first = names.resolve("a")
+        if first != found("192.0.2.1"):
+            raise IpsecfdError("made of what is not known yet")
+        return [*first, *names.resolve("b")]
+
+    assert names.reading(read) == [*found("192.0.2.1", "192.0.2.2")]
+
+
+def test_reading_known_names_reads_once(path: Path) -> None:
+    """Only new names cost a second reading."""
+    names = Names(path, resolver=Dns(www="192.0.2.1"))
+    names.resolve("www")
+    read = []
+    names.reading(lambda: read.append(names.resolve("www")))
+    assert [found("192.0.2.1")] == read
+
+
+def test_renewing_waits_once_for_all_names(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dead servers cost `policy resolve` the same time however many names there are."""
+    monkeypatch.setattr(names_module, "RENEWAL_PATIENCE", 0.2)
+    started = time.monotonic()
+    renewals = Names(path, resolver=hung).renew(["mail", "www", "ftp"])
+    assert time.monotonic() - started < 1
+    assert [one.name for one in renewals] == ["mail", "www", "ftp"]
+    assert [bool(one.failure) for one in renewals] == [True, False, True]
+
+
 def test_without_a_path_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Offline commands leave no traces."""
     monkeypatch.chdir(tmp_path)
@@ -136,6 +199,14 @@ def test_answers_that_cannot_be_read_are_refused_or_passed_over(path: Path) -> N
     assert found("192.0.2.1") == offline.resolve("www")
 
 
+def test_an_offline_command_passes_over_damaged_answers(path: Path) -> None:
+    """They are the service's to mend: whoever only looks is not held up."""
+    path.parent.mkdir()
+    path.write_text("[]")
+    offline = Names(path, keep=False, resolver=Dns(www="192.0.2.1"))
+    assert found("192.0.2.1") == offline.resolve("www")
+
+
 def test_an_interrupted_write_leaves_the_old_file(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +214,7 @@ def test_an_interrupted_write_leaves_the_old_file(
     names = Names(path, resolver=Dns(a="192.0.2.1", b="192.0.2.2"))
     names.resolve("a")
     names.save()
-    monkeypatch.setattr(names_module.os, "fsync", full)
+    monkeypatch.setattr(durable.os, "fsync", full)
     names.resolve("b")
     with pytest.raises(NamesError, match="No space left on device"):
         names.save()
@@ -167,18 +238,7 @@ def test_answers_that_cannot_be_kept_are_a_warning(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The policy is valid now; that it may not be at the next boot is said."""
-    monkeypatch.setattr(names_module.os, "fsync", full)
+    monkeypatch.setattr(durable.os, "fsync", full)
     text = 'name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> www"]\n'
     (warning,) = parse_policy(text, "p.toml", Names(path, resolver=Dns(www="192.0.2.1"))).warnings
     assert "names.json: cannot be written: No space left on device" in str(warning)
-
-
-def test_the_system_resolver_knows_this_host() -> None:
-    """`localhost` needs no network."""
-    assert any(address.is_loopback for address in system_resolver("localhost"))
-
-
-def test_what_no_resolver_takes_is_no_answer() -> None:
-    """Names that cannot be encoded fail like names that do not exist."""
-    with pytest.raises(OSError, match="not a DNS name"):
-        system_resolver("a" * 64 + ".example")
