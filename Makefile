@@ -60,7 +60,7 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 	tools/prepare run $(LIB)
 	install -d $(PREFIX)/bin
 	ln -sfn $(LIB)/bin/ipsecfd $(PREFIX)/bin/ipsecfd
-	tools/lay-out / $(PREFIX) >$(LIB)/laid-out
+	tools/lay-out / $(PREFIX) $(LIB)/bin/python >$(LIB)/laid-out
 	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	if systemctl --quiet is-active ipsecfd 2>/dev/null; then

@@ -7,6 +7,7 @@ import os
 import sys
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.check import check
@@ -62,6 +63,8 @@ app.command("after-stop", hidden=True)(after_stop)
 
 def main() -> None:
     """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
+    if "_IPSECFD_COMPLETE" in os.environ:  # a shell asks, by the script of tools/completion.py
+        completion_init()
     try:
         try:
             app()

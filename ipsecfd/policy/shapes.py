@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ipsecfd.policy.grammar import ADDRESS_FORM, PORT_FORM
+from ipsecfd.policy.grammar import ADDRESS_FORM, PORT_FORM, PROTOCOL_FORM
 from ipsecfd.policy.mistakes import Mistake, known_names
 
 # Names and the descriptions of filters stand in log lines: none may break or fake one.
@@ -86,7 +86,7 @@ class FilterTable(Table):
     destination: str = Field(description=f"an address in quotes: {ADDRESS_FORM}")
     source_port: int = Field(0, ge=0, le=65535, description=PORT_FORM)
     destination_port: int = Field(0, ge=0, le=65535, description=PORT_FORM)
-    protocol: Any = "any"
+    protocol: Any = Field("any", description=f"a protocol: {PROTOCOL_FORM}")
     mirrored: bool = Field(True, description=_SWITCH)
     description: _Line = Field("", description=f"{_TEXT}, on one line")
 

@@ -1,0 +1,1 @@
+"""The manual pages, from what the program and the documentation say already."""
