@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,12 +17,15 @@ from typing import Final
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, MODES, Event
 from ipsecfd.agent.hook import Hook
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
 from ipsecfd.agent.sources import GivenError, Places, gather
+from ipsecfd.agent.tally import Tally
+from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
@@ -66,20 +69,24 @@ class Agent:
         """None where no domain source is configured."""
         self.pending: list[str] = []
         """Changes of the configuration that wait for the next start (T16)."""
-        self.hook = Hook(parts.rules, config)
+        self.tally = Tally(parts.now)
+        self.hook = Hook(parts.rules, parts.read_flows, config, self.tally)
         self.started = parts.now()
-        self.judging_since = self.started
-        """When mode, policies or addresses last changed."""
         self.parts = parts
         self.lock = asyncio.Lock()
         """One change at a time."""
         self._managed = managed
+        self._generation = self.hook.following(0)
         self._ever_assigned = False
         self._follower: asyncio.Task[None] | None = None
         numbers = range(config.queue.number, config.queue.number + config.queue.processes)
         drops = (config.diagnostics.level, float(config.diagnostics.interval))
         self.pool = Pool(
-            numbers, parts.start_process, drops, lambda text: self.event(Event.FAILURE, text)
+            numbers,
+            parts.start_process,
+            drops,
+            lambda text: self.event(Event.FAILURE, text),
+            self.tally.judged,
         )
 
     async def start(self) -> None:
@@ -105,13 +112,13 @@ class Agent:
                     parts.say("rules of an earlier run are there: closed until policies decide")
                     mode = await self._first_mode(reading)
                     await self.pool.open(self.settings(mode))
-                    await self.hook.install()
+                    await self.hook.install(self.settings(mode))
                 else:
                     await self.pool.open(self.settings(startup_mode))
-                    await self.hook.install()
+                    await self.hook.install(self.settings(startup_mode))
                     self._entered(startup_mode)
                     mode = await self._first_mode(reading)
-                    await self._judge_by(self.settings(mode))
+                    await self._judge_in(mode)
             except BaseException:
                 reading.cancel()
                 with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
@@ -142,10 +149,20 @@ class Agent:
         async with self.lock:
             try:
                 if not await self.hook.present():
-                    await self.hook.install()
+                    self._generation = self.hook.following(self._generation)
+                    await self.hook.install(self.settings(self.mode))
+                    await self.pool.install(self.settings(self.mode))
                     self.event(Event.FAILURE, "our rules were gone: installed again")
             except KernelError as error:
                 self.event(Event.FAILURE, f"our rules cannot be looked after: {error}")
+
+    async def count(self) -> Mapping[int, PacketReport | None]:
+        """Bring the tally up to date, as far as packet processes and kernel answer; gives what
+        `Pool.reports` does."""
+        reports = await self.pool.reports()
+        with contextlib.suppress(KernelError):
+            await self.hook.read_learnt()
+        return reports
 
     async def set_mode(self, name: str) -> None:
         """Change the mode until the next start or change; raises IpsecfdError when it cannot be."""
@@ -158,7 +175,7 @@ class Agent:
                     f"the assigned policy cannot be applied, so there is no secure mode:\n"
                     f"{self.trouble}\nmend it, then `ipsecfd reload`"
                 )
-            await self._judge_by(self.settings(mode))
+            await self._judge_in(mode)
             self._entered(mode)
             if mode is not Mode.SECURE:
                 self.mode_reason = "set by hand, until the next start"
@@ -181,6 +198,8 @@ class Agent:
             table=self.policies.table,
             dialup_table=self.policies.dialup_table,
             dialup_interfaces=config.dialup_interfaces,
+            generation=self._generation,
+            learn_blocked=unrecorded(config.diagnostics.level),
         )
 
     def startup_mode(self) -> Mode:
@@ -193,7 +212,7 @@ class Agent:
             async with self.lock:
                 host = self.host
                 try:
-                    await self._judge_by(self.settings(self.mode))
+                    await self._judge_in(self.mode)
                 except IpsecfdError as error:
                     self.parts.say(f"new addresses could not be taken over: {error}")
 
@@ -300,7 +319,7 @@ class Agent:
         self.policies, self.places = new, places or self.places
         mode = Mode.SECURE if self.trouble else self.mode
         try:
-            await self._judge_by(self.settings(mode))
+            await self._judge_in(mode)
         except BaseException:
             self.policies, self.places = before
             raise
@@ -315,13 +334,23 @@ class Agent:
         diagnostics = config.diagnostics
         if diagnostics != self.config.diagnostics:
             await self.pool.set_diagnostics(diagnostics.level, float(diagnostics.interval))
+            other_level = diagnostics.level != self.config.diagnostics.level
             live = {"level": diagnostics.level, "interval": diagnostics.interval}
             kept = self.config.diagnostics.model_copy(update=live)
             self.config = self.config.model_copy(update={"diagnostics": kept})
+            if other_level:  # what was learnt would not be recorded
+                await self._judge_in(self.mode)
 
-    async def _judge_by(self, settings: Settings) -> None:
+    async def _judge_in(self, mode: Mode) -> None:
+        """Have packets judged in a mode, by what holds now; raises KernelError.
+
+        First the kernel forgets what it has learnt, so that there is no moment in which it lets
+        pass by itself what the new settings would block.
+        """
+        self._generation = self.hook.following(self._generation)
+        settings = self.settings(mode)
+        await self.hook.relearn(settings)
         await self.pool.install(settings)
-        self.judging_since = self.parts.now()
 
     def _entered(self, mode: Mode) -> None:
         self.mode = mode

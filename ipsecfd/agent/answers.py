@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -30,8 +28,8 @@ from ipsecfd.agent.report import (
     Status,
     StoreReport,
 )
+from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.agent.transfer import PacketReport
-from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import IPAddress, Policy, Store
@@ -161,8 +159,8 @@ class Answers:
 
     async def desk(self, *, keys: bool) -> DeskReport:
         """What administration commands start from, with the pre-shared keys or without."""
-        reports = (await self._agent.pool.reports()).values()
-        return await asyncio.to_thread(lambda: desk_report(self._agent, reports, keys=keys))
+        await self._agent.count()
+        return await asyncio.to_thread(lambda: desk_report(self._agent, keys=keys))
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:
         """Put other dynamic rules in place of those of this revision."""
@@ -188,14 +186,13 @@ class Answers:
         return await asyncio.to_thread(lambda: netdiag(netdiag_view(self._agent, debug), debug))
 
     async def stats(self) -> Stats:
-        """How often each decision was made since the settings last changed."""
-        counted: Counter[Count] = Counter()
-        for report in (await self._agent.pool.reports()).values():
-            for one in report.judged if report else ():
-                counted[_count(one.direction, one.decision)] += one.packets
+        """How often each decision was made since the service started."""
+        await self._agent.count()
+        rows = self._agent.tally.rows.items()
+        by_packets = sorted(rows, key=lambda one: -one[1].packets)
         return Stats(
-            since=local_time(self._agent.judging_since),
-            counts=[replace(one, packets=packets) for one, packets in counted.most_common()],
+            since=local_time(self._agent.started),
+            counts=[_count(cause, row) for cause, row in by_packets],
         )
 
     async def status(self) -> Status:
@@ -203,11 +200,6 @@ class Answers:
         agent = self._agent
         config = agent.config
         reports = await agent.pool.reports()
-        totals: Counter[tuple[str, str]] = Counter()
-        for report in reports.values():
-            if report is not None:
-                for (_, verdict, reason), packets in report.totals.items():
-                    totals[verdict, reason] += packets
         host = agent.host
         return Status(
             release=__version__,
@@ -237,7 +229,7 @@ class Answers:
             },
             packets=[
                 ReasonCount(verdict, reason, packets)
-                for (verdict, reason), packets in totals.most_common()
+                for (verdict, reason), packets in agent.tally.by_reason().most_common()
             ],
             queues=[self._queue(number, reports.get(number)) for number in self._queues],
             restarts=agent.pool.restarts,
@@ -299,18 +291,18 @@ def forwarding() -> bool:
     return False
 
 
-def _count(direction: Direction, decision: Decision) -> Count:
+def _count(cause: Cause, row: Row) -> Count:
     return Count(
-        direction=str(direction),
-        verdict=decision.verdict.value,
-        reason=decision.reason.value,
-        policy=decision.policy,
-        rule=decision.rule,
-        filter=decision.filter,
-        mirrored=decision.mirrored,
-        exemption=decision.exemption,
-        detail=decision.detail,
-        packets=0,
+        direction=str(cause.direction),
+        verdict=cause.verdict,
+        reason=cause.reason,
+        policy=cause.policy,
+        rule=cause.rule,
+        filter=cause.filter,
+        mirrored=cause.mirrored,
+        exemption=cause.exemption,
+        detail=cause.detail,
+        packets=row.packets,
     )
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
-from ipsecfd.kernel.rules import DEFAULT_MARK
+from ipsecfd.kernel.marks import DEFAULT_MASK, LEAST_BITS, Marks
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
 from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.text import parse_toml, read_text
@@ -55,10 +55,8 @@ def _domain_source(value: str) -> str:
     return value
 
 
-def _single_bit(mark: int) -> int:
-    if not 0 < mark < 1 << 32 or mark.bit_count() != 1:
-        raise ValueError("expected a number of 32 bits with one of them set, such as 0x80000000")
-    return mark
+def _mask(mark: int) -> int:
+    return Marks(mark).mask
 
 
 def _processes(value: object) -> int:
@@ -129,11 +127,11 @@ class Queue(_Section):
         default=16_384, ge=32, le=1_000_000, description="a number of packets from 32 to 1000000"
     )
     """Packets that may wait in a queue; the kernel drops what comes on top."""
-    mark: Annotated[StrictInt, AfterValidator(_single_bit)] = Field(
-        default=DEFAULT_MARK,
-        description="a number of 32 bits with one of them set, such as 0x80000000",
+    mark: Annotated[StrictInt, AfterValidator(_mask)] = Field(
+        default=DEFAULT_MASK,
+        description=f"a number with {LEAST_BITS} or more bits in a row, such as {DEFAULT_MASK:#x}",
     )
-    """The bit of the packet mark that tells routed packets from the host's own."""
+    """The bits of the packet mark that are ours; nobody else's rules should use them."""
 
     @model_validator(mode="after")
     def _last_queue_exists(self) -> Queue:
@@ -179,7 +177,7 @@ class Config(_Section):
     forward: StrictBool = Field(default=False, description="true or false")
     """Also judge routed packets, by their literal addresses."""
     cache: Literal["on", "off"] = Field(default="on", description='"on" or "off"')
-    """Verdicts learnt by the kernel, once that exists; "off" queues every packet."""
+    """Whether the kernel learns verdicts on flows; "off" queues every packet."""
     dialup_interfaces: tuple[StrictStr, ...] = Field(
         default=DIALUP_INTERFACES, description='a list of patterns, such as ["ppp*", "wg0"]'
     )

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable
 
 from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.report import DeskReport, DomainReport
-from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.driver.decision import Direction
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 
 
-def desk_report(agent: Agent, reports: Iterable[PacketReport | None], *, keys: bool) -> DeskReport:
+def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
     """The running side of a workspace; with `keys` False, without pre-shared keys."""
     config = agent.config
-    counted: Counter[str] = Counter()
-    for report in reports:
-        for (way, verdict, reason), packets in (report.totals if report else {}).items():
-            counted[f"{verdict} {way}"] += packets
-            counted[reason] += packets
-            if verdict == "block" and reason == "fragment":
-                counted["fragments dropped"] += packets
+    by_reason: Counter[str] = Counter()
+    by_way: Counter[tuple[str, Direction]] = Counter()
+    for cause, row in agent.tally.rows.items():
+        by_reason[cause.reason] += row.packets
+        by_way[cause.verdict, cause.direction] += row.packets
+        if (cause.verdict, cause.reason) == ("block", "fragment"):
+            by_reason["fragments dropped"] += row.packets
     return DeskReport(
         state_dir=str(config.state_dir),
         profile=config.profile,
@@ -34,13 +33,13 @@ def desk_report(agent: Agent, reports: Iterable[PacketReport | None], *, keys: b
         exempt=config.exempt_value,
         boot_mode=str(agent.startup_mode()).removeprefix("startup-"),
         boot_exemptions=[str(one) for one in config.startup.exemptions],
-        permitted_in=counted["permit in"],
-        permitted_out=counted["permit out"],
-        blocked_in=counted["block in"],
-        blocked_out=counted["block out"],
-        exempted=counted["exemption"],
-        no_filter=counted["no-filter"],
-        fragments_dropped=counted["fragments dropped"],
+        permitted_in=by_way["permit", Direction.IN],
+        permitted_out=by_way["permit", Direction.OUT],
+        blocked_in=by_way["block", Direction.IN],
+        blocked_out=by_way["block", Direction.OUT],
+        exempted=by_reason["exemption"],
+        no_filter=by_reason["no-filter"],
+        fragments_dropped=by_reason["fragments dropped"],
         revision=agent.dynamic_revision,
         dynamic=dynamictext.render(agent.places.dynamic, keys=keys),
     )

@@ -38,6 +38,14 @@ _MANY: Final = {
 }
 
 
+def unrecorded(level: int) -> frozenset[Direction]:
+    """The directions in which a level records no drop that a filter decided (spec 7.1)."""
+    inbound = (Direction.IN, Direction.FORWARD)  # a routed packet came in, and went no further
+    return frozenset(
+        (() if level & INBOUND else inbound) + (() if level & OUTBOUND else (Direction.OUT,))
+    )
+
+
 class DropRecord(NamedTuple):
     """One dropped packet, or several that are alike; times in seconds since 1970."""
 
@@ -79,12 +87,7 @@ class Drops:
     """
 
     def __init__(self, level: int, interval: float, clock: Callable[[], float]) -> None:
-        inbound, outbound = bool(level & INBOUND), bool(level & OUTBOUND)
-        self._whole = {
-            Direction.IN: inbound,
-            Direction.OUT: outbound,
-            Direction.FORWARD: inbound,  # it came in, and went no further
-        }
+        self._unrecorded = unrecorded(level)
         self._failures = bool(level & FAILURES)
         self._interval = interval
         self._clock = clock
@@ -96,7 +99,7 @@ class Drops:
 
     def add(self, decision: Decision, direction: Direction, interface: int, data: bytes) -> None:
         """Note one dropped packet."""
-        if not self._whole[direction] and not (self._failures and decision.reason in _FAILED):
+        if direction in self._unrecorded and not (self._failures and decision.reason in _FAILED):
             return
         now = self._clock()
         if self._interval:

@@ -1,21 +1,41 @@
-"""The agent's hold on the kernel's rules: put in place, kept there, taken away."""
+"""The agent's hold on the kernel's rules: put in place, kept there, taken away.
+
+With every change of what packets are judged by, the kernel begins to learn flows anew, under
+another generation; what it had learnt is counted a last time.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from ipsecfd.agent.config import Config
+from ipsecfd.agent.learnt import Known, Learnt
+from ipsecfd.agent.tally import Tally
+from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.cache import Generation
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.flows import Flow
+from ipsecfd.kernel.marks import Marks
+from ipsecfd.kernel.rules import Installed, RulesConfig
+
+_Result = TypeVar("_Result")
 
 
 class Rules(Protocol):
     """The kernel's rules, as `kernel.rules` has them. Each call may take a while."""
 
-    def install(self, config: RulesConfig) -> str:
-        """Queue packets from now on; says by which hook."""
+    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
+        """Queue packets from now on, and learn flows under a generation."""
+
+    def relearn(self, config: RulesConfig, installed: Installed, generation: Generation) -> None:
+        """Learn flows under another generation from now on."""
+
+    def forget(self, config: RulesConfig, generation: Generation) -> None:
+        """Remove what was learnt under a generation that was replaced."""
 
     def remove(self) -> None:
         """Take all rules away."""
@@ -24,36 +44,113 @@ class Rules(Protocol):
         """Whether there are rules, perhaps of a run that crashed."""
 
 
+ReadFlows = Callable[[RulesConfig, Generation], list[Flow]]
+"""Reads all learnt flows of a generation, as `kernel.flows.read_all`; raises KernelError."""
+
+
 class Hook:
     """The rules that a configuration asks for."""
 
-    def __init__(self, rules: Rules, config: Config) -> None:
-        self.kind = ""
-        """How packets come to the queue, once they do."""
+    def __init__(self, rules: Rules, read_flows: ReadFlows, config: Config, tally: Tally) -> None:
         self._rules = rules
+        self._read_flows = read_flows
+        self._tally = tally
+        self._caching = config.cache == "on"
         self._config = RulesConfig(
             queue=config.queue.number,
             processes=config.queue.processes,
             forward=config.forward,
             bypass=config.on_failure == "permit",
-            mark=config.queue.mark,
+            marks=Marks(config.queue.mark),
         )
+        self._installed: Installed | None = None
+        self._learnt: Learnt | None = None
+        self._reading = asyncio.Lock()
+
+    @property
+    def kind(self) -> str:
+        """How packets come to the queue, once they do."""
+        return self._installed.kind if self._installed else ""
+
+    def following(self, generation: int) -> int:
+        """The number for settings that come after those of this number; 0 without a cache."""
+        return self._config.marks.following(generation) if self._caching else 0
 
     async def present(self) -> bool:
         """Whether there are rules of ours; raises KernelError."""
         return await asyncio.to_thread(self._rules.present)
 
-    async def install(self) -> None:
-        """Queue packets from now on; raises KernelError and changes nothing when refused."""
-        installing = asyncio.create_task(asyncio.to_thread(self._rules.install, self._config))
-        try:
-            self.kind = await asyncio.shield(installing)
-        except asyncio.CancelledError:
-            # A thread cannot be stopped: wait for it, or it would undo what comes next.
-            with contextlib.suppress(IpsecfdError):
-                self.kind = await installing
-            raise
+    async def install(self, settings: Settings) -> None:
+        """Queue packets from now on, and learn flows that these settings decide.
+
+        Raises KernelError and changes nothing when refused.
+        """
+        generation = _generation(settings) if self._caching else None
+        self._installed = await _to_the_end(
+            asyncio.to_thread(self._rules.install, self._config, generation)
+        )
+        self._learn(generation, settings)
+
+    async def relearn(self, settings: Settings) -> None:
+        """Forget all learnt flows, and learn under other settings, which the packet processes get
+        next: what they decide by the old ones until then is not learnt.
+
+        Raises KernelError and changes nothing when refused. Does nothing before `install`.
+        """
+        installed, generation = self._installed, _generation(settings)
+        if installed is None or not self._caching:
+            return
+        await _to_the_end(
+            asyncio.to_thread(self._rules.relearn, self._config, installed, generation)
+        )
+        before = self._learnt
+        self._learn(generation, settings)
+        if before is not None:
+            # Nothing passes by it any more: what it counted is complete, and may be lost.
+            with contextlib.suppress(KernelError):
+                await self._count(before)
+                await asyncio.to_thread(self._rules.forget, self._config, before.generation)
+
+    async def read_learnt(self) -> None:
+        """Add to the tally what learnt flows have counted; raises KernelError."""
+        if self._learnt is not None:
+            await self._count(self._learnt)
+
+    async def flows(self) -> list[Known]:
+        """What the kernel has learnt; raises KernelError."""
+        return await asyncio.to_thread(self._learnt.flows) if self._learnt else []
 
     async def remove(self) -> None:
         """Take all rules away; raises KernelError."""
         await asyncio.to_thread(self._rules.remove)
+
+    def _learn(self, generation: Generation | None, settings: Settings) -> None:
+        self._learnt = None
+        if generation is not None:
+            self._learnt = Learnt(
+                generation, settings, lambda one: self._read_flows(self._config, one)
+            )
+
+    async def _count(self, learnt: Learnt) -> None:
+        async with self._reading:
+            self._tally.learnt(await asyncio.to_thread(learnt.counts))
+
+
+def _generation(settings: Settings) -> Generation:
+    return Generation(
+        settings.generation,
+        by_interface=settings.dialup_table is not None,
+        blocked=settings.learn_blocked,
+    )
+
+
+async def _to_the_end(change: Awaitable[_Result]) -> _Result:
+    """Wait for a change that a thread makes, also when cancelled: it cannot be stopped, and it
+    would undo what comes next."""
+    running = asyncio.ensure_future(change)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with contextlib.suppress(IpsecfdError):
+            await running
+        raise

@@ -118,7 +118,7 @@ class Control(VarlinkInterface, name=NAME):
 
     @varlinkmethod(return_parameter="stats")
     async def Stats(self) -> Stats:  # noqa: N802
-        """How often each decision was made, since policies, mode or addresses last changed."""
+        """How often each decision was made, since the service started."""
         return await self._service.stats()
 
     @varlinkmethod(return_parameter="policies")

@@ -18,7 +18,6 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +28,7 @@ from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings, is_dialup
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
 
 TICK: Final = 0.05
@@ -49,6 +49,7 @@ class PacketProcess:
         self,
         queue: int,
         length: int,
+        marks: Marks,
         control: socket.socket,
         outlet: socket.socket,
         drops: Drops,
@@ -62,9 +63,8 @@ class PacketProcess:
         self._assembly = Assembly()
         self._driver = Driver(Settings(mode=Mode.BLOCK), time.monotonic)  # until the agent speaks
         self._handlers: list[Handler] = []
-        self._totals: Counter[tuple[str, str, str]] = Counter()
         self._next_tick = 0.0
-        self._queue = Queue(queue, length, self._on_drop, self._between)
+        self._queue = Queue(queue, length, marks, self._on_drop, self._between)
         self._use(self._driver.settings)
 
     def run(self) -> None:
@@ -120,8 +120,9 @@ class PacketProcess:
             settings = self._assembly.feed(body)
             if settings is not None:
                 self._assembly = Assembly()
+                judged = self._judged()
                 self._use(settings)
-                self._answer(settings.table.version)
+                self._answer(judged)
         elif kind == b"R":
             self._answer(self._report())
         elif kind == b"D":
@@ -149,12 +150,11 @@ class PacketProcess:
         self._control.setblocking(False)
 
     def _use(self, settings: Settings) -> None:
-        self._totals.update(self._count_by_reason())
         driver = Driver(settings, time.monotonic, self._driver)
-        lan, dialup = _handlers(driver, dialup=False), _handlers(driver, dialup=True)
+        lan, dialup = self._of_hooks(driver, dialup=False), self._of_hooks(driver, dialup=True)
         self._handlers = [*lan.values(), *dialup.values()]
         if settings.dialup_table is None:
-            self._queue.use(Handlers(lan))
+            self._queue.use(Handlers(lan, generation=settings.generation))
         else:
             chosen: dict[int, Mapping[int, Handler]] = {}
 
@@ -165,7 +165,7 @@ class PacketProcess:
                     chosen[index] = dialup if is_dialup(name, settings.dialup_interfaces) else lan
                 return chosen[index]
 
-            self._queue.use(Handlers(lan, by_interface))
+            self._queue.use(Handlers(lan, by_interface, settings.generation))
         self._driver = driver
 
     def _report(self) -> PacketReport:
@@ -173,23 +173,32 @@ class PacketProcess:
             pid=os.getpid(),
             memory=_resident_bytes(),
             version=self._driver.settings.table.version,
-            totals=dict(self._totals + self._count_by_reason()),
-            judged=tuple(
-                Judged(handler.direction, decision, packets)
-                for handler in self._handlers
-                for decision, packets in handler.packets.items()
-            ),
+            judged=self._judged(),
             faults=self._queue.faults,
             refused_conversations=self._driver.refused_conversations,
         )
 
-    def _count_by_reason(self) -> Counter[tuple[str, str, str]]:
-        counted: Counter[tuple[str, str, str]] = Counter()
+    def _of_hooks(self, driver: Driver, *, dialup: bool) -> dict[int, Handler]:
+        return {
+            hook: Handler(
+                driver.judge(direction, dialup=dialup),
+                direction,
+                {},
+                learn_blocked=direction in driver.settings.learn_blocked,
+            )
+            for hook, direction in DIRECTION_OF_HOOK.items()
+        }
+
+    def _judged(self) -> tuple[Judged, ...]:
+        """How often each decision was made since the last call."""
+        judged = tuple(
+            Judged(handler.direction, decision, packets, octets)
+            for handler in self._handlers
+            for decision, (packets, octets) in handler.counts.items()
+        )
         for handler in self._handlers:
-            for decision, packets in handler.packets.items():
-                verdict, reason = decision.verdict.value, decision.reason.value
-                counted[str(handler.direction), verdict, reason] += packets
-        return counted
+            handler.counts.clear()
+        return judged
 
     def _hand_over_drops(self) -> None:
         due = self._drops.due()
@@ -208,18 +217,11 @@ def _resident_bytes() -> int:
     return int(pages) * resource.getpagesize()
 
 
-def _handlers(driver: Driver, *, dialup: bool) -> dict[int, Handler]:
-    return {
-        hook: Handler(driver.judge(direction, dialup=dialup), direction, {})
-        for hook, direction in DIRECTION_OF_HOOK.items()
-    }
-
-
 def main(arguments: list[str]) -> None:
     """Run with: queue number, queue length, agent's pid, control and outlet descriptors, level,
-    interval. Says on the control socket whether the queue could be bound."""
-    queue, length, agent, control_fd, outlet_fd, level = map(int, arguments[:6])
-    interval = float(arguments[6])
+    mask of the marks, interval. Says on the control socket whether the queue could be bound."""
+    queue, length, agent, control_fd, outlet_fd, level, mask = map(int, arguments[:7])
+    interval = float(arguments[7])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends this process
@@ -233,7 +235,7 @@ def main(arguments: list[str]) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         try:
             drops = Drops(level, interval, time.time)
-            process = PacketProcess(queue, length, control, outlet, drops)
+            process = PacketProcess(queue, length, Marks(mask), control, outlet, drops)
         except KernelError as error:
             _tell(control, str(error))
             sys.exit(1)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ipsecfd.agent.drops import DropRecord
-from ipsecfd.agent.transfer import HEADER, PacketReport, pieces
+from ipsecfd.agent.transfer import HEADER, Judged, PacketReport, pieces
 from ipsecfd.driver.driver import Settings
 from ipsecfd.kernel.errors import KernelError
 
@@ -58,12 +58,12 @@ class PacketProcess:
 
     @classmethod
     async def start(
-        cls, queue: int, length: int, on_drops: OnDrops, *, level: int, interval: float
+        cls, queue: int, length: int, mask: int, on_drops: OnDrops, *, level: int, interval: float
     ) -> PacketProcess:
         """Start a process and have it bind a queue of `length` packets.
 
-        It drops every packet until `install`. `level` and `interval` are those of `Drops`. Raises
-        KernelError when the queue is taken or may not be bound.
+        It drops every packet until `install`. `mask` is that of our marks; `level` and `interval`
+        are those of `Drops`. Raises KernelError when the queue is taken or may not be bound.
         """
         control, its_control = socket.socketpair()
         inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -76,7 +76,7 @@ class PacketProcess:
                 "-m",
                 "ipsecfd.agent.packet_process",
                 *map(str, (queue, length, os.getpid(), its_control.fileno(), outlet.fileno())),
-                *map(str, (level, interval)),
+                *map(str, (level, mask, interval)),
                 pass_fds=(its_control.fileno(), outlet.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
             )
@@ -92,13 +92,15 @@ class PacketProcess:
             raise KernelError(refusal)
         return self
 
-    async def install(self, settings: Settings) -> None:
-        """Have packets judged by these settings; returns when they are."""
+    async def install(self, settings: Settings) -> tuple[Judged, ...]:
+        """Have packets judged by these settings; returns when they are, with what was judged by
+        those before since the last report."""
         async with self._asking:
             for piece in pieces(settings):
                 self._write(b"S" + piece)
                 await self._writer.drain()
-            await self._read(_ANSWER_SECONDS)
+            judged: tuple[Judged, ...] = await self._read(_ANSWER_SECONDS)
+            return judged
 
     async def report(self) -> PacketReport:
         """Ask what the process has done so far."""

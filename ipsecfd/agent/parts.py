@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
-from ipsecfd.agent.hook import Rules
+from ipsecfd.agent.hook import ReadFlows, Rules
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.agent.sources import Load, StoreFiles
 from ipsecfd.policy.names import Renewal
@@ -27,6 +27,7 @@ class Parts:
     """Everything outside the agent that it acts through."""
 
     rules: Rules
+    read_flows: ReadFlows
     start_process: StartProcess
     log: Log
     load: Load

@@ -7,10 +7,10 @@ While a queue has no process the kernel drops its packets (or passes them, with 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.driver import Settings
 from ipsecfd.kernel.errors import KernelError
 
@@ -25,8 +25,8 @@ class Process(Protocol):
 
     died: asyncio.Future[str]
 
-    async def install(self, settings: Settings) -> None:
-        """Judge by these settings from the moment of return on."""
+    async def install(self, settings: Settings) -> Sequence[Judged]:
+        """Judge by these settings from the moment of return on; tells what was judged before."""
 
     async def report(self) -> PacketReport:
         """Say what was done so far."""
@@ -43,17 +43,26 @@ StartProcess = Callable[[int, tuple[int, float]], Awaitable[Process]]
 
 Say = Callable[[str], None]
 
+Count = Callable[[Sequence[Judged]], None]
+"""Takes what packet processes judged, as `agent.tally.Tally.judged` does."""
+
 
 class Pool:
     """Packet processes on consecutive queues, all judging by the same settings."""
 
     def __init__(
-        self, numbers: range, start: StartProcess, drops: tuple[int, float], say: Say
+        self,
+        numbers: range,
+        start: StartProcess,
+        drops: tuple[int, float],
+        say: Say,
+        count: Count,
     ) -> None:
         self._numbers = numbers
         self._start = start
         self._drops = drops
         self._say = say
+        self._count = count
         self._settings: Settings | None = None
         self._processes: dict[int, Process] = {}
         self._guards: list[asyncio.Task[None]] = []
@@ -67,7 +76,7 @@ class Pool:
             for number in self._numbers:
                 self._processes[number] = await self._start(number, self._drops)
             for process in self._processes.values():
-                await process.install(settings)
+                self._count(await process.install(settings))
         except BaseException:
             await self.close()
             raise
@@ -79,7 +88,11 @@ class Pool:
         A process that does not take them is ended, and its successor gets them.
         """
         self._settings = settings
-        await self._on_all(lambda process: process.install(settings))
+
+        async def install(process: Process) -> None:
+            self._count(await process.install(settings))
+
+        await self._on_all(install)
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         """Log drops at this level and interval (spec 7.1) from now on."""
@@ -98,7 +111,9 @@ class Pool:
 
         async def ask(number: int, process: Process) -> None:
             try:
-                found[number] = await process.report()
+                report = await process.report()
+                self._count(report.judged)
+                found[number] = report
             except (KernelError, OSError):
                 found[number] = None
 
@@ -150,7 +165,7 @@ class Pool:
             while settings is not self._settings:  # they may have changed meanwhile
                 settings = self._settings
                 assert settings is not None
-                await process.install(settings)
+                self._count(await process.install(settings))
         except BaseException:
             await process.stop()
             raise

@@ -124,7 +124,7 @@ class Stats:
     """How often each decision was made."""
 
     since: str
-    """When mode, policies or addresses last changed."""
+    """When the service started."""
     counts: list[Count]
     """The most frequent first."""
 

@@ -28,7 +28,7 @@ from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.pool import Process
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel import queue, rules
+from ipsecfd.kernel import flows, queue, rules
 from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy import files, names
 from ipsecfd.policy.stores import properties
@@ -150,7 +150,7 @@ async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
         answers.watch()
         await agent.keep_rules()
         systemd.status(f"{agent.mode} mode, {agent.policies}")
-        if all((await agent.pool.reports()).values()):
+        if all((await agent.count()).values()):
             systemd.alive()
         await asyncio.sleep(pause)
 
@@ -175,11 +175,17 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
     async def start_process(number: int, drops: tuple[int, float]) -> Process:
         level, interval = drops
         return await PacketProcess.start(
-            number, config.queue.length, log.drops, level=level, interval=interval
+            number,
+            config.queue.length,
+            config.queue.mark,
+            log.drops,
+            level=level,
+            interval=interval,
         )
 
     return Parts(
         rules=rules,
+        read_flows=flows.read_all,
         start_process=start_process,
         log=log,
         load=lambda path: _load(path, names.Names(answers_file)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -33,11 +33,12 @@ _TABLES = ("table", "dialup_table")
 
 
 class Judged(NamedTuple):
-    """How often one decision was made since the settings last changed."""
+    """How often one decision was made since the packet process last told."""
 
     direction: Direction
     decision: Decision
     packets: int
+    octets: int
 
 
 class PacketReport(NamedTuple):
@@ -48,8 +49,6 @@ class PacketReport(NamedTuple):
     """Resident memory in bytes."""
     version: int
     """The policy version it judges by."""
-    totals: Mapping[tuple[str, str, str], int]
-    """Packets by direction, verdict and reason, since the process started."""
     judged: tuple[Judged, ...]
     faults: int
     """Packets dropped because judging them failed, which is a defect."""

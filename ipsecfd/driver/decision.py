@@ -65,6 +65,9 @@ class Decision:
     """The policy version whose table decided; 0 when none was asked."""
     order: int = 0
     """Place of the deciding specific filter in the total order of spec 3.2."""
+    learnable: bool = False
+    """Whether it holds for every whole packet of its flow, and the flow was met before: a decision
+    that may be remembered elsewhere. Its twin for first packets is another object."""
 
     @property
     def permits(self) -> bool:

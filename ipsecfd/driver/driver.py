@@ -8,7 +8,7 @@ that meets no question about mode or profile.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
@@ -22,11 +22,11 @@ from ipsecfd.driver.exemptions import (
 )
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import BootExemption, Mode
-from ipsecfd.driver.packet import COPY_RANGE, Malformed, Packet, parse
+from ipsecfd.driver.packet import COPY_RANGE, EXTENSION_HEADERS, Malformed, Packet, parse
 from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.stateful import Conversations
 from ipsecfd.driver.table import Lookup, Table
-from ipsecfd.policy.model import TCP, UDP
+from ipsecfd.policy.model import ICMPV6
 
 FLOW_MEMORY: Final = 32_768
 """Flows remembered per judge; all are forgotten when there are more."""
@@ -57,6 +57,10 @@ class Settings:
     dialup_table: Table | None = None
     """The filters for packets on dial-up interfaces, where they differ."""
     dialup_interfaces: tuple[str, ...] = DIALUP_INTERFACES
+    generation: int = 0
+    """The number that verdicts carry by which the kernel may learn flows; 0 for none."""
+    learn_blocked: frozenset[Direction] = frozenset()
+    """Directions in which blocked flows may be learnt as well as permitted ones."""
 
 
 def is_dialup(interface: str, patterns: Iterable[str]) -> bool:
@@ -235,22 +239,28 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     return judge
 
 
-# What tells whole TCP and UDP packets apart: version and header length, fragment bits, protocol,
-# addresses, ports. The rest of the first 24 (IPv4) or 44 bytes (IPv6) differs within a flow.
+# What tells whole packets apart, TCP and UDP at least: version and header length, fragment bits,
+# protocol, addresses, ports. The rest of the first 24 (IPv4) or 44 bytes (IPv6) differs within a
+# flow.
 _IPV4_FLOW: Final = int("ff00000000003fff00ff0000ffffffffffffffffffffffff", 16)
 _IPV6_FLOW: Final = int("f00000000000ff00" + "ffffffff" * 9, 16)
-_PORTED: Final = (TCP, UDP)
+_LEARNABLE: Final = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
+"""Not what a negotiation decides, which may end otherwise for the next packet."""
 
 
 def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table) -> Judge:
     """Secure mode: exemptions, then filters, and what matches none passes (spec 3, 4, 5).
 
     Decisions about whole TCP and UDP packets are remembered by flow: they depend on nothing else.
+    Those of other protocols are not worth it here, but they may be learnt by the kernel: `met`
+    tells the second packet of a flow, since one that has a single packet is not worth it there.
     """
     profile, exempt = settings.profile, settings.exempt
     lookup = Lookup(table, roles, direction)
     flows: dict[int, Decision] = {}
     known = flows.get
+    met: set[tuple[int, int, int | None]] = set()
+    twins: dict[Decision, Decision] = {}
     to_int = int.from_bytes
 
     def judge(data: bytes, cut: bool = False) -> Decision:
@@ -261,7 +271,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             flow = to_int(data[:24], "big") & _IPV4_FLOW
             length = data[2] << 8 | data[3]
             whole = length >= 24
-        elif data[0] >> 4 == 6 and size >= 44 and data[6] in _PORTED:  # no extension headers
+        elif data[0] >> 4 == 6 and size >= 44 and data[6] not in EXTENSION_HEADERS:
             flow = to_int(data[:44], "big") & _IPV6_FLOW
             length = (data[4] << 8 | data[5]) + 40
             whole = length >= 44
@@ -272,11 +282,28 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
         decision = known(flow)
         if decision is None:
             decision, packet = decide(data, cut)
-            if packet is not None and packet.has_ports and not packet.fragment:
+            if packet is None or packet.fragment:
+                return decision
+            if packet.has_ports:
                 if len(flows) >= FLOW_MEMORY:
                     flows.clear()
-                flows[flow] = decision
+                flows[flow] = twin(decision, packet)
+            elif packet.protocol != ICMPV6:
+                ends = (packet.source, packet.destination, packet.protocol)
+                if ends in met:
+                    return twin(decision, packet)
+                if len(met) >= FLOW_MEMORY:
+                    met.clear()
+                met.add(ends)
         return decision
+
+    def twin(decision: Decision, packet: Packet) -> Decision:
+        """The learnable decision for later packets of a flow; the same where nothing may be."""
+        if decision.reason not in _LEARNABLE or not roles.settled(packet, direction):
+            return decision
+        if decision not in twins:
+            twins[decision] = replace(decision, learnable=True)
+        return twins[decision]
 
     def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
         if _leaves_alone(profile, data):

@@ -18,7 +18,8 @@ COPY_RANGE: Final = 256
 """How many bytes of each packet are looked at, live and in captures alike."""
 
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
-_EXTENSION_HEADERS = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS})
+EXTENSION_HEADERS: Final = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS})
+"""Headers of IPv6 that stand before the transport protocol's."""
 
 
 class Packet(NamedTuple):
@@ -143,7 +144,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
     position = 40
     offset = 0
     fragment = fragmented = False
-    while header in _EXTENSION_HEADERS:
+    while header in EXTENSION_HEADERS:
         if header == _HOP_BY_HOP and position != 40:
             return Malformed("IPv6 hop-by-hop options not in first place")
         if position + 8 > len(data):
@@ -174,7 +175,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
         family=6,
         source=source,
         destination=destination,
-        protocol=None if header in _EXTENSION_HEADERS else header,
+        protocol=None if header in EXTENSION_HEADERS else header,
         offset=offset,
         fragment=fragment,
         hop_limit=hop_limit,

@@ -11,6 +11,7 @@ from typing import Final
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.host import Host
+from ipsecfd.driver.packet import Packet
 from ipsecfd.policy.model import (
     Address,
     AddressRange,
@@ -124,6 +125,14 @@ class Roles:
     def is_me(self, family: int, address: int) -> bool:
         """Whether this is one of the host's own addresses."""
         return Role.ME in self._known[family].get(address, _NO_ROLES)
+
+    def settled(self, packet: Packet, direction: Direction) -> bool:
+        """Whether the host's end of a packet is an address known as its own, or a group: what is
+        decided about others holds only until the table knows them."""
+        if direction is Direction.IN:
+            end = packet.destination
+            return self.is_me(packet.family, end) or self.group(packet.family, end) is not None
+        return direction is Direction.FORWARD or self.is_me(packet.family, packet.source)
 
     def of_source(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
         """The roles of a packet's source.

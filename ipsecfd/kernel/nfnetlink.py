@@ -1,5 +1,5 @@
 """Netlink messages that no library at hand can send: queue settings, verdicts in batches, and the
-iptables NFQUEUE target in an nftables chain.
+iptables NFQUEUE target in an nftables chain, and the elements of a set.
 
 Layouts are those of linux/netfilter/nfnetlink_queue.h, nf_tables.h, nf_tables_compat.h and
 xt_NFQUEUE.h.
@@ -7,9 +7,11 @@ xt_NFQUEUE.h.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from ipsecfd.kernel.errors import KernelError
@@ -17,17 +19,25 @@ from ipsecfd.kernel.errors import KernelError
 _NETLINK_NETFILTER: Final = 12
 _SUBSYS_QUEUE, _SUBSYS_NFTABLES = 3, 10
 _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
+_DUMP = 0x300
+_ERROR, _DONE = 2, 3
 _NESTED = 0x8000
+_HEADER: Final = struct.Struct("=IH10x")
+_HEADER_BYTES: Final = 16
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_DUMP_BYTES: Final = 1 << 18
 
 _QUEUE_VERDICT = _SUBSYS_QUEUE << 8 | 1
 _QUEUE_CONFIG = _SUBSYS_QUEUE << 8 | 2
 _QUEUE_VERDICT_BATCH = _SUBSYS_QUEUE << 8 | 3
 _QUEUE_CONFIG_MASK, _QUEUE_CONFIG_FLAGS = 4, 5
-_VERDICT_HEADER = 2
+_VERDICT_HEADER, _VERDICT_MARK = 2, 3
 QUEUE_FLAG_GSO: Final = 1 << 2
 
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_RULE = _SUBSYS_NFTABLES << 8 | 6
+_GET_ELEMENTS = _SUBSYS_NFTABLES << 8 | 13
+_ELEMENTS = 3
 _INET = 1
 
 DROP: Final = 0
@@ -41,14 +51,16 @@ def queue_flags(queue: int, flags: int) -> bytes:
     return _message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload)
 
 
-def verdict(queue: int, verdict: int, *, batch: bool) -> bytearray:
+def verdict(queue: int, verdict: int, *, batch: bool, mark: int | None = None) -> bytearray:
     """The message that gives a verdict: to one packet, or to all waiting ones up to an id.
 
-    Made once and sent many times: the id, in network order, is the last four bytes.
+    With `mark` it gives them that packet mark, too. Made once and sent many times: the id, in
+    network order, is the last four bytes.
     """
     kind = _QUEUE_VERDICT_BATCH if batch else _QUEUE_VERDICT
-    attribute = _attribute(_VERDICT_HEADER, struct.pack("!II", verdict, 0))
-    return bytearray(_message(kind, _REQUEST, socket.AF_UNSPEC, queue, attribute))
+    payload = b"" if mark is None else _attribute(_VERDICT_MARK, struct.pack("!I", mark))
+    payload += _attribute(_VERDICT_HEADER, struct.pack("!II", verdict, 0))
+    return bytearray(_message(kind, _REQUEST, socket.AF_UNSPEC, queue, payload))
 
 
 def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: bool) -> None:
@@ -75,8 +87,7 @@ def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: 
         + _message(_NEW_RULE, _REQUEST | _ACK | _CREATE | _APPEND, _INET, 0, rule)
         + _message(_BATCH_END, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
     )
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
-        netlink.settimeout(5)
+    with connect() as netlink:
         netlink.send(batch)
         answer = netlink.recv(65536)
     (error,) = struct.unpack_from("=i", answer, 16)
@@ -85,6 +96,49 @@ def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: 
             f"this kernel cannot queue packets: nftables' own queue statement is missing"
             f" (CONFIG_NFT_QUEUE) and the NFQUEUE target failed too: {os.strerror(-error)}"
         )
+
+
+def connect() -> socket.socket:
+    """A netlink socket to netfilter in this process' network namespace."""
+    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    netlink.settimeout(5)
+    return netlink
+
+
+def dump_set(netlink: socket.socket, table: str, name: str) -> Iterator[bytes]:
+    """The elements of a set of an `inet` table: lists of attributes, one an element.
+
+    A set that does not exist has none. Raises KernelError.
+    """
+    payload = _attribute(1, table.encode() + b"\0") + _attribute(2, name.encode() + b"\0")
+    netlink.send(_message(_GET_ELEMENTS, _REQUEST | _DUMP, _INET, 0, payload))
+    while True:
+        data = netlink.recv(_DUMP_BYTES)
+        position = 0
+        while position < len(data):
+            length, kind = _HEADER.unpack_from(data, position)
+            body = position + _HEADER_BYTES
+            if kind == _DONE:
+                return
+            if kind == _ERROR:
+                (error,) = struct.unpack_from("=i", data, body)
+                if error == -errno.ENOENT:
+                    return
+                raise KernelError(f"set {name} cannot be read: {os.strerror(-error)}")
+            for what, start, end in attributes(data, body + 4, position + length):
+                if what == _ELEMENTS:
+                    yield data[start:end]
+            position += length + (-length % 4)
+
+
+def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The attributes between two places: kind, and where the value begins and ends."""
+    while start + 4 <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, start)
+        if length < 4:
+            return
+        yield kind & ~_NESTED, start + 4, start + length
+        start += length + (-length % 4)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

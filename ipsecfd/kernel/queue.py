@@ -21,6 +21,7 @@ from ipsecfd.driver.driver import Judge
 from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import nfnetlink
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.marks import Marks
 
 BATCH: Final = 32
 """Packets after which held verdicts are given; they are given as well when none are waiting."""
@@ -31,6 +32,7 @@ DIRECTION_OF_HOOK: Final = {1: Direction.IN, 2: Direction.FORWARD, 4: Direction.
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 _BYTES_PER_PACKET = 2048  # what a packet may take of the socket's buffer, with its metadata
 _SEND_TRIES = 50
+_MARKS = 256  # marks of others for which a batch is kept ready
 _PERMIT = Verdict.PERMIT  # a global is found faster than an enum's member
 
 OnDrop = Callable[[Decision, Direction, int, bytes], None]
@@ -42,8 +44,10 @@ class Handler(NamedTuple):
 
     judge: Judge
     direction: Direction
-    packets: dict[Decision, int]
-    """How often each decision was made."""
+    counts: dict[Decision, list[int]]
+    """How often each decision was made: packets and bytes."""
+    learn_blocked: bool = False
+    """Whether the kernel may learn blocked flows, too: nobody wants a record of each drop."""
 
 
 class Handlers(NamedTuple):
@@ -51,6 +55,8 @@ class Handlers(NamedTuple):
 
     of_hook: Mapping[int, Handler]
     by_interface: Callable[[int], Mapping[int, Handler]] | None = None
+    generation: int = 0
+    """What the kernel learns flows under; 0 when it is to learn none."""
 
 
 class Queue:
@@ -61,8 +67,10 @@ class Queue:
     """
 
     def __init__(
-        self, number: int, length: int, on_drop: OnDrop, between: Callable[[], None]
+        self, number: int, length: int, marks: Marks, on_drop: OnDrop, between: Callable[[], None]
     ) -> None:
+        self._number = number
+        self._marks = marks
         self._handlers = Handlers({})
         self._on_drop = on_drop
         self._between = between
@@ -87,22 +95,27 @@ class Queue:
         self._accept_batch = nfnetlink.verdict(number, nfnetlink.ACCEPT, batch=True)
         self._drop_batch = nfnetlink.verdict(number, nfnetlink.DROP, batch=True)
         self._drop_one = nfnetlink.verdict(number, nfnetlink.DROP, batch=False)
+        self._marked: dict[int, bytearray] = {}  # batches of accepts by the mark they set
+        self._permit_mark = self._block_mark = 0
         self._held: bytearray | None = None  # the batch that will answer the packets held back
         self._last = 0  # id of the newest of them
-        self._since = 0  # packets since the last batch was given
+        self._since = 0  # packets since the last pause
 
     def fileno(self) -> int:
         """The descriptor to poll for packets."""
         return int(self._queue.get_fd())
 
     def use(self, handlers: Handlers) -> None:
-        """Judge by these from the next packet on."""
+        """Judge by these from the next packet on; call it when no verdict is held back."""
         self._handlers = handlers
+        self._permit_mark = self._marks.permit(handlers.generation)
+        self._block_mark = self._marks.block(handlers.generation)
 
     def judge_waiting(self) -> None:
         """Judge all packets that wait, without waiting for more."""
         self._queue.run(block=False)
         self._flush()
+        self._since = 0
 
     def close(self) -> None:
         """Give the queue up; the kernel drops what still waits."""
@@ -115,45 +128,70 @@ class Queue:
         A batch answers every waiting packet up to its id, so all that is held back has one
         verdict. A drop among held accepts is given at once, which takes it out of the batch.
         """
-        permitted = False
+        batch = self._drop_batch
         try:
             data = packet.get_payload()
             handlers = self._handlers
             if handlers.by_interface is None:
-                judge, direction, packets = handlers.of_hook[packet.hook]
+                judge, direction, counts, learn_blocked = handlers.of_hook[packet.hook]
             else:
                 interface = packet.indev or packet.outdev
-                judge, direction, packets = handlers.by_interface(interface)[packet.hook]
+                judge, direction, counts, learn_blocked = handlers.by_interface(interface)[
+                    packet.hook
+                ]
             decision = judge(data)
-            packets[decision] = packets.get(decision, 0) + 1
+            count = counts.get(decision)
+            if count is None:
+                count = counts[decision] = [0, 0]
+            count[0] += 1
+            if len(data) >= 20:  # the copy is short, so the length is what the header says
+                if data[0] < 0x60:
+                    count[1] += data[2] << 8 | data[3]
+                else:
+                    count[1] += (data[4] << 8 | data[5]) + 40
             if decision.verdict is _PERMIT:
-                permitted = True
+                if decision.learnable and handlers.generation:
+                    batch = self._learning(packet, self._permit_mark)
+                else:
+                    batch = self._accept_batch
+            elif learn_blocked and decision.learnable and handlers.generation:
+                batch = self._learning(packet, self._block_mark)
             else:
                 self._on_drop(decision, direction, packet.indev or packet.outdev, data)
         except Exception:  # noqa: BLE001 - nothing may end the loop, and this packet is dropped
-            permitted = False
+            batch = self._drop_batch
             self.faults += 1
         finally:
-            if permitted:
-                if self._held is self._drop_batch:
-                    self._flush()
-                self._held = self._accept_batch
+            if batch is self._held or self._held is None:
+                self._held = batch
                 self._last = packet.id
-            elif self._held is self._accept_batch:
+            elif batch is self._drop_batch:
                 self._send(self._drop_one, packet.id)
             else:
-                self._held = self._drop_batch
+                self._flush()
+                self._held = batch
                 self._last = packet.id
             self._since += 1
             if self._since >= BATCH:
                 self._flush()
+                self._since = 0
                 self._between()
+
+    def _learning(self, packet: Packet, mark: int) -> bytearray:
+        """The batch that lets packets go on with our mark, and with the bits that are not ours."""
+        mark |= packet.get_mark() & ~self._marks.mask
+        batch = self._marked.get(mark)
+        if batch is None:
+            if len(self._marked) >= _MARKS:
+                self._marked.clear()
+            batch = nfnetlink.verdict(self._number, nfnetlink.ACCEPT, batch=True, mark=mark)
+            self._marked[mark] = batch
+        return batch
 
     def _flush(self) -> None:
         if self._held is not None:
             self._send(self._held, self._last)
             self._held = None
-        self._since = 0
 
     def _send(self, message: bytearray, packet_id: int) -> None:
         """Send a verdict, and make sure that it was taken.

@@ -6,20 +6,20 @@ is touched, and an accepted packet goes on to everybody else's chains.
 
 from __future__ import annotations
 
-import json
-import subprocess
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-from ipsecfd.kernel import nfnetlink
+from ipsecfd.driver.decision import Direction
+from ipsecfd.kernel import cache, nfnetlink, nft
+from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.marks import Marks
 
 TABLE: Final = "ipsecfd"
 NFT_QUEUE: Final = "nft queue"
 XT_NFQUEUE: Final = "iptables NFQUEUE target"
-DEFAULT_MARK: Final = 0x80000000
 
-_NFT_SECONDS = 30
 _LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
 
 
@@ -34,25 +34,40 @@ class RulesConfig:
     """Queue routed packets, too."""
     bypass: bool = False
     """Accept packets while nobody is bound to their queue; otherwise they are dropped."""
-    mark: int = DEFAULT_MARK
-    """The bit of the packet mark that tells routed packets from the host's own between FORWARD
-    and POSTROUTING. It is seen by nobody else and never set on a packet of the host."""
+    marks: Marks = field(default_factory=Marks)
+    """The bits of the packet mark that are ours. Foreign ones in them are cleared on every packet
+    before it is queued."""
+
+    @property
+    def directions(self) -> list[Direction]:
+        """Which way the packets go that are judged."""
+        return [one for one in Direction if self.forward or one is not Direction.FORWARD]
 
 
-def install(config: RulesConfig) -> str:
-    """Queue packets from now on, in place of whatever our table held; says which hook is used.
+class Installed(NamedTuple):
+    """Rules that are in place."""
 
-    Until somebody binds the queues, packets are dropped (or pass, with `bypass`). Raises
-    KernelError and changes nothing when the kernel or nft refuses.
+    kind: str
+    """How packets come to the queue: NFT_QUEUE or XT_NFQUEUE."""
+    queue: str
+    """The statement that sends a packet there."""
+
+
+def install(config: RulesConfig, generation: Generation | None = None) -> Installed:
+    """Queue packets from now on, in place of whatever our table held.
+
+    With a generation the kernel learns flows; its sets are new. Until somebody binds the queues,
+    packets are dropped (or pass, with `bypass`). Raises KernelError and changes nothing when the
+    kernel or nft refuses.
     """
     kind = hook_kind()
-    old = _chains()
+    old = _named("chain")
     chain = next(name for name in ("judge", "judge2", "judge3") if name not in old)
     last = config.queue + config.processes - 1
     numbers = f"{config.queue}-{last}" if config.processes > 1 else f"{config.queue}"
     statement = f"queue {'flags bypass ' if config.bypass else ''}to {numbers}"
     # The chain that queues leads nowhere until the second step puts it in use.
-    _nft(
+    nft.apply(
         f"add table inet {TABLE}\nadd chain inet {TABLE} {chain}\n"
         + (f"add rule inet {TABLE} {chain} {statement}\n" if kind == NFT_QUEUE else "")
     )
@@ -62,23 +77,50 @@ def install(config: RulesConfig) -> str:
                 TABLE, chain, config.queue, config.processes, bypass=config.bypass
             )
         except KernelError:
-            _nft(f"delete chain inet {TABLE} {chain}" if old else f"delete table inet {TABLE}")
+            nft.apply(f"delete chain inet {TABLE} {chain}" if old else f"delete table inet {TABLE}")
             raise
-    judge = f"goto {chain}"
-    routed = f"jump {chain}" if config.forward else ""
-    _replace(_base_chains(config.mark, judge, routed, judge), keep=chain)
-    return kind
+    queue = f"goto {chain}"
+    sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
+    _replace(sets + _chains(_rules(config, generation, queue)), keep=chain)
+    return Installed(kind, queue)
+
+
+def relearn(config: RulesConfig, installed: Installed, generation: Generation) -> None:
+    """Let the kernel learn under another generation, and forget all that it learnt so far.
+
+    The sets of the generation before stay, unused, until `forget`. Raises KernelError and changes
+    nothing when nft refuses, or our rules are not there any more.
+    """
+    sets = cache.definitions(generation, config.directions)
+    rules = _rules(config, generation, installed.queue)
+    nft.apply(
+        "".join(f"flush chain inet {TABLE} {name}\n" for name in rules)
+        + f"table inet {TABLE} {{\n{sets}\n"
+        + "".join(f"chain {name} {{\n{body}\n}}\n" for name, body in rules.items())
+        + "}\n"
+    )
+
+
+def forget(config: RulesConfig, generation: Generation) -> None:
+    """Remove the sets of a generation that was replaced; raises KernelError."""
+    nft.apply(
+        "".join(
+            f"delete set inet {TABLE} {one.name}\n"
+            for direction in config.directions
+            for one in cache.flow_sets(generation, direction)
+        )
+    )
 
 
 def close() -> None:
     """Drop everything in and out but loopback and routed packets, in place of our table's rules."""
-    _nft(f"add table inet {TABLE}")
-    _replace(_base_chains(DEFAULT_MARK, inbound="drop", routed="", outbound="drop"), keep=None)
+    nft.apply(f"add table inet {TABLE}")
+    _replace(_chains(_rules(RulesConfig(), None, "drop")), keep=None)
 
 
 def remove() -> None:
     """Take all our rules away; the host is open afterwards, as when Windows' service stops."""
-    _nft(f"add table inet {TABLE}\ndelete table inet {TABLE}")
+    nft.apply(f"add table inet {TABLE}\ndelete table inet {TABLE}")
 
 
 def present() -> bool:
@@ -87,13 +129,16 @@ def present() -> bool:
     A table that somebody emptied, and that lets everything pass, is none.
     """
     last: dict[str, dict[str, Any]] = {}  # by chain, the last statement of its last rule
-    for one in _listed():
-        if "rule" in one:
+    chains = []
+    for one in nft.listed("inet", TABLE, "-t"):
+        if "chain" in one:
+            chains.append(one["chain"]["name"])
+        elif "rule" in one:
             last[one["rule"]["chain"]] = one["rule"]["expr"][-1]
     return all(
         "drop" in statement or statement.get("goto", {}).get("target") in last
         for statement in (last.get("input", {}), last.get("postrouting", {}))
-    )
+    ) and all(name in last for name in chains if name in _LEARNING.values())
 
 
 def hook_kind() -> str:
@@ -101,117 +146,94 @@ def hook_kind() -> str:
     return NFT_QUEUE if _accepts("queue to 0") else XT_NFQUEUE
 
 
-def _base_chains(mark: int, inbound: str, routed: str, outbound: str) -> str:
-    """The base chains, with the statement for packets in, routed and out; loopback passes.
+_QUEUEING: Final = {
+    Direction.IN: "input",
+    Direction.OUT: "postrouting",
+    Direction.FORWARD: "forward",
+}
+_LEARNING: Final = {direction: f"learn_{direction}" for direction in Direction}
+_HOOKS: Final = {
+    "defragment": "prerouting priority raw",
+    "input": "input priority mangle",
+    "learn_in": "input priority mangle + 1",
+    "forward": "forward priority mangle",
+    "learn_forward": "forward priority mangle + 1",
+    "routed": f"forward priority {_LAST}",
+    "own": f"output priority {_LAST}",
+    "postrouting": f"postrouting priority {_FIRST}",
+    "learn_out": f"postrouting priority {_FIRST + 1}",
+}
 
-    Routed packets get the mark bit behind everybody else's FORWARD chains and lose it before
-    everybody else's POSTROUTING chains. A packet of the host's own that carries the bit, forged
-    or restored, loses it behind everybody else's OUTPUT chains.
+
+def _rules(config: RulesConfig, generation: Generation | None, queue: str) -> dict[str, str]:
+    """The rules that depend on what is judged and learnt, by base chain; loopback passes.
+
+    Before anything else every packet loses our bits: a mark that a socket, a tunnel or another
+    program brings along is no verdict. Routed packets get their bit behind everybody else's FORWARD
+    chains and lose it here, before everybody else's POSTROUTING chains.
     """
-    bit, rest = f"{mark:#010x}", f"{~mark & 0xFFFFFFFF:#010x}"
+    marks = config.marks
+    clear = f"meta mark & {marks.mask:#010x} != 0 {cache.clearing(marks)}"
+    before = {
+        Direction.IN: [clear, "iif lo accept"],
+        Direction.OUT: [
+            f"meta mark & {marks.routed:#010x} != 0 {cache.clearing(marks)} accept",
+            clear,
+            "oif lo accept",
+        ],
+        Direction.FORWARD: [clear],
+    }
+    rules = {}
+    for direction in config.directions:
+        passing = cache.passing(generation, direction, queue) if generation else queue
+        rules[_QUEUEING[direction]] = "\n".join([*before[direction], passing])
+        if generation:
+            rules[_LEARNING[direction]] = cache.learning(generation, direction, marks)
+    return rules | {
+        "routed": f"meta mark set meta mark | {marks.routed:#010x}",
+        # A filter chain that changes a mark, unlike a verdict here, sends no packet another way.
+        "own": clear,
+    }
+
+
+def _chains(rules: Mapping[str, str]) -> str:
+    """The base chains with these rules."""
     # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
     # expression loads that, and no packet ever matches this rule.
     defragment = _DEFRAGMENT if _accepts(_DEFRAGMENT, hook="prerouting") else ""
-    return f"""
-    chain defragment {{
-        type filter hook prerouting priority raw; policy accept;
-        {defragment}
-    }}
-    chain input {{
-        type filter hook input priority mangle; policy accept;
-        iif lo accept
-        {inbound}
-    }}
-    chain forward {{
-        type filter hook forward priority mangle; policy accept;
-        {routed}
-    }}
-    chain routed {{
-        type filter hook forward priority {_LAST}; policy accept;
-        meta mark set meta mark or {bit}
-    }}
-    chain own {{
-        type filter hook output priority {_LAST}; policy accept;
-        meta mark and {bit} != 0 meta mark set meta mark and {rest}
-    }}
-    chain postrouting {{
-        type filter hook postrouting priority {_FIRST}; policy accept;
-        oif lo accept
-        meta mark and {bit} != 0 meta mark set meta mark and {rest} accept
-        {outbound}
-    }}
-"""
+    return "".join(
+        f"chain {name} {{ type filter hook {_HOOKS[name]}; policy accept;\n{body}\n}}\n"
+        for name, body in {"defragment": defragment, **rules}.items()
+    )
 
 
 _DEFRAGMENT: Final = 'iifname "ipsecfd-none" meta l4proto tcp tproxy to :1'
 
 
-def _replace(chains: str, keep: str | None) -> None:
-    """Put these chains in place of all others of our table but `keep`, in one transaction."""
-    old = [name for name in _chains() if name != keep]
-    _nft(
-        "".join(f"flush chain inet {TABLE} {name}\n" for name in old)
-        + "".join(f"delete chain inet {TABLE} {name}\n" for name in old)
-        + f"table inet {TABLE} {{ {chains} }}"
+def _replace(body: str, keep: str | None) -> None:
+    """Put this in place of everything in our table but the chain `keep`, in one transaction."""
+    chains = [name for name in _named("chain") if name != keep]
+    nft.apply(
+        "".join(f"flush chain inet {TABLE} {name}\n" for name in chains)
+        + "".join(f"delete chain inet {TABLE} {name}\n" for name in chains)
+        + "".join(
+            f"delete {kind} inet {TABLE} {name}\n"
+            for kind in ("set", "map", "counter")
+            for name in _named(kind)
+        )
+        + f"table inet {TABLE} {{\n{body}}}\n"
     )
 
 
-def _chains() -> list[str]:
-    return [one["chain"]["name"] for one in _listed() if "chain" in one]
-
-
-def _listed() -> list[dict[str, Any]]:
-    """All that is in our table; nothing when there is none."""
-    there = any(
-        one.get("table", {}).get("name") == TABLE and one["table"]["family"] == "inet"
-        for one in _nft_json("list", "tables")
-    )
-    return _nft_json("list", "table", "inet", TABLE) if there else []
+def _named(kind: str) -> list[str]:
+    """The names of our table's chains, sets, maps or counters."""
+    return [one[kind]["name"] for one in nft.listed("inet", TABLE, "-t") if kind in one]
 
 
 def _accepts(rule: str, hook: str = "input") -> bool:
     """Whether this kernel knows a rule; nothing is changed."""
-    script = (
+    return nft.accepts(
         f"add table inet {TABLE}-probe\n"
         f"add chain inet {TABLE}-probe probe {{ type filter hook {hook} priority 0; }}\n"
         f"add rule inet {TABLE}-probe probe {rule}\n"
     )
-    return _run(["nft", "-c", "-f", "-"], script).returncode == 0
-
-
-def _nft(script: str) -> None:
-    result = _run(["nft", "-f", "-"], script)
-    if result.returncode:
-        raise KernelError(_explain(result.stderr))
-
-
-def _nft_json(*words: str) -> list[dict[str, Any]]:
-    result = _run(["nft", "-j", *words])
-    if result.returncode:
-        raise KernelError(_explain(result.stderr))
-    listed: list[dict[str, Any]] = json.loads(result.stdout)["nftables"]
-    return listed
-
-
-def _run(command: list[str], script: str | None = None) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            input=script,
-            capture_output=True,
-            text=True,
-            timeout=_NFT_SECONDS,
-            check=False,
-            process_group=0,  # a second Ctrl-C must not end the nft that takes the rules away
-        )
-    except FileNotFoundError as error:
-        raise KernelError("the program nft is missing: apt install nftables") from error
-    except subprocess.TimeoutExpired as error:
-        raise KernelError(f"nft did not answer within {_NFT_SECONDS} s") from error
-
-
-def _explain(stderr: str) -> str:
-    first = next((line for line in stderr.splitlines() if "rror" in line), stderr.strip())
-    if "not permitted" in stderr:
-        return "nftables rules cannot be changed: run as root or with CAP_NET_ADMIN"
-    return f"nft refused our rules: {first}"

@@ -11,11 +11,14 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.domain import Domain, Fetched
 from ipsecfd.agent.parts import Parts
-from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.agent.transfer import Judged, PacketReport
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.flows import Flow
+from ipsecfd.kernel.rules import Installed, RulesConfig
 from ipsecfd.policy.model import Action, Policy
 from ipsecfd.policy.names import Names, Renewal
 from ipsecfd.policy.stores.content import (
@@ -32,6 +35,7 @@ from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded
 from tests.builders import generic, policy
 
+BLOCKED = Decision(Verdict.BLOCK, Reason.FILTER, policy="web", rule="r", filter="any <-> any")
 NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
 
@@ -71,22 +75,25 @@ class FakeProcess:
         self.stage = stage
         self.number = number
         self.settings: Settings | None = None
+        self.judged = (Judged(Direction.IN, BLOCKED, 5, 300),)
+        """What it has judged and not yet told."""
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stubborn = False
         """Whether it takes no settings any more."""
 
-    async def install(self, settings: Settings) -> None:
+    async def install(self, settings: Settings) -> tuple[Judged, ...]:
         if self.stubborn:
             raise KernelError("packet process 1 did not answer in 10 s")
         self.settings = settings
         self.stage.note(f"{self.number}: {settings.mode} v{settings.table.version}")
+        judged, self.judged = self.judged, ()
+        return judged
 
     async def report(self) -> PacketReport:
         if self.died.done():
             raise KernelError("packet process 1 has ended")
-        return PacketReport(
-            1000 + self.number, 30_000_000, 1, {("in", "block", "filter"): 5}, (), 0, 0
-        )
+        judged, self.judged = self.judged, ()
+        return PacketReport(1000 + self.number, 30_000_000, 1, judged, 0, 0)
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         self.stage.note(f"{self.number}: level {level}, interval {interval:g}")
@@ -109,7 +116,12 @@ class Stage:
         self.config_text = ""
         self.files: dict[Path, Policy | IpsecfdError] = {}
         self.rules_there = False
+        self.refuses_rules = False
         self.queue_taken = False
+        self.tells_learning = False
+        """Whether the transcript has what the kernel is told to learn and to forget."""
+        self.flows: dict[int, list[Flow]] = {}
+        """What the kernel has learnt, by generation."""
         self.processes: dict[int, FakeProcess] = {}
         self.said: list[str] = []
         self.events: list[tuple[int, str]] = []
@@ -139,6 +151,7 @@ class Stage:
         config = self.load_config()
         parts = Parts(
             rules=self,
+            read_flows=self.read_flows,
             start_process=self.start_process,
             log=self,
             load=self.load,
@@ -207,10 +220,29 @@ class Stage:
         self.processes[number] = FakeProcess(self, number)
         return self.processes[number]
 
-    def install(self, config: RulesConfig) -> str:
+    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
         self.rules_there = True
         self.note("rules" + (", bypass" if config.bypass else ""))
-        return "nft queue"
+        self._learns(generation)
+        return Installed("nft queue", "queue to 88")
+
+    def relearn(self, _config: RulesConfig, _installed: Installed, generation: Generation) -> None:
+        if self.refuses_rules:
+            raise KernelError("nft refused our rules")
+        self._learns(generation)
+
+    def forget(self, _config: RulesConfig, generation: Generation) -> None:
+        if self.tells_learning:
+            self.note(f"forget {generation.number}")
+
+    def read_flows(self, _config: RulesConfig, generation: Generation) -> list[Flow]:
+        if self.tells_learning:
+            self.note(f"read {generation.number}")
+        return self.flows.get(generation.number, [])
+
+    def _learns(self, generation: Generation | None) -> None:
+        if self.tells_learning:
+            self.note(f"learn {generation.number}" if generation else "learn nothing")
 
     def remove(self) -> None:
         self.rules_there = False

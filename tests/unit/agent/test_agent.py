@@ -220,6 +220,50 @@ async def test_modes_change_live(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_learnt_flows_are_forgotten_before_other_settings_come(stage: Stage) -> None:
+    """No moment in which the kernel lets pass what the new settings would block."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    stage.tells_learning = True
+    await agent.start()
+    assert [line for line in stage.happened() if not line.startswith("event")] == [
+        "88: starts",
+        "88: startup-permit v0",
+        "rules",
+        "learn 1",
+        "learn 2",
+        "read 1",
+        "forget 1",
+        "88: secure v1",
+    ]
+    await agent.set_mode("block")
+    assert stage.happened()[:4] == ["learn 3", "read 2", "forget 2", "88: block v1"]
+    assert stage.processes[88].settings is not None
+    assert stage.processes[88].settings.generation == 3
+
+
+async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) -> None:
+    """A change that is in force only for new flows would be none."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    stage.refuses_rules = True
+    with pytest.raises(KernelError, match="nft refused"):
+        await agent.set_mode("block")
+    assert str(agent.mode) == "secure"
+    assert stage.happened() == []
+
+
+async def test_without_a_cache_nothing_is_learnt(stage: Stage) -> None:
+    """`cache = "off"` queues every packet, and no verdict carries a mark."""
+    stage.config_text = 'cache = "off"\n'
+    agent = stage.agent(stage.policy_file("web", WEB))
+    stage.tells_learning = True
+    await agent.start()
+    assert [line for line in stage.happened() if "learn" in line] == ["learn nothing"]
+    assert stage.processes[88].settings is not None
+    assert stage.processes[88].settings.generation == 0
+
+
 async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> None:
     """A flushed rule set must not leave the host open without anybody noticing."""
     agent = stage.agent(stage.policy_file("web", WEB))
@@ -229,7 +273,7 @@ async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> Non
     assert stage.happened() == []
     stage.rules_there = False
     await agent.keep_rules()
-    assert stage.happened() == ["rules", "event 4288"]
+    assert stage.happened() == ["rules", "88: secure v1", "event 4288"]
     await agent.stop()
 
 
@@ -349,7 +393,12 @@ async def test_exempt_waits_for_the_next_start(stage: Stage) -> None:
     stage.happened()
     stage.config_text = "exempt = 0\n[diagnostics]\nlevel = 2\ninterval = 60\n"
     notes = await Changes(agent).reload()
-    assert stage.happened() == ["88: secure v2", "event 5465", "88: level 2, interval 60"]
+    assert stage.happened() == [
+        "88: secure v2",
+        "event 5465",
+        "88: level 2, interval 60",
+        "88: secure v2",  # so that what may be learnt follows the level
+    ]
     assert notes == ["exempt changed from unset to 0: takes effect at the next start"]
     assert notes == agent.pending
     assert agent.config.exempt_value == 3

@@ -15,7 +15,7 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.report import QueueReport, ReasonCount
-from ipsecfd.agent.transfer import Judged, PacketReport
+from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
@@ -109,19 +109,13 @@ async def test_advice_is_part_of_the_warnings(agent: Agent) -> None:
     )
 
 
-async def test_stats_add_up_over_processes(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stats_add_up_over_processes(agent: Agent) -> None:
     """The same decision made by two processes is one line."""
-    blocked = [Decision(Verdict.BLOCK, Reason.FILTER, rule="r", filter="f") for _ in range(2)]
-
-    async def reports() -> dict[int, PacketReport | None]:
-        return {
-            number: PacketReport(1, 1, 1, {}, (Judged(Direction.IN, one, 5),), 0, 0)
-            for number, one in enumerate(blocked)
-        }
-
-    monkeypatch.setattr(agent.pool, "reports", reports)
-    [count] = (await answers(agent).stats()).counts
-    assert (count.direction, count.rule, count.packets) == ("in", "r", 10)
+    for _ in range(2):
+        blocked = Decision(Verdict.BLOCK, Reason.FILTER, rule="x", filter="f")
+        agent.tally.judged([Judged(Direction.IN, blocked, 5, 300)])
+    [count] = [one for one in (await answers(agent).stats()).counts if one.rule == "x"]
+    assert (count.direction, count.filter, count.packets) == ("in", "f", 10)
 
 
 async def test_show_policy(agent: Agent) -> None:

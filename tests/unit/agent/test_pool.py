@@ -27,7 +27,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
 def pool(stage: Stage, numbers: range) -> Pool:
     """A pool on these queues."""
-    return Pool(numbers, stage.start_process, (7, 0.0), stage.said.append)
+    return Pool(numbers, stage.start_process, (7, 0.0), stage.said.append, lambda _: None)
 
 
 async def test_one_process_for_each_queue(stage: Stage) -> None:
