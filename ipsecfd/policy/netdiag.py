@@ -123,7 +123,8 @@ def filter_lines(filters: Sequence[NetdiagFilter]) -> Iterator[str]:
         yield f"        Policy Id: {one.policy_id}"
         for title, network in (("Src", one.source), ("Dest", one.destination)):
             address = f"{title} Addr : {network.network_address}"
-            mask = network.netmask if network.version == 4 else network.prefixlen
+            any_or_ipv4 = network.version == 4 or not network.prefixlen
+            mask = network.netmask if any_or_ipv4 else network.prefixlen
             yield f"        {address:<27} {title} Mask : {mask}"
         tunnel, port = f"Tunnel Addr : {one.tunnel or _NO_ADDRESS}", f"Src Port : {one.source_port}"
         yield f"        {tunnel:<27} {port:<18} Dest Port : {one.destination_port}"

@@ -154,21 +154,26 @@ def filter_lines(one: Filter, name_of: NameOf | None = None) -> Iterator[str]:
     yield from match_lines(one, name_of)
 
 
-def match_lines(one: Filter, name_of: NameOf | None = None) -> Iterator[str]:
-    """What a filter matches."""
-    yield from address_lines(one, name_of)
+def match_lines(
+    one: Filter, name_of: NameOf | None = None, *, expanded: bool = False
+) -> Iterator[str]:
+    """What a filter matches; `expanded` as in `address_lines`."""
+    yield from address_lines(one, name_of, expanded=expanded)
     yield line("Protocol", protocol(one.protocol))
     yield line("Source Port", port(one.source_port))
     yield line("Destination Port", port(one.destination_port))
 
 
-def address_lines(one: Filter, name_of: NameOf | None = None) -> Iterator[str]:
-    """The two sides of a filter."""
-    address, mask, dns = _side(one.source, name_of)
+def address_lines(
+    one: Filter, name_of: NameOf | None = None, *, expanded: bool = False
+) -> Iterator[str]:
+    """The two sides of a filter; `expanded` for one of the filters that the driver makes of it,
+    where every IPv6 address is any, as it was written."""
+    address, mask, dns = _side(one.source, name_of, expanded)
     yield line("Source IP Address", address)
     yield line("Source Mask", mask)
     yield line("Source DNS Name", dns)
-    address, mask, dns = _side(one.destination, name_of)
+    address, mask, dns = _side(one.destination, name_of, expanded)
     yield line("Destination IP Address", address)
     yield line("Destination DNS Name", dns)
     yield line("Destination Mask", mask)
@@ -238,9 +243,11 @@ def _cell(value: str, width: int) -> str:
     return value + " " * (width - taken)
 
 
-def _side(address: Address, name_of: NameOf | None) -> tuple[str, str, str]:
+def _side(address: Address, name_of: NameOf | None, expanded: bool = False) -> tuple[str, str, str]:
     """Address, mask and DNS name."""
     match address:
+        case Prefix(network) if expanded and not network.prefixlen:
+            return _ANY, str(network.netmask), _ANY
         case AnyAddress():
             return _ANY, "0.0.0.0", _ANY
         case Me():

@@ -86,7 +86,7 @@ def _qmfilters(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
     for one in found:
         yield chain(
             _origin_lines(one, workspace),
-            match_lines(one.shown, _name_of(request, workspace)),
+            match_lines(one.shown, _name_of(request, workspace), expanded=one.expanded),
             (
                 line("Mirrored", yes_no(one.shown.mirrored)),
                 line("Quick Mode Policy", text(one.of.qmpolicy)),
@@ -103,7 +103,7 @@ def _mmfilters(request: ShowRequest, workspace: Workspace) -> Iterator[Block]:
     for one in found:
         yield chain(
             _origin_lines(one, workspace),
-            address_lines(one.shown, _name_of(request, workspace)),
+            address_lines(one.shown, _name_of(request, workspace), expanded=one.expanded),
             (
                 line("Mirrored", yes_no(one.shown.mirrored)),
                 line("Main Mode Policy", text(one.of.mmpolicy)),
@@ -194,7 +194,7 @@ def _asked(one: ForceFilter, request: ShowRequest) -> bool:
     """Whether a filter has all the values that a command gives; a specific one is also found by
     the addresses it was written with."""
     shown, written = one.shown, one.generic
-    turned = shown is not written and shown.mirrored
+    turned = one.expanded and shown.mirrored
     source, destination = written.source, written.destination
     if turned:
         source, destination = destination, source

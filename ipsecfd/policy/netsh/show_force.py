@@ -63,6 +63,11 @@ class ForceFilter:
     weights: tuple[int, ...] = ()
     """Of a specific filter: its weight for packets coming in, and for those going out."""
 
+    @property
+    def expanded(self) -> bool:
+        """Whether it is a specific filter."""
+        return self.shown is not self.generic
+
 
 def rules_in_force(workspace: Workspace) -> list[ForceRule]:
     """The active rules of the persistent, the domain or else the local, and the dynamic store."""

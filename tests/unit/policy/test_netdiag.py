@@ -227,6 +227,13 @@ def test_names_and_ids() -> None:
     assert "    all out" in list(filter_lines([with_name]))
 
 
+def test_any_ipv6_address_reads_as_any() -> None:
+    """Its mask is ::, as that of IPv4 is 0.0.0.0; other IPv6 masks are a number of bits."""
+    everything = ipaddress.IPv6Network("::/0")
+    one = NetdiagFilter(everything, everything, 0, 0, 0, None, Action.BLOCK, "{f}", "{p}")
+    assert "        Src Addr : ::               Src Mask : ::" in list(filter_lines([one]))
+
+
 def test_wide_values_keep_apart() -> None:
     """Columns that are too narrow for IPv6 still have a gap."""
     wide = ipaddress.ip_network("2001:db8:1111:2222:3333:4444:5555:6666/128")

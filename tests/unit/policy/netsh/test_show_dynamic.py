@@ -163,6 +163,15 @@ def test_ipv6_filters_are_shown_where_the_profile_filters_ipv6() -> None:
     assert sorted(found) == ["192.0.2.10", "192.0.2.11", "2001:db8::10"]
 
 
+def test_any_reads_as_any_in_both_families() -> None:
+    """No side of a specific filter is called a subnet that was written as any; the masks tell the
+    families apart."""
+    text = shown("show qmfilter all type=specific dstaddr=me", made())
+    assert set(values("Source IP Address", text)) == {"<Any IP Address>"}
+    assert sorted(values("Source Mask", text)) == ["0.0.0.0", "0.0.0.0", "::"]
+    assert "Subnet" not in text
+
+
 @pytest.mark.parametrize(
     ("tags", "found"),
     [
