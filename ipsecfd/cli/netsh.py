@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import socket as sockets
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ipsecfd.cli.live import ConfigOption, SocketOption
+from ipsecfd.cli.netsh_script import Scripts, interruptible, say, text_of
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
     from ipsecfd.cli.administration import Administration
     from ipsecfd.policy.netsh.session import Session
-    from ipsecfd.policy.reply import Reply
 
 PASS_THROUGH: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """The words of Windows' tools are theirs; only what stands before the first is ours."""
@@ -104,8 +103,7 @@ def _run(request: Request, config: Path | None, socket: Path | None) -> bool:
 
     host = Administration(config, socket)
     if request.script is not None:
-        lines = _text(request.script).split("\n")
-        return _run_script(host, request, enumerate(lines, 1), request.script)
+        return _run_script(host, request, text_of(request.script), request.script)
     if request.words:
         return _run_command(host, request)
     if sys.stdin.isatty():
@@ -113,42 +111,47 @@ def _run(request: Request, config: Path | None, socket: Path | None) -> bool:
 
         return prompt(host, request.context)
     # All of it first: nobody else is kept waiting for a slow writer.
-    return _run_script(host, request, enumerate(sys.stdin.read().splitlines(), 1), "")
+    return _run_script(host, request, "\n".join(sys.stdin.read().splitlines()), "")
 
 
 def _run_command(host: Administration, request: Request) -> bool:
-    with _session(host, request) as session:
+    with _session(host, request) as session, interruptible() as interrupted:
+        before = session.context
         reply = session.execute_arguments(request.words)
-        entered = not reply.text and not reply.failed and not reply.done
-        entered &= session.context.path != request.context and bool(session.context.path)
+        scripts = Scripts(interrupted)
+        scripts.follow(session, reply)
     say(reply)
-    if entered and sys.stdin.isatty():
+    _end_if(interrupted)
+    if not reply.script and (note := _without_effect(session)):
+        print(f"note: {note}", file=sys.stderr)
+    if session.context is not before and sys.stdin.isatty():
         from ipsecfd.cli.netsh_prompt import prompt
 
         return prompt(host, session.context.path)
-    return reply.failed
+    return scripts.failed
 
 
-def _run_script(
-    host: Administration, request: Request, lines: Iterable[tuple[int, str]], name: str
-) -> bool:
-    failed = False
-    with _session(host, request) as session, _interruptible() as interrupted:
-        for number, line in lines:
-            reply = session.execute(line)
-            say(reply)
-            if reply.failed:
-                failed = True
-                if name:
-                    print(f"{name}:{number}: {line.strip()}", file=sys.stderr)
-            if reply.done:
-                break
-            if interrupted:
-                print(f"ipsecfd: interrupted after line {number}", file=sys.stderr)
-                break
+def _without_effect(session: Session) -> str:
+    """What is to be said of a single command that only commands behind it could notice."""
+    from ipsecfd.policy.model import Store
+
+    word = "set store" if session.store is not Store.LOCAL else "set batch" if session.batch else ""
+    if not word:
+        return ""
+    return f"{word} holds for one session, and this command was one: use netsh -f, or the prompt"
+
+
+def _run_script(host: Administration, request: Request, text: str, name: str) -> bool:
+    with _session(host, request) as session, interruptible() as interrupted:
+        scripts = Scripts(interrupted)
+        scripts.run(session, text, name)
+    _end_if(interrupted)
+    return scripts.failed
+
+
+def _end_if(interrupted: Sequence[int]) -> None:
     if interrupted:
         raise typer.Exit(128 + interrupted[0])
-    return failed
 
 
 @contextmanager
@@ -169,37 +172,3 @@ def enter(session: Session, context: str) -> None:
     reply = session.execute(context)
     if reply.failed or reply.text:
         raise CommandError(Code.COMMAND, f'-c {context}: expected a context, as -c "ipsec static"')
-
-
-def say(reply: Reply) -> None:
-    """Print an answer, if there is one."""
-    if reply.text:
-        print(reply.text)
-
-
-def _text(path: str) -> str:
-    """The text of a script of any encoding. Raises IpsecfdError."""
-    from ipsecfd.policy.scripts.encoding import EncodingError, decode
-
-    try:
-        return decode(Path(path).read_bytes())
-    except EncodingError as error:
-        raise IpsecfdError(f"{path}: line {error.line}: {error.why}") from error
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise IpsecfdError(f"{path}: cannot be read: {why}") from error
-
-
-@contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Note SIGINT and SIGTERM instead of ending in the middle of a command."""
-    seen: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: seen.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

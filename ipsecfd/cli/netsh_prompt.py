@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipsecfd.cli.administration import Administration
-from ipsecfd.cli.netsh import enter, say
+from ipsecfd.cli.netsh import enter
+from ipsecfd.cli.netsh_script import Scripts, interruptible, say
 from ipsecfd.cli.policy_files import PolicyFiles
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.netsh.completion import complete
@@ -36,6 +37,9 @@ def prompt(host: Administration, context: str) -> bool:
                     batch.close()
                     session.state.workspace = batch.enter_context(host.workspace())
                 reply = session.execute("exit" if line is None else line)
+                with interruptible() as interrupted:
+                    scripts = Scripts(interrupted)
+                    scripts.follow(session, reply)
                 if not session.batch or reply.done:
                     batch.close()
             except IpsecfdError as error:
@@ -43,7 +47,7 @@ def prompt(host: Administration, context: str) -> bool:
                 failed = True
             else:
                 say(reply)
-                failed |= reply.failed
+                failed |= scripts.failed
                 done = reply.done
     return failed
 

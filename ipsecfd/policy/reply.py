@@ -14,5 +14,7 @@ class Reply:
     failed: bool
     done: bool = False
     """Whether the session that the command was typed into is over."""
+    script: str = ""
+    """A file whose lines are to be run next, by whoever can read it: `exec` of netsh."""
     understood: bool = True
     """False when it was no command at all: unknown words or tags; Windows knows no such line."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ipsecfd.policy.netsh import dynamic, static
+from ipsecfd.policy.netsh import dynamic, static, values
 from ipsecfd.policy.netsh.errors import Code, CommandError
-from ipsecfd.policy.netsh.syntax import HELP_WORDS, Command, ambiguous, find
+from ipsecfd.policy.netsh.state import State
+from ipsecfd.policy.netsh.syntax import HELP_WORDS, Arguments, Command, Tag, ambiguous, find
 from ipsecfd.policy.netsh.words import Word
 
 _ELSEWHERE: Final = (
@@ -52,7 +53,25 @@ class Context:
             here = here.parent
 
 
-ROOT: Final = Context("", "The root of netsh")
+def _exec(state: State, arguments: Arguments) -> str:
+    state.script = arguments["file"]
+    return ""
+
+
+ROOT: Final = Context(
+    "",
+    "The root of netsh",
+    commands=(
+        Command(
+            "exec",
+            "",
+            "Runs the lines of a script",
+            _exec,
+            (Tag("file", values.FILE, "The script", required=True),),
+            "exec filters.txt",
+        ),
+    ),
+)
 IPSEC: Final = ROOT.below(
     "ipsec",
     "IP security policies",
@@ -98,16 +117,19 @@ def is_help(word: Word) -> bool:
 def _enter(here: Context, name: str, words: Sequence[Word]) -> Place:
     rest = words[1:]
     if name in here.contexts:
-        # The way down: what follows belongs to that context alone.
+        # The way down: what follows belongs to that context, or to every one.
         below = here.contexts[name]
         if not rest or is_help(rest[0]):
             return Place(below, rest=rest)
         found = find(rest[0].text, {**below.contexts, **below.verbs})
-        if not found:
-            raise CommandError(Code.COMMAND, f"the following command was not found: {_line(words)}")
         if len(found) > 1:
             raise ambiguous(rest[0].text, [one for one, _ in found])
-        return _enter(below, found[0][0], rest)
+        if found:
+            return _enter(below, found[0][0], rest)
+        if common := find(rest[0].text, ROOT.verbs):
+            verb, objects = common[0]
+            return Place(below, verb, objects[""], rest[1:])
+        raise CommandError(Code.COMMAND, f"the following command was not found: {_line(words)}")
     objects = here.verbs[name]
     if "" in objects:
         return Place(here, name, objects[""], rest)

@@ -30,6 +30,17 @@ class Session:
         self.state = State(workspace, files)
         self.context: Context = ROOT
         self._kept: list[Context] = []
+        self._script_context = ROOT
+
+    def of_script(self) -> Session:
+        """The session for the lines of the script that the last reply named.
+
+        It begins in the context of that command, and shares the store; `exit` ends the script.
+        """
+        made = Session(self.state.workspace)
+        made.state = self.state
+        made.context = self._script_context
+        return made
 
     @property
     def store(self) -> Store:
@@ -81,7 +92,7 @@ class Session:
             reply = self._run_here(words) if words else _NOTHING
         finally:
             self.context, self._kept = kept
-        return Reply(reply.text, reply.failed)
+        return Reply(reply.text, reply.failed, script=reply.script)
 
     def _run_here(self, words: Sequence[Word]) -> Reply:
         general = _GENERAL.get(words[0].text.lower())
@@ -95,7 +106,10 @@ class Session:
             return _NOTHING
         if place.rest and place.rest[-1].text in HELP_WORDS and not place.rest[-1].quoted:
             return Reply(help_text.text(place), failed=False)
-        return Reply(place.command.run(self.state, parse(place.command, place.rest)), failed=False)
+        text = place.command.run(self.state, parse(place.command, place.rest))
+        script, self.state.script = self.state.script, ""
+        self._script_context = self.context if place.context is ROOT else place.context
+        return Reply(text, failed=False, script=script)
 
     def _end(self, words: Sequence[Word]) -> Reply:
         _no_more(words)

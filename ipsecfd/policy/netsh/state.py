@@ -32,6 +32,8 @@ class State:
     """None where no file may be touched."""
     store: Store = Store.LOCAL
     """The store that the commands of `ipsec static` work on."""
+    script: str = ""
+    """The file that `exec` named; the session hands it on and forgets it."""
     batch: bool = False
     """`set batch mode=enable`: whoever saves the workspace waits until it is False again."""
 

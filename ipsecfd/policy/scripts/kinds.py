@@ -16,7 +16,7 @@ _COMMENT: Final = re.compile(r"@?\s*(?:rem\b|echo\s+off\b|cls\b|::|#|;)", re.IGN
 _NETSH: Final = re.compile(
     r"(?:pushd\s+)?ips\w*(?:\s+(?:st|dy)\w*(?:\s.*)?)?$"
     r"|(?:add|set|del\w*|show)\s+(?:policy|filter\w*|rule|store|config|[mq]mpolicy|batch)\s+\S"
-    r"|del\w*\s+all$|(?:\.\.|popd)$",
+    r"|exec\s+\S|del\w*\s+all$|(?:\.\.|popd)$",
     re.IGNORECASE,
 )
 _IPSECCMD: Final = re.compile(r"-(?:\?|[a-z]+|1[a-z])(?:\s|$)", re.IGNORECASE)

@@ -61,7 +61,7 @@ class Performer:
         """Do what the text of a script says."""
         match kind_of(text):
             case Kind.NETSH:
-                self._netsh_script(text, file, files, "")
+                self._netsh_script(text, file, files, self._session())
             case Kind.IPSECCMD:
                 self._ipseccmd_script(text, file, "ipseccmd")
             case Kind.REGISTRY:
@@ -77,7 +77,7 @@ class Performer:
         self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
     ) -> None:
         tree = Tree(file)
-        session = Session(self._workspace)
+        session = self._session()
         untranslated = len(self.untranslated)
 
         def execute(command: batch.Command) -> bool:
@@ -130,41 +130,44 @@ class Performer:
             else:
                 name = value
             word, behind = next_word(rest)
-        if word.lower() == "exec" and not name:
-            name, rest = next_word(behind)
         if not name:
-            self._execute(session, f"netsh {command.arguments}", command)
+            self._execute(session, f"netsh {command.arguments}", command, files)
             return
         with self._file(name, command, files) as text:
             if text is not None:
-                self._netsh_script(text, _name_of(name), files, context)
+                self._netsh_script(text, _name_of(name), files, self._session(context))
 
-    def _netsh_script(self, text: str, file: str, files: ScriptFiles, context: str) -> None:
-        """The lines of a script for `netsh -f`, in a session of their own."""
+    def _session(self, context: str = "") -> Session:
+        """A session of its own, which begins in a context."""
         session = Session(self._workspace)
         if context:
             session.execute(context)
+        return session
+
+    def _netsh_script(self, text: str, file: str, files: ScriptFiles, session: Session) -> None:
+        """The lines of a script for `netsh -f`, or for `exec`."""
         for number, line in enumerate(text.split("\n"), 1):
             command = batch.Command(file, number, 1, Program.NETSH, line, line.strip())
             if not command.text or command.text.startswith(("#", "::", "rem ", "REM ")):
                 continue
             if self._is_unknown(command):
                 continue
-            word, behind = next_word(line)
-            if word.lower() == "exec" and (name := next_word(behind)[0]):
-                with self._file(name, command, files) as found:
-                    if found is not None:
-                        self._netsh_script(found, _name_of(name), files, "")
-            elif self._execute(session, line, command).done:
+            if self._execute(session, line, command, files).done:
                 break
 
-    def _execute(self, session: Session, line: str, command: batch.Command) -> Reply:
+    def _execute(
+        self, session: Session, line: str, command: batch.Command, files: ScriptFiles
+    ) -> Reply:
         reply = session.execute(line)
         if reply.failed and _NOT_FOUND in reply.text:
             with lent(line, self._workspace.stores[session.store]) as more:
                 if more:
                     reply = session.execute(line)
         self._took(reply, command)
+        if reply.script:
+            with self._file(reply.script, command, files) as text:
+                if text is not None:
+                    self._netsh_script(text, _name_of(reply.script), files, session.of_script())
         return reply
 
     # ipseccmd and ipsecpol

@@ -219,6 +219,65 @@ def test_domain_copy_is_not_for_commands(host: Host) -> None:
     assert host.stores.read(Store.DOMAIN) == Content()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("exec", "inner.txt"),
+        ("ipsec", "static", "exec", "inner.txt"),
+        ("-c", "ipsec static", "exec", "inner.txt"),
+        ("-f", "outer.txt"),
+    ],
+)
+def test_exec_runs_a_script(
+    host: Host, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one command, behind a context or in another script; a failing line is named, and the rest
+    is done."""
+    monkeypatch.chdir(host.directory)
+    Path("outer.txt").write_text("exec inner.txt\nipsec static add policy c\n")
+    Path("inner.txt").write_bytes(
+        "ipsec static\nadd policy a\nadd policy a\nadd policy b\nexit\nadd policy d\n".encode(
+            "utf-16"
+        )
+    )
+    done = host.run("netsh", *words)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("ERR IPsec[05015]")
+    assert done.stderr == "inner.txt:3: add policy a\n"
+    assert list(host.local.policies) == ["a", "b", *(["c"] if "-f" in words else [])]
+
+
+def test_exec_of_what_cannot_be_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such file, no text, a script that runs itself: an error each, and it ends."""
+    monkeypatch.chdir(host.directory)
+    for name, text, why in (
+        ("none.txt", b"", "none.txt: cannot be read: No such file or directory"),
+        ("bytes.txt", b"\xff\xfe\x00", "bytes.txt: line 1: "),
+        ("self.txt", b"ipsec static add policy a\nexec self.txt", "name one another"),
+    ):
+        if text:
+            Path(name).write_bytes(text)
+        done = host.run("netsh", "exec", name)
+        assert done.exit_code == 1
+        assert why in done.stdout
+    assert list(host.local.policies) == ["a"]
+
+
+def test_what_holds_for_a_session_is_lost_on_one_command(host: Host) -> None:
+    """It says so; in a script there is nothing to say."""
+    for command in ("set store location=persistent", "set batch mode=enable"):
+        done = host.static(*command.split())
+        assert (done.exit_code, done.stdout) == (0, "")
+        word = " ".join(command.split()[:2])
+        assert done.stderr == (
+            f"note: {word} holds for one session, and this command was one: use netsh -f, or the"
+            " prompt\n"
+        )
+        assert script(host, f"ipsec static {command}").output == ""
+    assert host.static("set", "store", "local").output == ""
+    assert host.static("set", "batch", "disable").output == ""
+
+
 def test_only_the_command_for_the_domain_store_fails(host: Host) -> None:
     """It fails where it stands, with its line; what a script does to other stores is kept."""
     lines = ("add policy a", "set store domain", "add policy b", "show store", "set store local")

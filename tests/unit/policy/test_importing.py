@@ -270,6 +270,18 @@ def test_files_that_scripts_name(tmp_path: Path) -> None:
     assert result.policies == 4
 
 
+def test_scripts_that_scripts_name(tmp_path: Path) -> None:
+    """`exec` in a context, at the root and in another script; each begins where it was typed."""
+    (tmp_path / "one.txt").write_text("add policy name=A\nexec two.txt\nadd policy name=B\n")
+    (tmp_path / "two.txt").write_text("add policy name=C\nadd policy name=C\n..\nexit\nfoo\n")
+    script = tmp_path / "p.bat"
+    script.write_text("netsh ipsec static exec C:\\x\\one.txt\n")
+    result = import_files([script], workspace())
+    assert not result.untranslated
+    assert [(one.file, one.line) for one in result.failed] == [("two.txt", 2)]
+    assert result.policies == 3
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.completion import complete
 from ipsecfd.policy.netsh.contexts import DYNAMIC, STATIC
 from ipsecfd.policy.netsh.session import Session
@@ -80,6 +81,38 @@ def test_a_netsh_line_stands_alone() -> None:
         assert not one.execute(line).done
         assert one.prompt == "netsh ipsec static>"
     assert one.execute("netsh add policy x").failed
+
+
+@pytest.mark.parametrize(
+    ("line", "begins"),
+    [
+        ("exec f.txt", "netsh ipsec static>"),
+        ("EXEC file=f.txt", "netsh ipsec static>"),
+        ("ipsec exec f.txt", "netsh ipsec>"),
+        ("ipsec dynamic exec f.txt", "netsh ipsec dynamic>"),
+        ("netsh exec f.txt", "netsh>"),
+        ('netsh -c "ipsec dynamic" exec f.txt', "netsh ipsec dynamic>"),
+    ],
+)
+def test_exec_names_a_script(line: str, begins: str) -> None:
+    """It is known in every context; its lines begin there, and share the store."""
+    one = session("set store persistent")
+    reply = one.execute(line)
+    assert (reply.script, reply.failed, reply.text) == ("f.txt", False, "")
+    inner = one.of_script()
+    assert inner.prompt == begins
+    inner.execute("ipsec static")
+    inner.execute("set store local")
+    assert inner.execute("exit").done
+    assert (one.prompt, one.store) == ("netsh ipsec static>", Store.LOCAL)
+    assert one.execute("add policy x").script == ""
+
+
+def test_exec_needs_a_file() -> None:
+    """It is named in the error, and help tells of it."""
+    assert "needs file" in session().execute("exec").text
+    assert "Runs the lines of a script" in session().execute("exec ?").text
+    assert "exec" in session("..", "..").execute("help").text
 
 
 @pytest.mark.parametrize(
