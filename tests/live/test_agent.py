@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from ipsecfd.lab import Lab, LabError, Probe
+from ipsecfd.lab import Lab, LabError
 from ipsecfd.lab.daemon import CONFIG, IPSECFD, LOG, POLICY, Daemon
+from tests.live.asking import HTTP, PING_OUT, SSH, passing, status
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -32,28 +30,6 @@ filters = ["any <-> me:80 tcp"]
 """
 BLOCK_ALL = WEB.partition('[[rule]]\nname = "Web"')[0]
 MISTAKES = WEB.replace("me <-> any", "me <-> anybody else").replace('"permit"', '"allow"')
-
-HTTP = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:80")
-SSH = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:22")
-PING_OUT = Probe.parse("ping 192.0.2.10 -> 203.0.113.66")
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    """Two hosts on a wire; the daemon goes on the one called guard."""
-    with Lab() as lab:
-        yield lab
-
-
-def passing(lab: Lab, *probes: Probe) -> list[bool]:
-    """Which of these pass now."""
-    return [seen.passed for seen in lab.probe(*probes, patience=0.5)]
-
-
-def status(daemon: Daemon) -> dict[str, Any]:
-    """`ipsecfd status --json`."""
-    found: dict[str, Any] = json.loads(daemon.cli("status", "--json").stdout)
-    return found
 
 
 def rules(lab: Lab) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterator
 
 import pytest
 
 from ipsecfd.lab import Host, HostSpec, Lab, Probe
+from tests.live.asking import HTTP, SSH, passing
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -25,13 +25,6 @@ filters = ["any <-> me:80 tcp", "any <-> me:81 tcp", "me <-> any:53 udp"]
 ROUTED_MARK = 0x80000000
 
 
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    """Two hosts on a wire; the daemon goes on the one called guard."""
-    with Lab() as lab:
-        yield lab
-
-
 def nft(host: Host, script: str) -> None:
     """Load a script of rules on a host."""
     host.path("/run/foreign.nft").write_text(script)
@@ -44,16 +37,9 @@ def counted(host: Host, chain: str) -> int:
     return int(listed.partition("counter packets ")[2].split()[0])
 
 
-def passing(lab: Lab, *probes: str) -> list[bool]:
-    """Which of these probes pass now."""
-    return [seen.passed for seen in lab.probe(*map(Probe.parse, probes), patience=0.5)]
-
-
-HTTP = "tcp 203.0.113.66 -> 192.0.2.10:80"
-HTTP_81 = "tcp 203.0.113.66 -> 192.0.2.10:81"
-SSH = "tcp 203.0.113.66 -> 192.0.2.10:22"
-DNS_OUT = "udp 192.0.2.10 -> 198.51.100.7:53"
-NTP_OUT = "udp 192.0.2.10 -> 198.51.100.7:123"
+HTTP_81 = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:81")
+DNS_OUT = Probe.parse("udp 192.0.2.10 -> 198.51.100.7:53")
+NTP_OUT = Probe.parse("udp 192.0.2.10 -> 198.51.100.7:123")
 
 
 def test_firewall_rules_before_and_behind_ours(lab: Lab) -> None:
@@ -172,9 +158,9 @@ def test_routed_packets(forward: bool) -> None:
         daemon = lab.start_daemon(ROUTED, {"forward": forward})
         assert passing(
             lab,
-            "tcp 10.1.0.2 -> 10.2.0.2:80",
-            "tcp 10.1.0.2 -> 10.2.0.2:22",
-            "udp 10.1.0.1 -> 10.1.0.2:9",
+            Probe.parse("tcp 10.1.0.2 -> 10.2.0.2:80"),
+            Probe.parse("tcp 10.1.0.2 -> 10.2.0.2:22"),
+            Probe.parse("udp 10.1.0.1 -> 10.1.0.2:9"),
         ) == [True, not forward, False]
         told = " ".join(daemon.cli("status").stdout.split())
         assert ("routed packets are not judged" in told) is not forward
@@ -198,5 +184,5 @@ add rule inet foreign out meta mark 0x77 udp dport 9 counter
 """,
         )
         lab.start_daemon(ROUTED)
-        assert passing(lab, "udp 10.1.0.2 -> 10.2.0.2:9") == [True]
+        assert passing(lab, Probe.parse("udp 10.1.0.2 -> 10.2.0.2:9")) == [True]
         assert counted(guard, "out") == 1

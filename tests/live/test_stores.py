@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ipsecfd.lab import Lab, Probe
 from ipsecfd.lab.daemon import Daemon
+from tests.live.asking import HTTP, PING_OUT, SSH, passing, status
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -23,29 +22,8 @@ name = "Block"
 action = "block"
 filters = ["{filter}"]
 """
-HTTP = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:80")
-SSH = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:22")
 SMB = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:445")
 SQL = Probe.parse("udp 203.0.113.66 -> 192.0.2.10:1434")
-PING_OUT = Probe.parse("ping 192.0.2.10 -> 203.0.113.66")
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    """Two hosts on a wire; the daemon goes on the one called guard."""
-    with Lab() as lab:
-        yield lab
-
-
-def passing(lab: Lab, *probes: Probe) -> list[bool]:
-    """Which of these pass now."""
-    return [seen.passed for seen in lab.probe(*probes, patience=0.5)]
-
-
-def status(daemon: Daemon) -> dict[str, Any]:
-    """`ipsecfd status --json`."""
-    found: dict[str, Any] = json.loads(daemon.cli("status", "--json").stdout)
-    return found
 
 
 def in_force(daemon: Daemon) -> list[str]:

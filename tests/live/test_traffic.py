@@ -7,7 +7,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,13 +29,6 @@ action = "permit"
 filters = ["any <-> me:{ALWAYS} udp", "any <-> me:{SOMETIMES} udp"]
 """
 OTHER = ONE.replace(f', "any <-> me:{SOMETIMES} udp"', "").replace("One", "Other")
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    """Two hosts on a wire; the daemon goes on the one called guard."""
-    with Lab() as lab:
-        yield lab
 
 
 class Stream:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,12 +20,6 @@ SLAMMER_IN = Probe.parse("udp 203.0.113.66:5000 -> 192.0.2.10:1434")
 SLAMMER_OUT = Probe.parse("udp 192.0.2.10:5000 -> 198.51.100.7:1434")
 WEB_IN = Probe.parse("tcp 198.51.100.7 -> 192.0.2.10:80")
 WEB_OUT = Probe.parse("tcp 192.0.2.10 -> 198.51.100.7:80")
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as lab:
-        yield lab
 
 
 def passing(lab: Lab, *probes: Probe) -> list[bool]:
