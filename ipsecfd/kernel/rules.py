@@ -153,7 +153,6 @@ _QUEUEING: Final = {
 }
 _LEARNING: Final = {direction: f"learn_{direction}" for direction in Direction}
 _HOOKS: Final = {
-    "defragment": "prerouting priority raw",
     "input": "input priority mangle",
     "learn_in": "input priority mangle + 1",
     "forward": "forward priority mangle",
@@ -199,15 +198,15 @@ def _rules(config: RulesConfig, generation: Generation | None, queue: str) -> di
 def _chains(rules: Mapping[str, str]) -> str:
     """The base chains with these rules."""
     # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
-    # expression loads that, and no packet ever matches this rule.
+    # expression loads that by being there, so no packet ever comes to this chain.
     defragment = _DEFRAGMENT if _accepts(_DEFRAGMENT, hook="prerouting") else ""
-    return "".join(
+    return f"chain defragment {{\n{defragment}\n}}\n" + "".join(
         f"chain {name} {{ type filter hook {_HOOKS[name]}; policy accept;\n{body}\n}}\n"
-        for name, body in {"defragment": defragment, **rules}.items()
+        for name, body in rules.items()
     )
 
 
-_DEFRAGMENT: Final = 'iifname "ipsecfd-none" meta l4proto tcp tproxy to :1'
+_DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
 
 
 def _replace(body: str, keep: str | None) -> None:
