@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from pathlib import Path
 
 from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.domain import Domain
-from ipsecfd.agent.report import DeskReport, DomainReport
+from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.driver.decision import Direction
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
@@ -42,6 +43,11 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
         fragments_dropped=by_reason["fragments dropped"],
         revision=agent.dynamic_revision,
         dynamic=dynamictext.render(agent.places.dynamic, keys=keys),
+        files=[
+            FileReport(one.policy.name, str(Path(one.origin).absolute()))
+            for one in agent.policies.sources
+            if one.store is Store.LOCAL and one.origin != str(agent.parts.stores.path(Store.LOCAL))
+        ],
     )
 
 

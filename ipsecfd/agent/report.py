@@ -55,6 +55,15 @@ class DomainReport:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReport:
+    """A policy in force that a file gave, in place of the local store's."""
+
+    name: str
+    file: str
+    """Its absolute path."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeskReport:
     """What administration commands start from: the running side of a workspace."""
 
@@ -79,6 +88,7 @@ class DeskReport:
     """Of the dynamic rules; SetDynamic wants it back."""
     dynamic: str
     """The dynamic rules as `agent.dynamictext` writes them."""
+    files: list[FileReport]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ commands that may change anything take turns.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import os
 import socket as sockets
@@ -19,16 +20,16 @@ from typing import TYPE_CHECKING, Final
 from ipsecfd.agent import client, dynamictext
 from ipsecfd.agent.config import Config, load
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy import durable
+from ipsecfd.policy import durable, names
 from ipsecfd.policy.counters import Counters
-from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.model import IPAddress, Policy, Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicContent, DynamicDraft
 from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.stores.properties import Properties
-from ipsecfd.policy.workspace import DOMAIN_READ_ONLY, Workspace
+from ipsecfd.policy.workspace import DOMAIN_READ_ONLY, GivenPolicy, Workspace
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import DeskReport
@@ -69,8 +70,9 @@ class Administration:
             workspace = Workspace(
                 Names(keep=False).resolve,
                 opened,
-                DynamicDraft(dynamic) if desk else None,
-                known,
+                given=_given(desk) if desk else (),
+                dynamic=DynamicDraft(dynamic) if desk else None,
+                properties=known,
                 configured=_configured(desk, self._config),
                 profile=desk.profile if desk else self._config.profile,
                 host=sockets.gethostname(),
@@ -217,6 +219,20 @@ def _configured(desk: DeskReport | None, config: Config) -> Properties:
         ipsecexempt=desk.exempt,
         bootmode=desk.boot_mode,
         bootexemptions=tuple(desk.boot_exemptions),
+    )
+
+
+def _given(desk: DeskReport) -> tuple[GivenPolicy, ...]:
+    """The policies of files that are in force, to be read when somebody wants to see them."""
+
+    def policy_of(file: str) -> Policy:
+        from ipsecfd.policy.files import load
+
+        return load(Path(file), Names(Path(desk.state_dir) / names.FILE_NAME, keep=False)).policy
+
+    return tuple(
+        GivenPolicy(one.name, one.file, functools.partial(policy_of, one.file))
+        for one in desk.files
     )
 
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.grammar import Resolve
-from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.model import IPAddress, Policy, Store
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.stores.properties import Properties
@@ -39,6 +39,16 @@ def _empty_stores() -> dict[Store, Draft]:
     return {Store.LOCAL: Draft(), Store.PERSISTENT: Draft(), Store.DOMAIN: Draft()}
 
 
+@dataclass(frozen=True, slots=True)
+class GivenPolicy:
+    """A local policy in force that a file gave, not the store."""
+
+    name: str
+    file: str
+    read: Callable[[], Policy]
+    """Raises IpsecfdError."""
+
+
 @dataclass(slots=True)
 class Workspace:
     """Drafts of everything that a command may change, and what it may ask."""
@@ -46,6 +56,8 @@ class Workspace:
     resolve: Resolve
     """Addresses of a DNS name; raises when it has none."""
     stores: dict[Store, Draft] = field(default_factory=_empty_stores)
+    given: tuple[GivenPolicy, ...] = ()
+    """What is in force in place of the local store's policy."""
     dynamic: DynamicDraft | None = None
     """None where there is no running agent to hold dynamic rules: commands that need them fail."""
     properties: Properties = field(default_factory=Properties)

@@ -61,9 +61,11 @@ def shown(topics: Iterable[str], workspace: Workspace) -> str:
 
 
 def _assigned(workspace: Workspace) -> Iterator[tuple[Store, StoredPolicy]]:
-    """The assigned policies that count: a domain policy replaces a local one (spec 1.5)."""
+    """The assigned policies of stores that count: a domain policy replaces a local one, and so
+    does that of a file (spec 1.5)."""
     domain = workspace.stores[Store.DOMAIN].assigned is not None
-    for store in (Store.PERSISTENT, Store.DOMAIN if domain else Store.LOCAL):
+    local = [] if workspace.given else [Store.DOMAIN if domain else Store.LOCAL]
+    for store in (Store.PERSISTENT, *local):
         draft = workspace.stores[store]
         if draft.assigned is not None:
             yield store, draft.policies[draft.assigned]
@@ -72,6 +74,8 @@ def _assigned(workspace: Workspace) -> Iterator[tuple[Store, StoredPolicy]]:
 def _in_force(workspace: Workspace) -> Iterator[tuple[Store, Policy]]:
     for store, policy in _assigned(workspace):
         yield store, workspace.stores[store].content().compiled(policy)
+    for given in workspace.given:
+        yield Store.LOCAL, given.read()
     if workspace.dynamic is not None:
         yield Store.DYNAMIC, workspace.dynamic.content().policy()
 
@@ -93,6 +97,10 @@ def _policies(workspace: Workspace) -> Iterator[str]:
         yield f"    {_STORE_WORDS[store]} IPSec Policy Active: '{policy.name}'"
         yield f"        Rules : {len(policy.rules)}"
         yield f"        Polling Interval : {policy.polling // 60} minutes"
+    for given in workspace.given:
+        found = True
+        yield f"    {_STORE_WORDS[Store.LOCAL]} IPSec Policy Active: '{given.name}'"
+        yield f"        File : {given.file}"
     if not found:
         yield "    No policy is assigned."
     if workspace.dynamic is not None:

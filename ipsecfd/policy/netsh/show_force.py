@@ -25,7 +25,7 @@ from ipsecfd.policy.model import (
     Store,
 )
 from ipsecfd.policy.netsh.values import IPV6_PROFILES
-from ipsecfd.policy.stores.content import Authentication, Content
+from ipsecfd.policy.stores.content import KERBEROS, Authentication, Content
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.workspace import Workspace
 
@@ -70,10 +70,16 @@ class ForceFilter:
 
 
 def rules_in_force(workspace: Workspace) -> list[ForceRule]:
-    """The active rules of the persistent, the domain or else the local, and the dynamic store."""
-    domain = workspace.stores[Store.DOMAIN].assigned is not None
-    found: list[ForceRule] = []
-    for store in (Store.PERSISTENT, Store.DOMAIN if domain else Store.LOCAL):
+    """The active rules of the persistent, the domain or else the local, and the dynamic store.
+
+    Raises IpsecfdError when the file of a policy in force cannot be read.
+    """
+    found = list(_stored(Store.PERSISTENT, workspace.stores[Store.PERSISTENT].content()))
+    for given in workspace.given:
+        found += _given(given.read())
+    if not workspace.given:
+        domain = workspace.stores[Store.DOMAIN].assigned is not None
+        store = Store.DOMAIN if domain else Store.LOCAL
         found += _stored(store, workspace.stores[store].content())
     if workspace.dynamic is not None:
         found += _dynamic(workspace.dynamic.content())
@@ -140,16 +146,31 @@ def _stored(store: Store, content: Content) -> Iterator[ForceRule]:
     policy = content.compiled(stored)
     for rule, kept in zip(policy.rules, stored.rules, strict=True):
         if rule.active:
-            negotiates = rule.action.inbound.negotiates
-            yield ForceRule(
-                store,
-                policy,
-                rule,
-                policy.name if negotiates else "",
-                rule.action.name if negotiates else "",
-                kept.tunnel,
-                kept.authentication,
-            )
+            yield _force_rule(store, policy, rule, kept.tunnel, kept.authentication)
+
+
+def _given(policy: Policy) -> Iterator[ForceRule]:
+    return (_force_rule(Store.LOCAL, policy, rule) for rule in policy.rules if rule.active)
+
+
+def _force_rule(
+    store: Store,
+    policy: Policy,
+    rule: Rule,
+    tunnel: str = "",
+    authentication: tuple[Authentication, ...] = KERBEROS,
+) -> ForceRule:
+    """A rule of a policy, whose key exchange policies are called after it and its action."""
+    negotiates = rule.action.inbound.negotiates or rule.action.outbound.negotiates
+    return ForceRule(
+        store,
+        policy,
+        rule,
+        policy.name if negotiates else "",
+        rule.action.name if negotiates else "",
+        tunnel,
+        authentication,
+    )
 
 
 def _dynamic(content: DynamicContent) -> Iterator[ForceRule]:

@@ -141,7 +141,7 @@ def _stores(view: View) -> Iterator[Block]:
 def _gpo_assigned_policy(view: View) -> Iterator[Block]:
     yield (
         line("Source Machine", f"Local Computer GPO for <{view.workspace.host}>"),
-        line("Local Policy Name", _assigned(view.workspace.stores[Store.LOCAL])),
+        line("Local Policy Name", _local(view.workspace)),
         line("Domain Policy Name", _assigned(view.workspace.stores[Store.DOMAIN])),
     )
 
@@ -159,6 +159,12 @@ _KINDS: Final[Mapping[str, Callable[[View], Iterator[Block]]]] = {
 
 def _assigned(draft: Draft) -> str:
     return text("") if draft.assigned is None else name(draft.policies[draft.assigned].name)
+
+
+def _local(workspace: Workspace) -> str:
+    """The local policy: that of a file with the file, where one is in force instead."""
+    given = ", ".join(f"{name(one.name)} ({one.file})" for one in workspace.given)
+    return given or _assigned(workspace.stores[Store.LOCAL])
 
 
 def _policy(view: View, policy: StoredPolicy) -> Iterator[Block]:

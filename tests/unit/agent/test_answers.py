@@ -207,6 +207,8 @@ async def test_desk(agent: Agent) -> None:
     assert (desk.level, desk.interval, desk.exempt, desk.boot_mode) == (7, 0, 3, "stateful")
     assert desk.addresses == ["192.0.2.9", "192.0.2.10", "2001:db8::10"]
     assert dynamictext.parse(desk.dynamic) == DynamicContent()
+    (file,) = desk.files
+    assert (file.name, Path(file.file).is_absolute()) == ("web", True)
 
 
 async def test_netdiag(agent: Agent) -> None:

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ipsecfd.agent import client, dynamictext
-from ipsecfd.agent.report import DeskReport, DomainReport
+from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
 from ipsecfd.cli.netsh import Request, UsageError, parse
@@ -59,6 +59,7 @@ class Host:
             *(1, 2, 3, 4, 5, 6, 7),
             100,
             dynamictext.render(DynamicContent()),
+            [],
         )
 
     def call(self, _socket: Path, method: str, **parameters: Any) -> Any:
@@ -195,6 +196,21 @@ def test_properties_are_kept_for_the_next_start(host: Host) -> None:
     assert "started again" in done.stdout
     assert properties.read(host.state_dir).ipsecexempt == 0
     assert host.asked == ["StoresChanged"]
+
+
+def test_policy_of_a_file_is_shown(host: Host) -> None:
+    """The service names the file, and the command reads it; one that went is an error."""
+    host.start()
+    assert host.desk is not None
+    file = host.directory / "web.toml"
+    rule = '[[rule]]\nname = "r"\naction = "block"\nfilters = ["me <-> any"]\n'
+    file.write_text(f'name = "Web"\n{rule}')
+    host.desk = replace(host.desk, files=[FileReport("Web", str(file))])
+    assert f"Local Policy Name      : Web ({file})" in host.static("show", "gpoassigned").stdout
+    show = ("netsh", "ipsec", "dynamic", "show", "rule")
+    assert "Filter Name            : r\n" in host.run(*show).stdout
+    file.unlink()
+    assert f"ERR IPsec[05016] : {file}: cannot be read" in host.run(*show).stdout
 
 
 def test_damaged_store_hinders_no_other(host: Host) -> None:

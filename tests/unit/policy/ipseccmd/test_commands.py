@@ -24,8 +24,8 @@ from ipsecfd.policy.stores.content import (
 )
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicDraft
-from ipsecfd.policy.workspace import Workspace
-from tests.builders import generic
+from ipsecfd.policy.workspace import GivenPolicy, Workspace
+from tests.builders import generic, policy
 
 INBOUND = '-w REG -p "Block UDP 1434 Filter" -r "Block Inbound UDP 1434 Rule" -f *=0:1434:UDP'
 OUTBOUND = '-w REG -p "Block UDP 1434 Filter" -r "Block Outbound UDP 1434 Rule" -f 0=*:1434:UDP'
@@ -193,8 +193,8 @@ def test_policies_may_have_rules_of_the_same_name(workspace: Workspace) -> None:
     assert [one.name for one in local(workspace).filter_lists.values()] == ["R", "R (Q)"]
     assert rules(workspace, "Q") == [("R", "BLOCK", ["any -> me:81 tcp"])]
     long = "n" * 255
-    for policy in ("P", "Q", "P2"):
-        typed(workspace, f"-w REG -p {policy} -r {long} -f *=0:80:TCP -n BLOCK")
+    for name in ("P", "Q", "P2"):
+        typed(workspace, f"-w REG -p {name} -r {long} -f *=0:80:TCP -n BLOCK")
     assert max(len(one.name) for one in local(workspace).filter_lists.values()) == 255
 
 
@@ -375,6 +375,17 @@ def test_show_filters_is_netdiags_list(workspace: Workspace) -> None:
         "Flags : Inbound Block",
         "Flags : Outbound Permit",
     ]
+
+
+def test_show_the_policy_of_a_file(workspace: Workspace) -> None:
+    """It is in force in place of the local store's."""
+    typed(workspace, f"{INBOUND} -n BLOCK -x")
+    web = policy("block any -> me:8080 tcp", name="Web")
+    workspace.given = (GivenPolicy("Web", "/etc/web.toml", lambda: web),)
+    text = typed(workspace, "show policies filters").text
+    assert "Local IPSec Policy Active: 'Web'\n        File : /etc/web.toml" in text
+    assert "Dest Port : 8080" in text
+    assert "1434" not in text
 
 
 def test_show_all(workspace: Workspace) -> None:

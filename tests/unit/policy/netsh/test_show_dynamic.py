@@ -9,10 +9,13 @@ import pytest
 
 from ipsecfd.driver.compile import specific_filters
 from ipsecfd.driver.decision import Direction
+from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.counters import Counters
-from ipsecfd.policy.model import Store
+from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.stores.properties import Properties
+from ipsecfd.policy.workspace import GivenPolicy
+from tests.builders import policy
 
 from . import session
 
@@ -118,6 +121,29 @@ def test_a_domain_policy_hides_the_local_one() -> None:
     domain.add_policy(local.policy("Local"))
     domain.assign("Local")
     assert values("Store", shown("show qmfilter all", one)) == ["Domain Store <SERVER>"]
+
+
+def test_a_policy_of_a_file_stands_in_for_the_store() -> None:
+    """The persistent and the dynamic rules add to it, as to a policy of the local store."""
+    one = made(TELNET)
+    web = policy("block any <-> me:8080 tcp")
+    one.state.workspace.given = (GivenPolicy("Web", "web.toml", lambda: web),)
+    text = shown("show rule", one)
+    assert values("Destination Port", text) == ["8080", "23"]
+    assert values("Store", text) == ["Local Store <SERVER>", "Dynamic Store <SERVER>"]
+
+
+def test_a_file_that_went_is_an_error() -> None:
+    """It is in force, and cannot be shown."""
+
+    def gone() -> Policy:
+        raise IpsecfdError("web.toml: cannot be read: No such file or directory")
+
+    one = made()
+    one.state.workspace.given = (GivenPolicy("Web", "web.toml", gone),)
+    reply = one.execute("show qmfilter all")
+    assert reply.failed
+    assert "web.toml: cannot be read" in reply.text
 
 
 def test_an_inactive_rule_is_not_in_force() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh.session import Session
+from ipsecfd.policy.workspace import GivenPolicy
+from tests.builders import policy
 
 from . import session
 
@@ -243,6 +245,16 @@ def test_the_domain_policy_is_that_of_the_domain_store() -> None:
     text = shown("show gpoassignedpolicy", one)
     assert "Local Policy Name      : Restrict to WSUS" in text
     assert "Domain Policy Name     : Idle" in text
+
+
+def test_the_local_policy_may_be_that_of_a_file() -> None:
+    """`show gpoassignedpolicy` names what is in force, and the file it came from."""
+    one = made()
+    given = GivenPolicy("Web only", "/etc/ipsecfd/web.toml", policy)
+    one.state.workspace.given = (given,)
+    text = shown("show gpoassignedpolicy", one)
+    assert "Local Policy Name      : Web only (/etc/ipsecfd/web.toml)" in text
+    assert "Assigned               : YES" in shown("show policy all", one)
 
 
 def test_normal_level_leaves_out_what_verbose_shows() -> None:
