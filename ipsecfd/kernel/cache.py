@@ -144,5 +144,5 @@ def _shape(one: FlowSet) -> str:
     if one.family == 4:
         protocol = f"ip protocol {'' if one.ported else '!= '}{_PORTED}"
         return f"{protocol} {_WHOLE}"
-    # ICMPv6 is judged by its type, which no set knows.
+    # ICMPv6 is judged by its type, which no set knows. This name nft knows without /etc/protocols.
     return f"ip6 nexthdr {_PORTED if one.ported else '!= { tcp, udp, ipv6-icmp }'}"
