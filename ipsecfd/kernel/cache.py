@@ -145,4 +145,4 @@ def _shape(one: FlowSet) -> str:
         protocol = f"ip protocol {'' if one.ported else '!= '}{_PORTED}"
         return f"{protocol} {_WHOLE}"
     # ICMPv6 is judged by its type, which no set knows. This name nft knows without /etc/protocols.
-    return f"ip6 nexthdr {_PORTED if one.ported else '!= { tcp, udp, ipv6-icmp }'}"
+    return f"ip6 nexthdr {_PORTED if one.ported else '!= { tcp, udp, icmpv6 }'}"
