@@ -20,7 +20,7 @@ from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import Installed, RulesConfig
+from ipsecfd.kernel.rules import RulesConfig
 
 _Result = TypeVar("_Result")
 
@@ -28,10 +28,10 @@ _Result = TypeVar("_Result")
 class Rules(Protocol):
     """The kernel's rules, as `kernel.rules` has them. Each call may take a while."""
 
-    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
-        """Queue packets from now on, and learn flows under a generation."""
+    def install(self, config: RulesConfig, generation: Generation | None) -> str:
+        """Queue packets from now on, and learn flows under a generation; says by which hook."""
 
-    def relearn(self, config: RulesConfig, installed: Installed, generation: Generation) -> None:
+    def relearn(self, config: RulesConfig, generation: Generation) -> None:
         """Learn flows under another generation from now on."""
 
     def forget(self, config: RulesConfig, generation: Generation) -> None:
@@ -63,14 +63,10 @@ class Hook:
             bypass=config.on_failure == "permit",
             marks=Marks(config.queue.mark),
         )
-        self._installed: Installed | None = None
+        self.kind = ""
+        """How packets come to the queue, once they do."""
         self._learnt: Learnt | None = None
         self._reading = asyncio.Lock()
-
-    @property
-    def kind(self) -> str:
-        """How packets come to the queue, once they do."""
-        return self._installed.kind if self._installed else ""
 
     def following(self, generation: int) -> int:
         """The number for settings that come after those of this number; 0 without a cache."""
@@ -86,7 +82,7 @@ class Hook:
         Raises KernelError and changes nothing when refused.
         """
         generation = _generation(settings) if self._caching else None
-        self._installed = await _to_the_end(
+        self.kind = await _to_the_end(
             asyncio.to_thread(self._rules.install, self._config, generation)
         )
         self._learn(generation, settings)
@@ -97,12 +93,10 @@ class Hook:
 
         Raises KernelError and changes nothing when refused. Does nothing before `install`.
         """
-        installed, generation = self._installed, _generation(settings)
-        if installed is None or not self._caching:
+        generation = _generation(settings)
+        if not self.kind or not self._caching:
             return
-        await _to_the_end(
-            asyncio.to_thread(self._rules.relearn, self._config, installed, generation)
-        )
+        await _to_the_end(asyncio.to_thread(self._rules.relearn, self._config, generation))
         before = self._learnt
         self._learn(generation, settings)
         if before is not None:

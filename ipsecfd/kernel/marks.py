@@ -1,8 +1,10 @@
-"""Our bits of the packet mark: what a verdict tells the rules that stand behind the queue.
+"""Our bits of the packet mark: what rules tell each other, the judge, and hear from a verdict.
 
-The highest bit tells routed packets from the host's own. Of the others the lowest says "blocked",
-and those between are a generation: the number of the settings that a verdict was given by, so that
-the kernel learns nothing that later settings might decide otherwise.
+The highest bit tells routed packets from the host's own, the next one those that IPsec protects.
+Of the others the lowest says "blocked", and those between are a generation: the number of the
+settings that a verdict was given by, so that the kernel learns nothing that later settings might
+decide otherwise. A verdict of the settings before the present ones may still be under way, never
+one of those before them; so a few numbers in turn are enough.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 DEFAULT_MASK: Final = 0xFC000000
-LEAST_BITS: Final = 4
+LEAST_BITS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,11 @@ class Marks:
         return 1 << self.mask.bit_length() - 1
 
     @property
+    def protected(self) -> int:
+        """The bit of a packet that came, or will leave, through IPsec; set before the queue."""
+        return self.routed >> 1
+
+    @property
     def blocked(self) -> int:
         """The bit of a verdict that lets a packet go to its drop, to be learnt on the way."""
         return self.mask & -self.mask
@@ -42,7 +49,7 @@ class Marks:
     @property
     def generations(self) -> int:
         """How many generations there are; they count from 1."""
-        return (1 << self.mask.bit_count() - 2) - 1
+        return (1 << self.mask.bit_count() - 3) - 1
 
     def permit(self, generation: int) -> int:
         """The mark of packets that settings of a generation permit."""

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from netfilterqueue import COPY_PACKET, NetfilterQueue, Packet
 
-from ipsecfd.driver.decision import Decision, Direction, Verdict
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict, through_ipsec
 from ipsecfd.driver.driver import Judge
 from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import nfnetlink
@@ -34,6 +34,7 @@ _BYTES_PER_PACKET = 2048  # what a packet may take of the socket's buffer, with 
 _SEND_TRIES = 50
 _MARKS = 256  # marks of others for which a batch is kept ready
 _PERMIT = Verdict.PERMIT  # a global is found faster than an enum's member
+_NEGOTIATE = Reason.NEGOTIATE
 
 OnDrop = Callable[[Decision, Direction, int, bytes], None]
 """Told of each dropped packet: why, which way, its interface's index, its first bytes."""
@@ -140,6 +141,8 @@ class Queue:
                     packet.hook
                 ]
             decision = judge(data)
+            if decision.reason is _NEGOTIATE and packet.get_mark() & self._marks.protected:
+                decision = through_ipsec(decision)
             count = counts.get(decision)
             if count is None:
                 count = counts[decision] = [0, 0]

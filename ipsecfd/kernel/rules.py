@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.kernel import cache, nfnetlink, nft
@@ -44,17 +44,8 @@ class RulesConfig:
         return [one for one in Direction if self.forward or one is not Direction.FORWARD]
 
 
-class Installed(NamedTuple):
-    """Rules that are in place."""
-
-    kind: str
-    """How packets come to the queue: NFT_QUEUE or XT_NFQUEUE."""
-    queue: str
-    """The statement that sends a packet there."""
-
-
-def install(config: RulesConfig, generation: Generation | None = None) -> Installed:
-    """Queue packets from now on, in place of whatever our table held.
+def install(config: RulesConfig, generation: Generation | None = None) -> str:
+    """Queue packets from now on, in place of whatever our table held; says which hook is used.
 
     With a generation the kernel learns flows; its sets are new. Until somebody binds the queues,
     packets are dropped (or pass, with `bypass`). Raises KernelError and changes nothing when the
@@ -79,25 +70,23 @@ def install(config: RulesConfig, generation: Generation | None = None) -> Instal
         except KernelError:
             nft.apply(f"delete chain inet {TABLE} {chain}" if old else f"delete table inet {TABLE}")
             raise
-    queue = f"goto {chain}"
     sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
-    _replace(sets + _chains(_rules(config, generation, queue)), keep=chain)
-    return Installed(kind, queue)
+    body = _chains(_queues(config, chain)) + _base_chains(_rules(config, generation))
+    _replace(sets + body, keep=chain)
+    return kind
 
 
-def relearn(config: RulesConfig, installed: Installed, generation: Generation) -> None:
+def relearn(config: RulesConfig, generation: Generation) -> None:
     """Let the kernel learn under another generation, and forget all that it learnt so far.
 
     The sets of the generation before stay, unused, until `forget`. Raises KernelError and changes
     nothing when nft refuses, or our rules are not there any more.
     """
     sets = cache.definitions(generation, config.directions)
-    rules = _rules(config, generation, installed.queue)
+    rules = _rules(config, generation)
     nft.apply(
         "".join(f"flush chain inet {TABLE} {name}\n" for name in rules)
-        + f"table inet {TABLE} {{\n{sets}\n"
-        + "".join(f"chain {name} {{\n{body}\n}}\n" for name, body in rules.items())
-        + "}\n"
+        + f"table inet {TABLE} {{\n{sets}\n{_chains(rules)}}}\n"
     )
 
 
@@ -115,7 +104,7 @@ def forget(config: RulesConfig, generation: Generation) -> None:
 def close() -> None:
     """Drop everything in and out but loopback and routed packets, in place of our table's rules."""
     nft.apply(f"add table inet {TABLE}")
-    _replace(_chains(_rules(RulesConfig(), None, "drop")), keep=None)
+    _replace(_base_chains(_rules(RulesConfig(), None, "drop")), keep=None)
 
 
 def remove() -> None:
@@ -135,10 +124,12 @@ def present() -> bool:
             chains.append(one["chain"]["name"])
         elif "rule" in one:
             last[one["rule"]["chain"]] = one["rule"]["expr"][-1]
-    return all(
-        "drop" in statement or statement.get("goto", {}).get("target") in last
-        for statement in (last.get("input", {}), last.get("postrouting", {}))
-    ) and all(name in last for name in chains if name in _LEARNING.values())
+    ends = [last.get(name, {}) for name in _QUEUEING.values() if name in chains]
+    while any("goto" in one for one in ends):  # to the queue, over two chains
+        ends = [last.get(one["goto"]["target"], {}) if "goto" in one else one for one in ends]
+    return {"input", "postrouting"} <= last.keys() and all(
+        [*ends, *(name in last for name in chains if name in _LEARNING.values())]
+    )
 
 
 def hook_kind() -> str:
@@ -151,6 +142,7 @@ _QUEUEING: Final = {
     Direction.OUT: "postrouting",
     Direction.FORWARD: "forward",
 }
+_QUEUES: Final = {direction: f"queue_{direction}" for direction in Direction}
 _LEARNING: Final = {direction: f"learn_{direction}" for direction in Direction}
 _HOOKS: Final = {
     "input": "input priority mangle",
@@ -164,12 +156,15 @@ _HOOKS: Final = {
 }
 
 
-def _rules(config: RulesConfig, generation: Generation | None, queue: str) -> dict[str, str]:
+def _rules(
+    config: RulesConfig, generation: Generation | None, statement: str = ""
+) -> dict[str, str]:
     """The rules that depend on what is judged and learnt, by base chain; loopback passes.
 
     Before anything else every packet loses our bits: a mark that a socket, a tunnel or another
     program brings along is no verdict. Routed packets get their bit behind everybody else's FORWARD
-    chains and lose it here, before everybody else's POSTROUTING chains.
+    chains and lose it here, before everybody else's POSTROUTING chains. `statement` is for packets
+    that nothing decides here; by default they are queued.
     """
     marks = config.marks
     clear = f"meta mark & {marks.mask:#010x} != 0 {cache.clearing(marks)}"
@@ -184,10 +179,12 @@ def _rules(config: RulesConfig, generation: Generation | None, queue: str) -> di
     }
     rules = {}
     for direction in config.directions:
+        queue = statement or f"goto {_QUEUES[direction]}"
         passing = cache.passing(generation, direction, queue) if generation else queue
         rules[_QUEUEING[direction]] = "\n".join([*before[direction], passing])
-        if generation:
-            rules[_LEARNING[direction]] = cache.learning(generation, direction, marks)
+        rules[_LEARNING[direction]] = (
+            cache.learning(generation, direction, marks) if generation else clear
+        )
     return rules | {
         "routed": f"meta mark set meta mark | {marks.routed:#010x}",
         # A filter chain that changes a mark, unlike a verdict here, sends no packet another way.
@@ -195,7 +192,36 @@ def _rules(config: RulesConfig, generation: Generation | None, queue: str) -> di
     }
 
 
+def _queues(config: RulesConfig, judge: str) -> dict[str, str]:
+    """The chains that lead to the one that queues; they tell the judge what IPsec protects.
+
+    That is what came, or will leave, through a transformation of the kernel's, and ESP and AH
+    themselves: of those the kernel takes none in without an association.
+    """
+    protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
+    chains = {}
+    for direction in config.directions:
+        matches = [f"meta l4proto {{ esp, ah }} {protect}"]
+        for question, hook in _PROTECTED[direction]:
+            if _accepts(question, hook):
+                matches.append(f"{question} {protect}")
+        chains[_QUEUES[direction]] = "\n".join([*matches, f"goto {judge}"])
+    return chains
+
+
+_PROTECTED: Final = {
+    Direction.IN: [("meta ipsec exists", "input")],
+    Direction.OUT: [("rt ipsec exists", "postrouting")],
+    Direction.FORWARD: [("meta ipsec exists", "forward"), ("rt ipsec exists", "forward")],
+}
+
+
 def _chains(rules: Mapping[str, str]) -> str:
+    """Chains with these rules."""
+    return "".join(f"chain {name} {{\n{body}\n}}\n" for name, body in rules.items())
+
+
+def _base_chains(rules: Mapping[str, str]) -> str:
     """The base chains with these rules."""
     # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
     # expression loads that by being there, so no packet ever comes to this chain.

@@ -186,3 +186,17 @@ add rule inet foreign out meta mark 0x77 udp dport 9 counter
         lab.start_daemon(ROUTED)
         assert passing(lab, Probe.parse("udp 10.1.0.2 -> 10.2.0.2:9")) == [True]
         assert counted(guard, "out") == 1
+
+
+def test_a_negotiation_lets_pass_what_ipsec_protects(lab: Lab) -> None:
+    """ESP itself passes, since the kernel takes none in without an association; clear text stays
+    out, ESP of peers that no filter negotiates with meets its filter (spec 1.2, 4.2)."""
+    lab.start_daemon(
+        'name = "IPsec only"\n'
+        '[[rule]]\naction = "negotiate"\nfilters = ["me <-> 203.0.113.0/24"]\n'
+        '[[rule]]\naction = "block"\nfilters = ["me <-> 198.51.100.0/24"]\n'
+    )
+    esp = Probe.parse("50 203.0.113.66 -> 192.0.2.10")
+    other_esp = Probe.parse("50 198.51.100.7 -> 192.0.2.10")
+    clear = Probe.parse("udp 203.0.113.66 -> 192.0.2.10:53")
+    assert passing(lab, esp, other_esp, clear) == [True, False, False]

@@ -18,7 +18,7 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
-from ipsecfd.kernel.rules import Installed, RulesConfig
+from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import Action, Policy
 from ipsecfd.policy.names import Names, Renewal
 from ipsecfd.policy.stores.content import (
@@ -220,13 +220,13 @@ class Stage:
         self.processes[number] = FakeProcess(self, number)
         return self.processes[number]
 
-    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
+    def install(self, config: RulesConfig, generation: Generation | None) -> str:
         self.rules_there = True
         self.note("rules" + (", bypass" if config.bypass else ""))
         self._learns(generation)
-        return Installed("nft queue", "queue to 88")
+        return "nft queue"
 
-    def relearn(self, _config: RulesConfig, _installed: Installed, generation: Generation) -> None:
+    def relearn(self, _config: RulesConfig, generation: Generation) -> None:
         if self.refuses_rules:
             raise KernelError("nft refused our rules")
         self._learns(generation)

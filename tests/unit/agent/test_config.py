@@ -58,7 +58,7 @@ def test_defaults_are_the_designs() -> None:
         ("[queue]\nprocesses = 0", 'x: queue.processes: "0": expected "auto" or a number'),
         ("[queue]\nprocesses = true", 'x: queue.processes: "true": expected "auto"'),
         ("[queue]\nnumber = 65535\nprocesses = 2", "expected number + processes up to 65536"),
-        ("[queue]\nmark = 3", 'x: queue.mark: "3": expected a number of 32 bits with 4'),
+        ("[queue]\nmark = 3", 'x: queue.mark: "3": expected a number of 32 bits with 5'),
         ("[diagnostics]\nlevel = 8", 'x: diagnostics.level: "8": expected a number from 0 to 7'),
         ("queue = 88", 'x: queue: "88": expected [queue], a table'),
         ("exempt = ", "x: line 1"),
