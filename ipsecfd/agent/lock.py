@@ -48,6 +48,13 @@ def only_instance(control: Path) -> Iterator[None]:
         os.close(file)
 
 
+def runs_in_network() -> bool:
+    """Whether an agent runs in this network namespace, whatever its socket."""
+    return any(
+        line.endswith(f" @{_NAME[1:]}") for line in Path("/proc/net/unix").read_text().splitlines()
+    )
+
+
 @contextlib.contextmanager
 def _only_in_network() -> Iterator[None]:
     """Hold the network namespace: two agents would take each other's rules for leftovers."""

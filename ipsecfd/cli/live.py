@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import sys
 from dataclasses import asdict
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ipsecfd.cli.known import host_config
 
 SocketOption = Annotated[
     Path | None,
@@ -29,10 +33,24 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
-    """Call a method of the running daemon; raises IpsecfdError."""
-    from ipsecfd.agent.client import call
+    """Call a method of the running daemon; raises IpsecfdError.
 
-    return call(socket or _configured_socket(), method, **parameters)
+    Where none runs, root is told what becomes of packets meanwhile.
+    """
+    from ipsecfd.agent.client import NotRunningError, call
+
+    path = socket or host_config().control.socket
+    try:
+        return call(path, method, **parameters)
+    except NotRunningError as error:
+        if os.geteuid() != 0:
+            raise
+        from ipsecfd.cli.not_running import describe
+        from ipsecfd.kernel.errors import KernelError
+
+        with contextlib.suppress(KernelError):  # nft is missing: no rules, or nobody knows
+            raise NotRunningError(describe(path)) from error
+        raise
 
 
 def print_json(value: object) -> None:
@@ -53,14 +71,3 @@ def print_notes(notes: list[str], done: str, *, as_json: bool) -> None:
 def width() -> int:
     """Columns to write in: the terminal's, at most 100; 80 when piped."""
     return min(shutil.get_terminal_size().columns, 100)
-
-
-def _configured_socket() -> Path:
-    """Where the daemon's socket should be; the default if the configuration cannot be read."""
-    from ipsecfd.agent.config import DEFAULT_SOCKET, load
-    from ipsecfd.errors import IpsecfdError
-
-    try:
-        return load(None).control.socket
-    except IpsecfdError:
-        return DEFAULT_SOCKET

@@ -59,6 +59,7 @@ def test_killed_agent_leaves_the_host_closed(lab: Lab) -> None:
     assert passing(lab, HTTP, SSH) == [True, False]
     daemon.stop(signal.SIGKILL)
     assert passing(lab, HTTP, SSH, PING_OUT) == [False, False, False]
+    assert "this host is closed" in fails(lab, "status")
     lab.start_daemon(WEB)
     assert passing(lab, HTTP, SSH) == [True, False]
 
@@ -367,4 +368,5 @@ def test_no_privileges(lab: Lab) -> None:
 def test_commands_without_a_daemon(lab: Lab) -> None:
     """Every live command says that nobody serves the socket, and how to start it."""
     for command in (["status"], ["mode"], ["reload"], ["stats"], ["policy", "list"]):
-        assert "not running" in fails(lab, *command)
+        assert "not running" in (said := fails(lab, *command))
+        assert "nothing is filtered" in said

@@ -1,0 +1,31 @@
+"""What root is told when no daemon answers: what becomes of packets meanwhile, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ipsecfd.agent.lock import runs_in_network
+from ipsecfd.cli.known import host_config
+from ipsecfd.kernel import rules
+
+_START: Final = "start it with `systemctl start ipsecfd` or `ipsecfd run`"
+
+
+def describe(socket: Path) -> str:
+    """One line or two, by what is in the kernel now; raises KernelError."""
+    if runs_in_network():
+        return (
+            f"nobody serves {socket}, but a daemon runs in this network: it is just starting, or"
+            " serves another socket, which --socket names"
+        )
+    known = f"the daemon is not running (nobody serves {socket})"
+    if not rules.present():
+        return f"{known}, and nothing is filtered: {_START}"
+    if host_config().on_failure == "permit":
+        return f"{known}; its rules are there, but let packets pass unjudged: {_START}"
+    return (
+        f"{known}, but its rules are there: this host is closed\n"
+        f"`systemctl start ipsecfd` has packets judged again,"
+        f" `nft delete table inet {rules.TABLE}` opens the host"
+    )

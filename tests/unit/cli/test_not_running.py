@@ -1,0 +1,80 @@
+"""What commands say when no daemon answers."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ipsecfd.agent.client import NotRunningError
+from ipsecfd.agent.config import Config
+from ipsecfd.cli import not_running
+from ipsecfd.cli.main import app
+from ipsecfd.kernel import rules
+from ipsecfd.kernel.errors import KernelError
+
+SOCKET = Path("/run/nobody.sock")
+OPEN = "nothing is filtered: start it with `systemctl start ipsecfd`"
+CLOSED = (
+    "this host is closed\n`systemctl start ipsecfd` has packets judged again,"
+    " `nft delete table inet ipsecfd` opens the host"
+)
+
+
+def situation(
+    monkeypatch: pytest.MonkeyPatch, *, root: bool, present: bool | KernelError, runs: bool = False
+) -> None:
+    """Make the host look like this, whatever it is."""
+
+    def found() -> bool:
+        if isinstance(present, KernelError):
+            raise present
+        return present
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.setattr(rules, "present", found)
+    monkeypatch.setattr(not_running, "runs_in_network", lambda: runs)
+
+
+@pytest.mark.parametrize("command", [["status"], ["mode"], ["reload"], ["policy", "list"]])
+@pytest.mark.parametrize(("present", "words"), [(True, CLOSED), (False, OPEN)])
+def test_root_is_told_whether_the_host_is_closed(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], present: bool, words: str
+) -> None:
+    """After a crash the rules stay: that nobody answers and nothing passes belongs together."""
+    situation(monkeypatch, root=True, present=present)
+    error = CliRunner().invoke(app, [*command, "--socket", str(SOCKET)]).exception
+    assert isinstance(error, NotRunningError)
+    assert str(SOCKET) in str(error)
+    assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("root", "present"), [(False, True), (True, KernelError("the program nft is missing"))]
+)
+def test_who_cannot_know_is_told_how_to_start(
+    monkeypatch: pytest.MonkeyPatch, root: bool, present: bool | KernelError
+) -> None:
+    """Without the right to ask the kernel, or nft to ask with, nothing is claimed."""
+    situation(monkeypatch, root=root, present=present)
+    error = CliRunner().invoke(app, ["status", "--socket", str(SOCKET)]).exception
+    assert "not running" in str(error)
+    assert "systemctl start ipsecfd" in str(error)
+    assert "closed" not in str(error)
+
+
+def test_rules_that_let_packets_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With on_failure = "permit" the rules close nothing."""
+    situation(monkeypatch, root=True, present=True)
+    monkeypatch.setattr(not_running, "host_config", lambda: Config(on_failure="permit"))
+    assert "let packets pass unjudged" in not_running.describe(SOCKET)
+
+
+def test_a_daemon_with_another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistyped --socket says nothing about the host, whose rules are in use."""
+    situation(monkeypatch, root=True, present=True, runs=True)
+    said = not_running.describe(SOCKET)
+    assert "closed" not in said
+    assert "--socket" in said
