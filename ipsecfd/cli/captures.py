@@ -6,14 +6,18 @@ reads from is watched, and a capture that does not end where a record ends is re
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 from ipsecfd.errors import IpsecfdError
+
+STANDARD_INPUT: Final = Path("-")
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _LARGEST_READ: Final = 1 << 24
@@ -44,32 +48,61 @@ class Record(NamedTuple):
     """Whether there was more on the wire than in the capture."""
 
 
+def capture_name(path: Path) -> str:
+    """What messages call a capture."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
 def records(path: Path) -> Iterator[Record]:
-    """The records of a pcap or pcapng file, also gzipped, one after the other.
+    """The records of a pcap or pcapng file, also gzipped, one after the other, as they come.
 
     Raises CaptureError; for damage in the middle only after all records before it.
     """
     latest = 0.0
+    name = capture_name(path)
     try:
-        with path.open("rb") as file:
-            magic = file.read(2)
-            file.seek(0)
-            plain = gzip.GzipFile(fileobj=file) if magic == _GZIP_MAGIC else file
-            for link, frame, wire_length, time in _frames(path, _Watched(plain)):
+        with _opened(path) as file:
+            magic = file.read(len(_GZIP_MAGIC))
+            whole = _Resumed(magic, file)
+            plain: _Readable = whole
+            if magic == _GZIP_MAGIC:
+                plain = gzip.GzipFile(fileobj=cast(BinaryIO, whole))  # of which it only reads
+            for link, frame, wire_length, time in _frames(name, _Watched(plain)):
                 strip = LINK_TYPES.get(link)
                 if strip is None:
                     raise CaptureError(
-                        f"{path}: link type {link} is not known here; expected Ethernet,"
+                        f"{name}: link type {link} is not known here; expected Ethernet,"
                         " raw IP, Linux cooked, PPP or loopback"
                     )
                 latest = max(latest, time or 0.0)
                 yield Record(strip(frame), latest, len(frame) < wire_length)
     except OSError as error:
-        raise CaptureError(f"{path}: {error.strerror or error}") from error
+        raise CaptureError(f"{name}: {error.strerror or error}") from error
+
+
+def _opened(path: Path) -> contextlib.AbstractContextManager[_Readable]:
+    if path != STANDARD_INPUT:
+        return path.open("rb")
+    if sys.stdin.isatty():
+        raise CaptureError("standard input is a terminal: expected a capture, as from a pipe")
+    return contextlib.nullcontext(sys.stdin.buffer)
 
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
+
+
+class _Resumed:
+    """A file that is read from its beginning again, also one that cannot go back."""
+
+    def __init__(self, beginning: bytes, file: _Readable) -> None:
+        self._beginning = beginning
+        self._file = file
+
+    def read(self, size: int, /) -> bytes:
+        """Read bytes as a file does."""
+        data, self._beginning = self._beginning[:size], self._beginning[size:]
+        return data + self._file.read(size - len(data))
 
 
 class _Watched:
@@ -115,7 +148,7 @@ _Frame = tuple[int, bytes, int, float | None]
 """Link type, bytes, length on the wire, seconds since 1970 where the record says."""
 
 
-def _frames(path: Path, source: _Watched) -> Iterator[_Frame]:
+def _frames(name: str, source: _Watched) -> Iterator[_Frame]:
     from scapy.utils import RawPcapNgReader, RawPcapReader
 
     logging.getLogger("scapy.runtime").setLevel(logging.CRITICAL)  # we have words of our own
@@ -123,7 +156,7 @@ def _frames(path: Path, source: _Watched) -> Iterator[_Frame]:
         reader = RawPcapReader(source)
     except Exception as error:
         raise CaptureError(
-            f"{path}: not a pcap or pcapng capture, or one that ends in its first header"
+            f"{name}: not a pcap or pcapng capture, or one that ends in its first header"
         ) from error
     following = _pcapng_frame if isinstance(reader, RawPcapNgReader) else _pcap_frame
     while True:
@@ -134,7 +167,7 @@ def _frames(path: Path, source: _Watched) -> Iterator[_Frame]:
             if source.at_end:
                 return
             raise CaptureError(
-                f"{path}: damaged or cut short at byte {source.start}; what comes before is whole"
+                f"{name}: damaged or cut short at byte {source.start}; what comes before is whole"
             ) from error
         if frame is not None:
             yield frame

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ipsecfd.cli.known import kept_names
+
 if TYPE_CHECKING:
     from ipsecfd.policy.mistakes import Mistake
     from ipsecfd.policy.model import Policy
@@ -26,9 +28,8 @@ def check(
     """
     from ipsecfd.policy.files import load
     from ipsecfd.policy.mistakes import PolicyError, printable
-    from ipsecfd.policy.names import Names
 
-    names = Names()
+    names = kept_names()
     valid = True
     for path in files:
         counts: _Counts | None = None

@@ -61,16 +61,10 @@ class Explanation:
     """The end that should be the host's own and is not, or None."""
 
 
+@offline.with_options
 def explain(
     packet: Annotated[str, typer.Argument(metavar="PACKET", help=f'"{FORM}"', show_default=False)],
-    policy: offline.PolicyOption = [],  # noqa: B006 - typer copies it
-    address: offline.AddressOption = [],  # noqa: B006
-    profile: offline.ProfileOption = "linux",
-    exempt: offline.ExemptOption = None,
-    mode: offline.ModeOption = "secure",
-    interface: offline.InterfaceOption = None,
-    server: offline.ServerOption = [],  # noqa: B006
-    boot_exemption: offline.BootExemptionOption = [],  # noqa: B006
+    options: offline.Options,
     as_json: offline.JsonOption = False,
 ) -> None:
     """Say what becomes of one packet, which filter decides, and why the others lose.
@@ -86,16 +80,7 @@ def explain(
             direction, data = parse_packet_text(packet)
         except PacketTextError as error:
             raise offline.UsageError(str(error)) from None
-        situation = offline.read_situation(
-            policy=policy,
-            address=address,
-            profile=profile,
-            exempt=exempt,
-            mode=mode,
-            interface=interface,
-            server=server,
-            boot_exemption=boot_exemption,
-        )
+        situation = options.read()
     offline.print_warnings(situation.warnings)
     explanation = explain_packet(direction, data, situation)
     if as_json:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import typer
 
+from ipsecfd.cli.known import kept_names
 from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
 from ipsecfd.driver.driver import Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
@@ -24,58 +26,6 @@ Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _WITH_BOOT_EXEMPTIONS: Final = (Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
 
-PolicyOption = Annotated[
-    list[Path],
-    typer.Option("--policy", metavar="FILE", help="A policy to judge by; may repeat."),
-]
-AddressOption = Annotated[
-    list[str],
-    typer.Option(
-        "--address",
-        metavar="ADDRESS[/PREFIX]",
-        help="An address of the host, its broadcast address follows from the prefix;"
-        " may repeat. Default: this machine's own.",
-    ),
-]
-ProfileOption = Annotated[
-    str, typer.Option("--profile", metavar="PROFILE", help=", ".join(PROFILES) + ".")
-]
-ExemptOption = Annotated[
-    int | None,
-    typer.Option(
-        "--exempt", metavar="0-3", help="Default exemptions; default is the profile's own."
-    ),
-]
-ModeOption = Annotated[
-    str,
-    typer.Option("--mode", metavar="MODE", help=", ".join(str(mode) for mode in Mode) + "."),
-]
-InterfaceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--interface",
-        metavar="NAME",
-        help="Where the packets pass: lo is loopback, ppp*, tun* and wg* are dial-up.",
-    ),
-]
-ServerOption = Annotated[
-    list[str],
-    typer.Option(
-        "--server",
-        metavar="KIND=ADDRESS",
-        help="A dns, wins, dhcp or gateway server, such as dns=192.0.2.53; may repeat."
-        " Default: none with --address, else this machine's.",
-    ),
-]
-BootExemptionOption = Annotated[
-    list[str],
-    typer.Option(
-        "--boot-exemption",
-        metavar="EXEMPTION",
-        help="What passes in the modes startup-block and stateful, such as tcp:0:22:inbound;"
-        " may repeat. Default: the configuration's default.",
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -111,39 +61,108 @@ class Situation:
         )
 
 
-def read_situation(
-    *,
-    policy: Sequence[Path],
-    address: Sequence[str],
-    profile: str,
-    exempt: int | None,
-    mode: str,
-    interface: str | None,
-    server: Sequence[str],
-    boot_exemption: Sequence[str],
-) -> Situation:
-    """The Situation that the command line describes.
+class Options(NamedTuple):
+    """What the command line says of the situation, as it was typed."""
 
-    Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
-    """
-    known = _profile(profile)
-    value = _exempt(exempt, known)
-    driver_mode = _mode(mode)
-    boot_exemptions = _boot_exemptions(boot_exemption, driver_mode)
-    host = _host(address, server, known)
-    policies, warnings = _policies(policy)
-    if not policy and driver_mode is Mode.SECURE:
-        warnings.append("no --policy is given, so nothing is filtered")
-    active = [(Store.LOCAL, one) for one in policies]
-    settings = make_settings(
-        active,
-        mode=driver_mode,
-        profile=known,
-        exempt=value,
-        host=host,
-        boot_exemptions=boot_exemptions,
-    )
-    return Situation(settings, active, interface, tuple(warnings))
+    policy: Annotated[
+        list[Path],
+        typer.Option("--policy", metavar="FILE", help="A policy to judge by; may repeat."),
+    ] = []  # noqa: RUF012 - typer copies it
+    address: Annotated[
+        list[str],
+        typer.Option(
+            "--address",
+            metavar="ADDRESS[/PREFIX]",
+            help="An address of the host, its broadcast address follows from the prefix;"
+            " may repeat. Default: this machine's own.",
+        ),
+    ] = []  # noqa: RUF012
+    profile: Annotated[
+        str, typer.Option("--profile", metavar="PROFILE", help=", ".join(PROFILES) + ".")
+    ] = "linux"
+    exempt: Annotated[
+        int | None,
+        typer.Option(
+            "--exempt", metavar="0-3", help="Default exemptions; default is the profile's own."
+        ),
+    ] = None
+    mode: Annotated[
+        str,
+        typer.Option("--mode", metavar="MODE", help=", ".join(str(mode) for mode in Mode) + "."),
+    ] = "secure"
+    interface: Annotated[
+        str | None,
+        typer.Option(
+            "--interface",
+            metavar="NAME",
+            help="Where the packets pass: lo is loopback, ppp*, tun* and wg* are dial-up.",
+        ),
+    ] = None
+    server: Annotated[
+        list[str],
+        typer.Option(
+            "--server",
+            metavar="KIND=ADDRESS",
+            help="A dns, wins, dhcp or gateway server, such as dns=192.0.2.53; may repeat."
+            " Default: none with --address, else this machine's.",
+        ),
+    ] = []  # noqa: RUF012
+    boot_exemption: Annotated[
+        list[str],
+        typer.Option(
+            "--boot-exemption",
+            metavar="EXEMPTION",
+            help="What passes in the modes startup-block and stateful, such as tcp:0:22:inbound;"
+            " may repeat. Default: the configuration's default.",
+        ),
+    ] = []  # noqa: RUF012
+
+    def read(self) -> Situation:
+        """The Situation that they describe.
+
+        Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
+        """
+        profile = _profile(self.profile)
+        exempt = _exempt(self.exempt, profile)
+        mode = _mode(self.mode)
+        boot_exemptions = _boot_exemptions(self.boot_exemption, mode)
+        host = _host(self.address, self.server, profile)
+        policies, warnings = _policies(self.policy)
+        if not self.policy and mode is Mode.SECURE:
+            warnings.append("no --policy is given, so nothing is filtered")
+        active = [(Store.LOCAL, one) for one in policies]
+        settings = make_settings(
+            active,
+            mode=mode,
+            profile=profile,
+            exempt=exempt,
+            host=host,
+            boot_exemptions=boot_exemptions,
+        )
+        return Situation(settings, active, self.interface, tuple(warnings))
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command each of the Options in the place of its parameter `options`."""
+    hints = get_type_hints(Options, include_extras=True)
+    shared = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+        for name, default in Options._field_defaults.items()
+    ]
+    parameters = [
+        one.replace(kind=Parameter.KEYWORD_ONLY)
+        for own in signature(command, eval_str=True).parameters.values()
+        for one in (shared if own.name == "options" else [own])
+    ]
+
+    def run(**given: Any) -> None:
+        options = Options(**{one.name: given.pop(one.name) for one in shared})
+        command(options=options, **given)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 def make_settings(
@@ -262,9 +281,8 @@ def _policies(paths: Sequence[Path]) -> tuple[list[Policy], list[str]]:
     if not paths:
         return [], []
     from ipsecfd.policy.files import load
-    from ipsecfd.policy.names import Names
 
-    names = Names(None)
+    names = kept_names()
     policies: list[Policy] = []
     warnings: list[str] = []
     mistakes: list[str] = []

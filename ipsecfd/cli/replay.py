@@ -12,7 +12,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from ipsecfd.cli import offline
-from ipsecfd.cli.captures import CaptureError, Record, records
+from ipsecfd.cli.captures import CaptureError, Record, capture_name, records
 from ipsecfd.cli.decision_text import decision_fields
 from ipsecfd.cli.replay_summary import Summary
 from ipsecfd.driver.decision import Decision, Direction
@@ -36,19 +36,17 @@ class Judged(NamedTuple):
     decision: Decision | None
 
 
+@offline.with_options
 def replay(
     capture: Annotated[
         Path,
-        typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file.", show_default=False),
+        typer.Argument(
+            metavar="CAPTURE",
+            help="A pcap or pcapng file; - is standard input.",
+            show_default=False,
+        ),
     ],
-    policy: offline.PolicyOption = [],  # noqa: B006 - typer copies it
-    address: offline.AddressOption = [],  # noqa: B006
-    profile: offline.ProfileOption = "linux",
-    exempt: offline.ExemptOption = None,
-    mode: offline.ModeOption = "secure",
-    interface: offline.InterfaceOption = None,
-    server: offline.ServerOption = [],  # noqa: B006
-    boot_exemption: offline.BootExemptionOption = [],  # noqa: B006
+    options: offline.Options,
     as_json: offline.JsonOption = False,
 ) -> None:
     """Run a capture through the driver; --json prints an object for each packet.
@@ -60,16 +58,7 @@ def replay(
     what comes before counts, and the exit status is 1.
     """
     with offline.usage_errors():
-        situation = offline.read_situation(
-            policy=policy,
-            address=address,
-            profile=profile,
-            exempt=exempt,
-            mode=mode,
-            interface=interface,
-            server=server,
-            boot_exemption=boot_exemption,
-        )
+        situation = options.read()
     offline.print_warnings(situation.warnings)
     judged = judge(records(capture), situation)
     if sys.stderr.isatty() and not (as_json and sys.stdout.isatty()):
@@ -86,12 +75,10 @@ def replay(
                 summary.add(one.direction, one.decision, one.record)
     except CaptureError as error:
         damage = error
-    if count and not as_json:
-        print("\n".join(summary.report(capture, situation)))
+    if not as_json and (count or damage is None):
+        print("\n".join(summary.report(capture_name(capture), situation)))
     if damage is not None:
         raise damage
-    if not count:
-        raise CaptureError(f"{capture}: a capture without a packet; nothing was judged")
 
 
 def judge(packets: Iterable[Record], situation: offline.Situation) -> Iterator[Judged]:

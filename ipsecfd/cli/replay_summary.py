@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from ipsecfd.cli.captures import Record
@@ -68,10 +67,12 @@ class Summary:
         else:
             self._further_dropped += 1
 
-    def report(self, capture: Path, situation: Situation) -> Iterator[str]:
+    def report(self, capture: str, situation: Situation) -> Iterator[str]:
         """The summary for people, in lines that fit the terminal, or 80 characters."""
         width = min(80, shutil.get_terminal_size((80, 24)).columns)
         yield from self._head(capture, situation, width)
+        if self._first is None:
+            return
         yield from self._verdicts()
         yield from self._deciders(width)
         yield from self._drops(width)
@@ -90,11 +91,12 @@ class Summary:
                 width,
             )
 
-    def _head(self, capture: Path, situation: Situation, width: int) -> Iterator[str]:
+    def _head(self, capture: str, situation: Situation, width: int) -> Iterator[str]:
         settings = situation.settings
         total = self._decisions.total() + self._strangers + self._not_ip
         seconds = self._last - (self._first or 0.0)
-        yield from wrap("", f"{capture}: {_packets(total)} in {seconds:,.1f} s", width)
+        held = f"{_packets(total)} in {seconds:,.1f} s" if total else "a capture without a packet"
+        yield from wrap("", f"{capture}: {held}", width)
         addresses = sorted(settings.host.addresses, key=lambda one: (one.version, int(one)))
         me = ", ".join(map(str, addresses)) or "no address"
         yield from wrap(

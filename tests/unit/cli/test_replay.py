@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
-from collections.abc import Iterable
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -229,15 +232,46 @@ def written(tmp_path: Path, content: bytes) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("json_option", [(), ("--json",)])
-@pytest.mark.parametrize("content", [b"", b"garbage" * 20, pcap([]), pcapng([]), pcap([b"x"], 147)])
+@pytest.mark.parametrize("content", [b"", b"garbage" * 20, pcap([])[:9], pcap([b"x"], 147)])
 def test_what_cannot_be_replayed(
     tmp_path: Path, content: bytes, json_option: tuple[str, ...]
 ) -> None:
-    """Garbage, an unknown link type and a capture without packets are one error and no output."""
+    """Garbage, half a header and an unknown link type are one error and no output."""
     result = run(*written(tmp_path, content), *json_option)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "capture.pcap: " in str(result.exception)
+
+
+@pytest.mark.parametrize("content", [pcap([]), pcapng([])])
+def test_capture_without_packets(tmp_path: Path, content: bytes) -> None:
+    """A quiet network is no error: the summary says that there was nothing to judge."""
+    arguments = written(tmp_path, content)
+    summary = run(*arguments)
+    assert (summary.exit_code, summary.stderr) == (0, "")
+    text = " ".join(summary.stdout.split())
+    assert "capture.pcap: a capture without a packet Profile linux" in text
+    assert text.endswith("me = 192.0.2.10, 2001:db8::10")
+    lines = run(*arguments, "--json")
+    assert (lines.exit_code, lines.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_capture_from_standard_input(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """A pipe, which cannot be read twice, is judged like a file."""
+    content = pack(pcap([ipv4(PEER, OWN, 6, tcp(1, 2))] * 3))
+    capture, *options = written(tmp_path, content)
+    assert capture.endswith("capture.pcap")
+    command = [sys.executable, "-m", "ipsecfd", "replay", "-", *options]
+    done = subprocess.run(command, input=content, capture_output=True, check=True, timeout=60)
+    assert done.stdout.startswith(b"standard input: 3 packets in 0.0 s\n")
+
+
+def test_standard_input_that_is_no_capture(tmp_path: Path) -> None:
+    """The line says that it was standard input."""
+    result = CliRunner().invoke(app, ["replay", "-", *written(tmp_path, b"")[1:]], input=b"text")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(result.exception).startswith("standard input: not a pcap")
 
 
 def test_capture_cut_short(tmp_path: Path) -> None:
