@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import json
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
-from ipsecfd.policy.grammar import check_filter, parse_address
-from ipsecfd.policy.model import Action, Address, Connection, DnsName, Filter, IPAddress
+from ipsecfd.policy.exact import address_of, address_value, check_numbers
+from ipsecfd.policy.grammar import check_filter
+from ipsecfd.policy.model import Action, Connection, Filter
 from ipsecfd.policy.stores.content import Authentication
 from ipsecfd.policy.stores.dynamic import (
     DynamicContent,
@@ -99,8 +99,8 @@ def _rule_value(rule: DynamicRule, keys: bool) -> dict[str, Any]:
         [way.kind, way.value if keys or way.kind != "psk" else ""] for way in rule.authentication
     ]
     return {
-        "source": _address_value(one.source),
-        "destination": _address_value(one.destination),
+        "source": address_value(one.source),
+        "destination": address_value(one.destination),
         **{name: getattr(one, name) for name in _PLAIN},
         "inbound": rule.inbound.name,
         "outbound": rule.outbound.name,
@@ -113,15 +113,12 @@ def _rule_value(rule: DynamicRule, keys: bool) -> dict[str, Any]:
 def _rule(found: dict[str, Any]) -> DynamicRule:
     one = _typed(
         Filter(
-            _address(found["source"]),
-            _address(found["destination"]),
+            address_of(found["source"]),
+            address_of(found["destination"]),
             **{name: found[name] for name in _PLAIN},
         )
     )
-    if not all(0 <= port <= 65535 for port in (one.source_port, one.destination_port)):
-        raise DynamicTextError("expected ports from 0 to 65535")
-    if not 0 <= one.protocol <= 255:
-        raise DynamicTextError("expected a protocol from 0 to 255")
+    check_numbers(one)
     check_filter(one)
     ways = tuple(_typed(Authentication(kind, value)) for kind, value in found["authentication"])
     return _typed(
@@ -134,23 +131,6 @@ def _rule(found: dict[str, Any]) -> DynamicRule:
             **{name: found[name] for name in _RULE_TEXTS},
         )
     )
-
-
-def _address_value(address: Address) -> list[str]:
-    """The address, and behind it those that a name stands for."""
-    names = address.addresses if isinstance(address, DnsName) else ()
-    return [str(address), *map(str, names)]
-
-
-def _address(found: list[str]) -> Address:
-    text, *names = found
-    if names:
-        return DnsName(text, tuple(ipaddress.ip_address(one) for one in names))
-    return parse_address(text, _no_name)
-
-
-def _no_name(name: str) -> tuple[IPAddress, ...]:
-    raise DynamicTextError(f"{name}: expected its addresses")
 
 
 _TYPES: Final = {"str": str, "int": int, "bool": bool}

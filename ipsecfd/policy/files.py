@@ -1,9 +1,11 @@
-"""Any policy file an administrator has: a TOML policy or a script, told apart by content."""
+"""Any policy file an administrator has, told apart by content: a TOML policy, a script, or what the
+service has kept of one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ipsecfd.policy import exact
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import Names, NamesError
@@ -25,6 +27,8 @@ def load(path: Path, names: Names) -> Loaded:
     have refused are warnings.
     """
     data = read_bytes(path)
+    if data.startswith(exact.BEGINNING.encode()):
+        return _load_exact(path, data)
     return names.reading(lambda: _parse(path, data, names))
 
 
@@ -39,6 +43,13 @@ def _parse(path: Path, data: bytes, names: Names) -> Loaded:
     if not text.strip():
         raise _refused(path, "empty; expected a policy, which begins with its name")
     return parse_policy(text, str(path), names)
+
+
+def _load_exact(path: Path, data: bytes) -> Loaded:
+    try:
+        return Loaded(exact.parse(utf8_text(data, str(path))))
+    except exact.ExactError as error:
+        raise _refused(path, str(error)) from error
 
 
 def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
