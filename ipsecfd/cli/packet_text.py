@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import struct
 from typing import Final
 
+from ipsecfd.driver.build import build
 from ipsecfd.driver.decision import Direction
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, UDP, IPAddress
+from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress
 
 FORM: Final = "DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]"
 _EXAMPLE: Final = "in tcp 203.0.113.66:4000 -> 192.0.2.10:80"
 
 _DIRECTIONS: Final = {str(direction): direction for direction in Direction}
 _EXTENSION_HEADERS: Final = frozenset({0, 43, 44, 60})
-_TTL: Final = 64
-_SYN: Final = 0x02
 
 
 class PacketTextError(IpsecfdError):
@@ -108,53 +106,3 @@ def _end(place: str, text: str, protocol: int) -> tuple[IPAddress, int]:
     if port and protocol not in (TCP, UDP):
         raise PacketTextError(f"{place} {text!r}: only tcp and udp packets have ports")
     return address, port
-
-
-def build(
-    source: IPAddress,
-    destination: IPAddress,
-    protocol: int,
-    source_port: int = 0,
-    destination_port: int = 0,
-) -> bytes:
-    """A whole packet between two addresses of one family: a TCP SYN, an empty UDP datagram, an
-    echo request, or a header with eight bytes of zero behind it."""
-    payload = _payload(source, destination, protocol, source_port, destination_port)
-    if source.version == 6:
-        header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, _TTL)
-        return header + source.packed + destination.packed + payload
-    total = 20 + len(payload)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, total, 0, 0, _TTL, protocol, 0)
-    header += source.packed + destination.packed
-    return header[:10] + _checksum(header) + header[12:] + payload
-
-
-def _payload(
-    source: IPAddress, destination: IPAddress, protocol: int, source_port: int, port: int
-) -> bytes:
-    match protocol:
-        case 6:
-            payload = struct.pack("!HHIIBBHHH", source_port, port, 0, 0, 5 << 4, _SYN, 65535, 0, 0)
-            checksum_at = 16
-        case 17:
-            payload = struct.pack("!HHHH", source_port, port, 8, 0)
-            checksum_at = 6
-        case 1 | 58:
-            payload = struct.pack("!BBHHH", 8 if protocol == ICMP else 128, 0, 0, 1, 1)
-            checksum_at = 2
-        case _:
-            return bytes(8)
-    pseudo = b""  # the words of its two forms (RFC 768, RFC 8200) add up to the same
-    if protocol in (TCP, UDP, ICMPV6):
-        pseudo = source.packed + destination.packed + struct.pack("!II", len(payload), protocol)
-    checksum = _checksum(pseudo + payload)
-    return payload[:checksum_at] + checksum + payload[checksum_at + 2 :]
-
-
-def _checksum(data: bytes) -> bytes:
-    """The Internet checksum (RFC 1071) of an even number of bytes; zero in its other form, since
-    UDP means "none" by a plain zero."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return struct.pack("!H", ~total & 0xFFFF or 0xFFFF)
