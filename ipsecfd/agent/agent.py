@@ -18,12 +18,12 @@ from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.drops import unrecorded
-from ipsecfd.agent.events import ENTERED, MODES, Event
+from ipsecfd.agent.events import ENTERED, Event
 from ipsecfd.agent.hook import Hook
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
-from ipsecfd.agent.sources import GivenError, Places, gather
+from ipsecfd.agent.sources import GivenError, Places, StoreReader, gather
 from ipsecfd.agent.tally import Tally
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
@@ -164,21 +164,10 @@ class Agent:
             await self.hook.read_learnt()
         return reports
 
-    async def set_mode(self, name: str) -> None:
-        """Change the mode until the next start or change; raises IpsecfdError when it cannot be."""
-        if name not in MODES:
-            raise IpsecfdError(f"{name!r} is not a mode: expected one of {', '.join(MODES)}")
-        async with self.lock:
-            mode = MODES[name]
-            if mode is Mode.SECURE and self.trouble:
-                raise IpsecfdError(
-                    f"the assigned policy cannot be applied, so there is no secure mode:\n"
-                    f"{self.trouble}\nmend it, then `ipsecfd reload`"
-                )
-            await self._judge_in(mode)
-            self._entered(mode)
-            if mode is not Mode.SECURE:
-                self.mode_reason = "set by hand, until the next start"
+    async def enter(self, mode: Mode) -> None:
+        """Judge in this mode from now on. For whoever holds the lock."""
+        await self._judge_in(mode)
+        self._entered(mode)
 
     def host_changed(self, host: Host) -> None:
         """Follow a change of addresses or servers; several at once are one."""
@@ -228,14 +217,14 @@ class Agent:
         else:
             dynamictext.forget(self.config.state_dir)
 
-    async def read(self, places: Places) -> PolicySet:
+    async def read(self, places: Places, stores: StoreReader | None = None) -> PolicySet:
         """Read what counts, and compile it. Raises IpsecfdError with all mistakes."""
-        return await asyncio.to_thread(self._read, places)
+        return await asyncio.to_thread(self._read, places, stores or self.parts.stores)
 
-    def _read(self, places: Places) -> PolicySet:
+    def _read(self, places: Places, stores: StoreReader) -> PolicySet:
         parts = self.parts
         return compiled(
-            gather(places, parts.stores, parts.load),
+            gather(places, stores, parts.load),
             self.config.driver_profile,
             self.policies.version + 1,
             previous=self.policies,

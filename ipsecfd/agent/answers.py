@@ -6,19 +6,23 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from ipsecfd import __version__
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
 from ipsecfd.agent.desk import desk_report, domain_report, local_time, netdiag_view
+from ipsecfd.agent.foresight import foresee
 from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
     Count,
     DeskReport,
     DomainReport,
+    ExactPolicy,
+    Foresight,
     LogReport,
     PolicyReport,
     PolicyText,
@@ -27,20 +31,17 @@ from ipsecfd.agent.report import (
     Stats,
     Status,
     StoreReport,
+    TrialReport,
 )
 from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
+from ipsecfd.policy import exact
 from ipsecfd.policy.model import IPAddress, Policy, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.netdiag import netdiag
 from ipsecfd.policy.stores.content import name_key
-
-FORWARDING: Final = (
-    Path("/proc/sys/net/ipv4/ip_forward"),
-    Path("/proc/sys/net/ipv6/conf/all/forwarding"),
-)
 
 
 class LogState(Protocol):
@@ -87,28 +88,54 @@ class Answers:
         """The mode's name."""
         return str(self._agent.mode)
 
-    async def set_mode(self, name: str) -> None:
+    async def set_mode(self, name: str, confirm: int | None) -> None:
         """Change the mode."""
-        await self._agent.set_mode(name)
+        await self._changes.set_mode(name, confirm)
 
     async def reload(self) -> list[str]:
         """Read configuration and policies again."""
         return await self._changes.reload()
 
-    async def assign_file(self, file: str) -> list[str]:
+    async def assign_file(self, file: str, confirm: int | None) -> list[str]:
         """Make a file the local policy."""
-        path = Path(file)
-        if not path.is_absolute():
-            raise IpsecfdError(f"{file!r}: expected an absolute path")
-        return await self._changes.assign_file(path)
+        return await self._changes.assign_file(_absolute(file), confirm)
 
-    async def assign(self, name: str) -> list[str]:
+    async def assign(self, name: str, confirm: int | None) -> list[str]:
         """Assign a policy of the local store."""
-        return await self._changes.assign(name)
+        return await self._changes.assign(name, confirm)
 
-    async def unassign(self, name: str | None) -> list[str]:
+    async def unassign(self, name: str | None, confirm: int | None) -> list[str]:
         """Take the local policy away."""
-        return await self._changes.unassign(name)
+        return await self._changes.unassign(name, confirm)
+
+    async def foresee(
+        self, *, file: str | None, name: str | None, mode: str | None, session: str
+    ) -> Foresight:
+        """Which connections a change would cut."""
+        path = None if file is None else _absolute(file)
+        choice = Choice(path, name)
+        return await foresee(self._agent, self._changes, choice, mode=mode, session=session)
+
+    def trial(self) -> TrialReport | None:
+        """The change that waits to be confirmed."""
+        trials = self._changes.trials
+        one = trials.pending
+        return None if one is None else TrialReport(one.what, one.seconds, trials.left)
+
+    async def confirm(self) -> str:
+        """Keep the change that is on trial."""
+        return await self._changes.trials.confirm()
+
+    async def rollback(self) -> str:
+        """Take the change back that is on trial."""
+        return await self._changes.trials.rollback("rolled back")
+
+    def exact_policies(self) -> list[ExactPolicy]:
+        """The policies in force, exactly."""
+        return [
+            ExactPolicy(one.store.name.lower(), exact.render(one.policy))
+            for one in self._agent.policies.sources
+        ]
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""
@@ -207,6 +234,7 @@ class Answers:
             since=local_time(agent.started),
             mode=str(agent.mode),
             mode_reason=agent.mode_reason,
+            trial=self.trial(),
             startup_mode=str(agent.startup_mode()).removeprefix("startup-"),
             profile=config.profile,
             exempt=config.exempt_value,
@@ -280,15 +308,11 @@ class Answers:
         return found
 
 
-def forwarding() -> bool:
-    """Whether this host routes packets of others, of either family."""
-    for path in FORWARDING:
-        try:
-            if path.read_text().strip() != "0":
-                return True
-        except OSError:
-            continue
-    return False
+def _absolute(file: str) -> Path:
+    path = Path(file)
+    if not path.is_absolute():
+        raise IpsecfdError(f"{file!r}: expected an absolute path")
+    return path
 
 
 def _count(cause: Cause, row: Row) -> Count:

@@ -11,10 +11,15 @@ from typing import Final
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.assigning import Choice, Chosen
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
+from ipsecfd.agent.hand_mode import hand_mode, mode_named, set_mode
 from ipsecfd.agent.policies import PolicySet
 from ipsecfd.agent.sources import Places
+from ipsecfd.agent.trials import Trials
+from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
 from ipsecfd.policy.names import Renewal
@@ -34,6 +39,7 @@ class Changes:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
+        self.trials = Trials(agent)
         self._looking = asyncio.Lock()  # one look at a time, which holds up no other change
 
     async def reload(self) -> list[str]:
@@ -88,38 +94,44 @@ class Changes:
             await agent.put_in_force(new, Event.RELOADED, "DNS names resolved anew")
             return renewals
 
-    async def assign_file(self, path: Path) -> list[str]:
-        """Make a file the local policy, in place of what was assigned, now and at later starts."""
-        agent = self._agent
-        async with agent.lock:
-            places = replace(agent.places, given=(), assigned=path)
-            try:
-                await asyncio.to_thread(agent.parts.load, path)
-            except IpsecfdError as error:
-                self._refused("assignment refused, the old policies stay", error)
-                raise
-            await asyncio.to_thread(self._assign_stored, None)
-            return await self._assigned(places, "policy assigned")
+    async def assign_file(self, path: Path, confirm: int | None = None) -> list[str]:
+        """Make a file the local policy, in place of what was assigned, now and at later starts.
 
-    async def assign(self, name: str) -> list[str]:
+        With `confirm`, taken back after so many seconds unless somebody confirms it.
+        """
+        return await self._choose(Choice(file=path), "policy assigned", confirm)
+
+    async def assign(self, name: str, confirm: int | None = None) -> list[str]:
         """Assign a policy of the local store; raises IpsecfdError when there is none so named."""
-        agent = self._agent
-        async with agent.lock:
-            await asyncio.to_thread(self._assign_stored, name)
-            places = replace(agent.places, given=(), assigned=None)
-            return await self._assigned(places, "policy assigned")
+        return await self._choose(Choice(name=name), "policy assigned", confirm)
 
-    async def unassign(self, name: str | None = None) -> list[str]:
+    async def unassign(self, name: str | None = None, confirm: int | None = None) -> list[str]:
         """Take the local policy away, or only if it has this name."""
         agent = self._agent
+        if name is not None and not self._is_assigned(name):
+            raise IpsecfdError(
+                f'no local policy named "{name}" is assigned; in force: {agent.policies}'
+            )
+        return await self._choose(Choice(), "policy unassigned", confirm)
+
+    async def set_mode(self, name: str, confirm: int | None = None) -> None:
+        """Change the mode until the next start or change; raises IpsecfdError when it cannot be."""
+        agent = self._agent
         async with agent.lock:
-            if name is not None and not self._is_assigned(name):
-                raise IpsecfdError(
-                    f'no local policy named "{name}" is assigned; in force: {agent.policies}'
-                )
-            await asyncio.to_thread(self._assign_stored, None)
-            places = replace(agent.places, given=(), assigned=None)
-            return await self._assigned(places, "policy unassigned")
+            self.trials.check_none_pending()
+            mode = mode_named(agent, name)
+            by_hand = None if mode is Mode.SECURE else name
+            async with self.trials.change(f"mode {name}", confirm, mode=by_hand, assigns=False):
+                await set_mode(agent, name)
+
+    async def settings_with(self, choice: Choice) -> Settings:
+        """What packets would be judged by after another assignment. Raises IpsecfdError."""
+        agent = self._agent
+        async with agent.lock:
+            _, new = await self._candidate(choice)
+            mode = Mode.SECURE if agent.trouble else agent.mode
+            settings = agent.settings(mode)
+            return replace(settings, table=new.table, dialup_table=new.dialup_table)
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:
         """Put these dynamic rules in place of those of this revision (spec 8.3).
@@ -198,18 +210,34 @@ class Changes:
             self._refused("the change is not in force, the old policies stay", error)
             raise
 
-    async def _assigned(self, places: Places, message: str) -> list[str]:
-        """Have another local policy in force; what was assigned is changed already."""
+    async def _choose(self, choice: Choice, message: str, confirm: int | None) -> list[str]:
+        """Have another local policy in force."""
         agent = self._agent
-        new = await self._read(places)
-        state.save(agent.config.state_dir, places.assigned)
-        await agent.put_in_force(new, Event.APPLIED, message, places)
+        async with agent.lock:
+            self.trials.check_none_pending()
+            places, new = await self._candidate(choice)
+            by_hand = hand_mode(agent)
+            async with self.trials.change(str(choice), confirm, mode=by_hand, assigns=True):
+                await asyncio.to_thread(self.trials.assignments.choose, choice)
+                await agent.put_in_force(new, Event.APPLIED, message, places)
         notes = []
         if agent.given:
             notes.append(
                 "ipsecfd runs with --policy: at the next start those files are in force again"
             )
         return notes + self._standing_in(places) + new.warnings
+
+    async def _candidate(self, choice: Choice) -> tuple[Places, PolicySet]:
+        """What would be in force with another assignment; nothing is changed."""
+        agent = self._agent
+        places = replace(agent.places, given=(), assigned=choice.file)
+        try:
+            if choice.file is not None and places.domain is not None:
+                await asyncio.to_thread(agent.parts.load, choice.file)  # wrong, in force or not
+            return places, await agent.read(places, Chosen(agent.parts.stores, choice))
+        except IpsecfdError as error:
+            self._refused("assignment refused, the old policies stay", error)
+            raise
 
     @staticmethod
     def _standing_in(places: Places) -> list[str]:
@@ -233,17 +261,6 @@ class Changes:
                 self._refused("the change is not in force", error)
                 raise
         return agent.places
-
-    def _assign_stored(self, name: str | None) -> None:
-        """Assign a policy of the local store, or none of them."""
-        stores = self._agent.parts.stores
-        if name is None and stores.read(Store.LOCAL).assigned is None:
-            return
-        with stores.edit(Store.LOCAL) as draft:
-            if name is None:
-                draft.unassign()
-            else:
-                draft.assign(name)
 
     def _is_assigned(self, name: str) -> bool:
         policies = self._agent.policies

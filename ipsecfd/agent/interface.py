@@ -11,10 +11,13 @@ from asyncvarlink import TypedVarlinkErrorReply, VarlinkInterface, varlinkmethod
 from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
+    ExactPolicy,
+    Foresight,
     PolicyReport,
     PolicyText,
     Stats,
     Status,
+    TrialReport,
 )
 
 NAME: Final = "io.ipsecfd.Control"
@@ -22,7 +25,7 @@ NAME: Final = "io.ipsecfd.Control"
 LOOKING: Final = frozenset(
     {
         *("GetMode", "Status", "Stats", "ListPolicies", "ShowPolicy"),
-        *("GetDesk", "GetDomain", "Netdiag"),
+        *("GetDesk", "GetDomain", "Netdiag", "GetTrial", "GetPolicies"),
     }
 )
 """The methods that change nothing."""
@@ -43,8 +46,8 @@ class Service(Protocol):
     def mode(self) -> str:
         """The mode's name."""
 
-    async def set_mode(self, name: str) -> None:
-        """Change the mode."""
+    async def set_mode(self, name: str, confirm: int | None) -> None:
+        """Change the mode; with `confirm`, taken back after so many seconds unless confirmed."""
 
     async def status(self) -> Status:
         """Everything about the agent."""
@@ -79,14 +82,31 @@ class Service(Protocol):
     async def reload(self) -> list[str]:
         """Read configuration and policies again."""
 
-    async def assign_file(self, file: str) -> list[str]:
+    async def assign_file(self, file: str, confirm: int | None) -> list[str]:
         """Make a file the local policy."""
 
-    async def assign(self, name: str) -> list[str]:
+    async def assign(self, name: str, confirm: int | None) -> list[str]:
         """Assign a policy of the local store."""
 
-    async def unassign(self, name: str | None) -> list[str]:
+    async def unassign(self, name: str | None, confirm: int | None) -> list[str]:
         """Take the local policy away."""
+
+    async def foresee(
+        self, *, file: str | None, name: str | None, mode: str | None, session: str
+    ) -> Foresight:
+        """Which connections a change would cut."""
+
+    def trial(self) -> TrialReport | None:
+        """The change that waits to be confirmed."""
+
+    async def confirm(self) -> str:
+        """Keep the change that is on trial."""
+
+    async def rollback(self) -> str:
+        """Take the change back that is on trial."""
+
+    def exact_policies(self) -> list[ExactPolicy]:
+        """The policies in force, exactly."""
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""
@@ -107,9 +127,13 @@ class Control(VarlinkInterface, name=NAME):
         return self._service.mode()
 
     @varlinkmethod
-    async def SetMode(self, *, mode: str) -> None:  # noqa: N802
-        """Change the mode to permit, block, stateful or secure, until the next start."""
-        await self._service.set_mode(mode)
+    async def SetMode(self, *, mode: str, confirm: int | None) -> None:  # noqa: N802
+        """Change the mode to permit, block, stateful or secure, until the next start.
+
+        With confirm, as in all methods that have it, the state before is back after so many
+        seconds unless Confirm is called.
+        """
+        await self._service.set_mode(mode, confirm)
 
     @varlinkmethod(return_parameter="status")
     async def Status(self) -> Status:  # noqa: N802
@@ -167,19 +191,53 @@ class Control(VarlinkInterface, name=NAME):
         return await self._service.reload()
 
     @varlinkmethod(return_parameter="notes")
-    async def AssignPolicy(self, *, file: str) -> list[str]:  # noqa: N802
+    async def AssignPolicy(self, *, file: str, confirm: int | None) -> list[str]:  # noqa: N802
         """Make a file, by its absolute path, the local policy now and at later starts."""
-        return await self._service.assign_file(file)
+        return await self._service.assign_file(file, confirm)
 
     @varlinkmethod(return_parameter="notes")
-    async def AssignStored(self, *, name: str) -> list[str]:  # noqa: N802
+    async def AssignStored(self, *, name: str, confirm: int | None) -> list[str]:  # noqa: N802
         """Assign the policy of this name of the local store."""
-        return await self._service.assign(name)
+        return await self._service.assign(name, confirm)
 
     @varlinkmethod(return_parameter="notes")
-    async def UnassignPolicy(self, *, name: str | None) -> list[str]:  # noqa: N802
+    async def UnassignPolicy(  # noqa: N802
+        self, *, name: str | None, confirm: int | None
+    ) -> list[str]:
         """Take the local policy away, or only if it has this name."""
-        return await self._service.unassign(name)
+        return await self._service.unassign(name, confirm)
+
+    @varlinkmethod(return_parameter="foresight")
+    async def Foresee(  # noqa: N802
+        self, *, file: str | None, name: str | None, mode: str | None, session: str
+    ) -> Foresight:
+        """Which established connections a change would cut; nothing is changed.
+
+        The change is a mode, or a file or a policy of the local store that would be assigned, or
+        none of them, which is no local policy. The session is the caller's SSH_CONNECTION, or
+        empty.
+        """
+        return await self._service.foresee(file=file, name=name, mode=mode, session=session)
+
+    @varlinkmethod(return_parameter="trial")
+    def GetTrial(self) -> TrialReport | None:  # noqa: N802
+        """The change that waits to be confirmed, if there is one."""
+        return self._service.trial()
+
+    @varlinkmethod(return_parameter="what")
+    async def Confirm(self) -> str:  # noqa: N802
+        """Keep the change that waits to be confirmed, and say which; refused without one."""
+        return await self._service.confirm()
+
+    @varlinkmethod(return_parameter="what")
+    async def Rollback(self) -> str:  # noqa: N802
+        """Take the change back that waits to be confirmed, and say which; refused without one."""
+        return await self._service.rollback()
+
+    @varlinkmethod(return_parameter="policies")
+    def GetPolicies(self) -> list[ExactPolicy]:  # noqa: N802
+        """The policies in force, exactly, to be compared with others."""
+        return self._service.exact_policies()
 
     @varlinkmethod(return_parameter="notes")
     async def ResolveNames(self) -> list[str]:  # noqa: N802

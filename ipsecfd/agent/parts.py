@@ -12,6 +12,9 @@ from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.hook import ReadFlows, Rules
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.agent.sources import Load, StoreFiles
+from ipsecfd.kernel.boottime import BootTime
+from ipsecfd.kernel.connections import TcpConnection
+from ipsecfd.policy.model import IPAddress
 from ipsecfd.policy.names import Renewal
 
 
@@ -43,3 +46,8 @@ class Parts:
     say: Say
     """For whoever watches the terminal or the journal."""
     now: Callable[[], datetime.datetime]
+    boottime: Callable[[], BootTime]
+    connections: Callable[[], list[TcpConnection]]
+    """The established connections; raises KernelError."""
+    interfaces: Callable[[], dict[IPAddress, str]]
+    """The interface of each of the host's addresses; raises KernelError."""

@@ -182,6 +182,53 @@ class LogReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TrialReport:
+    """A change that is taken back unless it is confirmed in time."""
+
+    what: str
+    seconds: int
+    """How long it may last."""
+    left: float
+    """Seconds from now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutReport:
+    """An established connection that a change would cut."""
+
+    connection: str
+    """Own end first; the arrow points away from whoever began."""
+    own: bool
+    """Whether it is the caller's own ssh session, as far as anybody can tell."""
+    direction: str
+    """Of the packets that would be dropped."""
+    reason: str
+    rule: str | None
+    filter: str | None
+    mirrored: bool
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Foresight:
+    """What a change would do to the connections that are established now."""
+
+    connections: int
+    cut: int
+    cuts: list[CutReport]
+    """The caller's own first; the first of very many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactPolicy:
+    """A policy in force, whole and exactly."""
+
+    store: str
+    text: str
+    """As `policy.exact` writes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything about the running agent."""
 
@@ -191,6 +238,8 @@ class Status:
     mode: str
     mode_reason: str | None
     """Why, when the mode is not what the policies would have it."""
+    trial: TrialReport | None
+    """The change that waits to be confirmed."""
     startup_mode: str
     """The start-up mode of the next start."""
     profile: str

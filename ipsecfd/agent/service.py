@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent.agent import Agent
-from ipsecfd.agent.answers import Answers, forwarding
+from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.control import ControlServer
@@ -29,6 +29,9 @@ from ipsecfd.agent.pool import Process
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import flows, queue, rules
+from ipsecfd.kernel.boottime import boottime
+from ipsecfd.kernel.connections import established, interfaces
+from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy import files, names
 from ipsecfd.policy.stores import properties
@@ -85,6 +88,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         watcher = await stack.enter_async_context(NetworkWatcher(agent.host_changed))
         agent.host = watcher.host
         changes = Changes(agent)
+        await changes.trials.before_start()
         answers = Answers(agent, changes, log, health=queue.health, forwarding=forwarding)
         server = ControlServer(config.control.socket, config.control.group, answers)
         await stack.enter_async_context(server)
@@ -99,7 +103,11 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         if starting.done():
             starting.result()
             systemd.ready()
-            tasks = [asyncio.create_task(_watch(agent, answers, systemd))]
+            await changes.trials.after_start()
+            tasks = [
+                asyncio.create_task(_watch(agent, answers, systemd)),
+                asyncio.create_task(changes.trials.watch()),
+            ]
             if agent.domain is not None:
                 tasks.append(asyncio.create_task(changes.follow_domain(agent.domain)))
             await asyncio.wait((stop, *tasks), return_when=asyncio.FIRST_COMPLETED)
@@ -196,6 +204,9 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
         load_next_config=configurations.load_next,
         say=_say,
         now=_now,
+        boottime=boottime,
+        connections=established,
+        interfaces=interfaces,
     )
 
 

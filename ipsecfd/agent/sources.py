@@ -27,14 +27,18 @@ Load = Callable[[Path], Loaded]
 """Reads a policy file whole; raises IpsecfdError with a line for each mistake."""
 
 
-class StoreFiles(Protocol):
-    """The stores on disk, as `policy.stores.Stores` has them. Each call may take a while."""
+class StoreReader(Protocol):
+    """The stores, to look at. Each call may take a while."""
 
     def path(self, store: Store) -> Path:
         """The file of a store."""
 
     def read(self, store: Store) -> Content:
         """What a store holds; raises IpsecfdError when it is damaged or has vanished."""
+
+
+class StoreFiles(StoreReader, Protocol):
+    """The stores on disk, as `policy.stores.Stores` has them. Each call may take a while."""
 
     def edit(self, store: Store) -> AbstractContextManager[Draft]:
         """A draft of a store, kept if the body succeeds; raises IpsecfdError."""
@@ -111,7 +115,7 @@ class Gathered:
     held: tuple[Held, ...]
 
 
-def gather(places: Places, stores: StoreFiles, load: Load) -> Gathered:
+def gather(places: Places, stores: StoreReader, load: Load) -> Gathered:
     """Read everything that counts.
 
     Raises IpsecfdError with the mistakes of all of it; GivenError when some are of `given`.
@@ -144,7 +148,7 @@ def gather(places: Places, stores: StoreFiles, load: Load) -> Gathered:
 class _Reader:
     """Reads one place after another, and collects all that is wrong."""
 
-    def __init__(self, stores: StoreFiles, load: Load) -> None:
+    def __init__(self, stores: StoreReader, load: Load) -> None:
         self.mistakes: list[str] = []
         self.wrong_files = False
         self._stores = stores

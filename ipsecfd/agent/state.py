@@ -59,11 +59,30 @@ def save(directory: Path, assigned: Path | None) -> None:
 
     Written whole or not at all. Raises StateError when the directory cannot be written.
     """
-    path = directory / FILE_NAME
     text = json.dumps({"assigned": None if assigned is None else str(assigned)}) + "\n"
+    put_back(directory, text)
+
+
+def raw(directory: Path) -> str | None:
+    """What the file holds, a character for each byte; None without a file. Raises StateError."""
+    path = directory / FILE_NAME
     try:
-        durable.make_directory(directory)
-        durable.write(path, text.encode())
+        return path.read_bytes().decode("latin-1")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StateError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def put_back(directory: Path, text: str | None) -> None:
+    """Have the file hold what `raw` found, or have none. Raises StateError."""
+    path = directory / FILE_NAME
+    try:
+        if text is None:
+            path.unlink(missing_ok=True)
+        else:
+            durable.make_directory(directory)
+            durable.write(path, text.encode("latin-1"))
     except OSError as error:
         raise StateError(
             f"{path}: cannot be written: {error.strerror}; `state_dir` must be a directory that"

@@ -46,6 +46,18 @@ def addresses_of(bodies: Iterable[bytes]) -> tuple[frozenset[IPAddress], frozens
     return frozenset(addresses), frozenset(broadcasts - addresses)
 
 
+def interfaces_of(bodies: Iterable[bytes]) -> dict[IPAddress, int]:
+    """The index of the interface of each address, from the bodies of RTM_NEWADDR messages."""
+    found = {}
+    for body in bodies:
+        if len(body) >= 8 and body[0] in FAMILIES:
+            attributes = _attributes(body[8:])
+            own = _packed(attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b""))
+            if own is not None:
+                (found[own],) = struct.unpack_from("=I", body, 4)
+    return found
+
+
 def default_next_hops_of(bodies: Iterable[bytes]) -> frozenset[IPAddress]:
     """Where the default routes of all tables lead, from the bodies of RTM_NEWROUTE messages."""
     hops: set[IPAddress] = set()

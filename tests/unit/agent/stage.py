@@ -15,11 +15,14 @@ from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.cache import Generation
+from ipsecfd.kernel.connections import TcpConnection
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.rules import RulesConfig
-from ipsecfd.policy.model import Action, Policy
+from ipsecfd.policy import files
+from ipsecfd.policy.model import Action, IPAddress, Policy
 from ipsecfd.policy.names import Names, Renewal
 from ipsecfd.policy.stores.content import (
     Behaviour,
@@ -128,6 +131,9 @@ class Stage:
         self.renewals: tuple[Renewal, ...] = ()
         self.stores = Stores(self.state_dir, Names(keep=False))
         self.clock = FakeClock()
+        self.boot = "first boot"
+        self.connections: list[TcpConnection] = []
+        self.interfaces: dict[IPAddress, str] = {}
         self.source: Content | IpsecfdError | None = None
         """What the domain source gives; None is what it gave before."""
         self._happened: list[str] = []
@@ -162,6 +168,9 @@ class Stage:
             load_next_config=self.load_config,
             say=self.said.append,
             now=lambda: NOW,
+            boottime=lambda: BootTime(self.boot, self.clock()),
+            connections=lambda: self.connections,
+            interfaces=lambda: self.interfaces,
         )
         return Agent(config, parts, policies=policies, managed=managed)
 
@@ -199,6 +208,8 @@ class Stage:
     # what the agent acts through
 
     def load(self, path: Path) -> Loaded:
+        if path.parent == self.state_dir:
+            return files.load(path, Names(keep=False))  # what the agent itself has kept
         found = self.files.get(path, IpsecfdError(f"{path}: cannot be read: No such file"))
         if isinstance(found, IpsecfdError):
             raise found

@@ -209,12 +209,12 @@ async def test_modes_change_live(stage: Stage) -> None:
         ("block", "88: block v1", "event 4292"),
         ("stateful", "88: stateful v1", "event 4291"),
     ):
-        await agent.set_mode(name)
+        await Changes(agent).set_mode(name)
         assert [line, event] == stage.happened()
         assert agent.mode_reason == "set by hand, until the next start"
     await Changes(agent).reload()
     assert stage.happened() == ["88: stateful v2", "event 5465"]
-    await agent.set_mode("secure")
+    await Changes(agent).set_mode("secure")
     assert stage.happened() == ["88: secure v2", "event 4294"]
     assert agent.mode_reason is None
     await agent.stop()
@@ -235,7 +235,7 @@ async def test_learnt_flows_are_forgotten_before_other_settings_come(stage: Stag
         "forget 1",
         "88: secure v1",
     ]
-    await agent.set_mode("block")
+    await Changes(agent).set_mode("block")
     assert stage.happened()[:4] == ["learn 3", "read 2", "forget 2", "88: block v1"]
     assert stage.processes[88].settings is not None
     assert stage.processes[88].settings.generation == 3
@@ -248,7 +248,7 @@ async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) ->
     stage.happened()
     stage.refuses_rules = True
     with pytest.raises(KernelError, match="nft refused"):
-        await agent.set_mode("block")
+        await Changes(agent).set_mode("block")
     assert str(agent.mode) == "secure"
     assert stage.happened() == []
 
@@ -282,7 +282,7 @@ async def test_unknown_mode_is_refused(stage: Stage) -> None:
     agent = stage.agent()
     await agent.start()
     with pytest.raises(IpsecfdError, match="permit, block, stateful, secure"):
-        await agent.set_mode("open")
+        await Changes(agent).set_mode("open")
     await agent.stop()
 
 
@@ -334,7 +334,7 @@ async def test_assigned_policy_that_vanished_is_operational_block(stage: Stage) 
     await again.start()
     assert stage.happened()[-4:] == ["event 4291", "event 5461", "88: block v0", "event 4292"]
     with pytest.raises(IpsecfdError, match="web: cannot be read"):
-        await again.set_mode("secure")
+        await Changes(again).set_mode("secure")
     with pytest.raises(IpsecfdError):
         await Changes(again).reload()
     stage.happened()

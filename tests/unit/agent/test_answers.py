@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.agent import answers as answers_module
 from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
@@ -131,25 +130,7 @@ async def test_show_policy(agent: Agent) -> None:
 async def test_assign_wants_an_absolute_path(agent: Agent) -> None:
     """The daemon's working directory is nobody else's."""
     with pytest.raises(IpsecfdError, match="absolute"):
-        await answers(agent).assign_file("web.toml")
-
-
-@pytest.fixture
-def switches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The kernel's two forwarding switches."""
-    both = tmp_path / "ipv4", tmp_path / "ipv6"
-    monkeypatch.setattr(answers_module, "FORWARDING", both)
-    return both
-
-
-def test_forwarding_of_either_family(switches: tuple[Path, Path]) -> None:
-    """One switch that is on is enough; a missing one is off."""
-    ipv4, ipv6 = switches
-    assert not answers_module.forwarding()
-    ipv4.write_text("0\n")
-    assert not answers_module.forwarding()
-    ipv6.write_text("1\n")
-    assert answers_module.forwarding()
+        await answers(agent).assign_file("web.toml", None)
 
 
 async def test_resolved_names_in_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
-from ipsecfd.policy.stores.errors import NotFoundError
 from tests.unit.agent.stage import Stage, content, dynamic
 
 WEB = "permit any <-> me:80 tcp"
@@ -149,7 +148,7 @@ async def test_policies_are_assigned_by_name(stage: Stage) -> None:
     await Changes(agent).unassign("mine")
     assert in_force(agent) == []
     assert stage.stores.read(Store.LOCAL).assigned is None
-    with pytest.raises(NotFoundError, match="other"):
+    with pytest.raises(IpsecfdError, match="other"):
         await Changes(agent).assign("other")
     await agent.stop()
 

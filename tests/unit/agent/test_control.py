@@ -24,12 +24,16 @@ from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
 from ipsecfd.agent.interface import LOOKING, NAME, Control
 from ipsecfd.agent.report import (
+    CutReport,
     DeskReport,
     DomainReport,
+    ExactPolicy,
+    Foresight,
     PolicyReport,
     PolicyText,
     Stats,
     Status,
+    TrialReport,
 )
 from ipsecfd.errors import IpsecfdError
 
@@ -46,8 +50,8 @@ class FakeService:
     def mode(self) -> str:
         return "secure"
 
-    async def set_mode(self, name: str) -> None:
-        self.told.append(f"mode {name}")
+    async def set_mode(self, name: str, confirm: int | None) -> None:
+        self.told.append(f"mode {name} {confirm}")
 
     async def status(self) -> Status:
         raise ZeroDivisionError
@@ -83,17 +87,35 @@ class FakeService:
     async def netdiag(self, debug: bool) -> str:
         return "IP Security test"
 
-    async def assign(self, name: str) -> list[str]:
-        self.told.append(f"assign stored {name}")
+    async def assign(self, name: str, confirm: int | None) -> list[str]:
+        self.told.append(f"assign stored {name} {confirm}")
         return []
 
-    async def assign_file(self, file: str) -> list[str]:
-        self.told.append(f"assign {file}")
+    async def assign_file(self, file: str, confirm: int | None) -> list[str]:
+        self.told.append(f"assign {file} {confirm}")
         return ["a note"]
 
-    async def unassign(self, name: str | None) -> list[str]:
-        self.told.append(f"unassign {name}")
+    async def unassign(self, name: str | None, confirm: int | None) -> list[str]:
+        self.told.append(f"unassign {name} {confirm}")
         return []
+
+    async def foresee(
+        self, *, file: str | None, name: str | None, mode: str | None, session: str
+    ) -> Foresight:
+        cut = CutReport("a <- b", True, "in", "filter", "r", "f", False, None)
+        return Foresight(3, 1, [cut])
+
+    def trial(self) -> TrialReport | None:
+        return None
+
+    async def confirm(self) -> str:
+        return "mode block"
+
+    async def rollback(self) -> str:
+        raise IpsecfdError("nothing is on trial")
+
+    def exact_policies(self) -> list[ExactPolicy]:
+        return [ExactPolicy("local", "{}")]
 
     async def resolve(self) -> list[str]:
         return []
@@ -232,7 +254,11 @@ async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
     assert await service.list_policies() == await call(served, "ListPolicies")
     assert await call(served, "AssignPolicy", file="/x") == ["a note"]
     assert None is await call(served, "SetMode", mode="block")
-    assert service.told == ["assign /x", "mode block"]
+    assert await call(served, "AssignPolicy", file="/x", confirm=60) == ["a note"]
+    assert await call(served, "GetTrial") is None
+    foreseen = await service.foresee(file=None, name=None, mode="block", session="")
+    assert foreseen == await call(served, "Foresee", file=None, name=None, mode="block", session="")
+    assert service.told == ["assign /x None", "mode block None", "assign /x 60"]
 
 
 async def test_refusals_carry_all_mistakes(served: Path) -> None:

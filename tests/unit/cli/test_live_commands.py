@@ -40,6 +40,7 @@ STATUS = Status(
     since=SINCE,
     mode="secure",
     mode_reason=None,
+    trial=None,
     startup_mode="stateful",
     profile="linux",
     exempt=3,

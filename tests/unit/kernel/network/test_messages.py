@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecfd.kernel.network.messages import addresses_of, default_next_hops_of
+from ipsecfd.kernel.network.messages import addresses_of, default_next_hops_of, interfaces_of
 from tests.builders import ips
 
 
@@ -55,6 +55,23 @@ def test_no_broadcast_in_the_smallest_subnets(prefix: int) -> None:
     """A /31 or /32 has no broadcast address."""
     found = addresses_of([address(prefix, local="192.0.2.10", address="192.0.2.10")])
     assert (ips("192.0.2.10"), ips("255.255.255.255")) == found
+
+
+def test_interfaces_of_addresses() -> None:
+    """Of both families, loopback too; on a point-to-point link it is the own end that counts."""
+    found = interfaces_of(
+        [
+            address(8, 1, local="127.0.0.1", address="127.0.0.1"),
+            address(32, 7, local="10.8.0.2", address="10.8.0.1"),
+            address(64, 2, address="2001:db8::10"),
+            b"short",
+        ]
+    )
+    assert {str(one): index for one, index in found.items()} == {
+        "127.0.0.1": 1,
+        "10.8.0.2": 7,
+        "2001:db8::10": 2,
+    }
 
 
 def test_point_to_point() -> None:

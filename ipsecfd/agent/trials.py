@@ -1,0 +1,226 @@
+"""Changes on trial: taken back by the agent unless somebody confirms them in time.
+
+The time is the kernel's since boot, which no setting of the clock moves and which goes on while the
+host is suspended. Another boot is too late in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+from ipsecfd.agent import state
+from ipsecfd.agent import trial as record
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.assigning import Assignments
+from ipsecfd.agent.events import Event
+from ipsecfd.agent.hand_mode import hand_mode, let_policies_decide, set_mode
+from ipsecfd.agent.policies import PolicySet
+from ipsecfd.agent.sources import Places
+from ipsecfd.agent.state import StateError
+from ipsecfd.agent.trial import Assignment, Trial
+from ipsecfd.driver.modes import Mode
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.boottime import BootTime
+
+LONGEST: Final = 86_400
+"""Seconds that a trial may last: whoever needs more has not been locked out."""
+LOOK_SECONDS: Final = 0.5
+"""How often the time left is looked at."""
+RETRY_SECONDS: Final = 5.0
+"""A pause after a change could not be taken back."""
+_NOTHING: Final = "nothing is on trial"
+
+
+class Trials:
+    """The change on trial of a running agent; there is one at most."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._state_dir = agent.config.state_dir
+        self.assignments = Assignments(agent.parts.stores, agent.parts.load, self._state_dir)
+        self.pending: Trial | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until the pending change is taken back."""
+        if self.pending is None:
+            return 0.0
+        now, end = self._agent.parts.boottime(), self.pending.end
+        return max(0.0, end.seconds - now.seconds) if now.boot == end.boot else 0.0
+
+    def check_none_pending(self) -> None:
+        """Refuse another change while one is on trial: it would be unclear what comes back."""
+        if self.pending is not None:
+            raise IpsecfdError(
+                f"{self.pending.what} is on trial for another {self.left:.0f} s: first"
+                " `ipsecfd confirm` or `ipsecfd rollback`"
+            )
+
+    @asynccontextmanager
+    async def change(
+        self, what: str, seconds: int | None, *, mode: str | None, assigns: bool
+    ) -> AsyncIterator[None]:
+        """Make a change in the body; with `seconds`, on trial for so long.
+
+        `mode` is the one set by hand that then holds, if any. What the body did to the assignment
+        is undone if it fails. For whoever holds the agent's lock. Raises IpsecfdError.
+        """
+        agent = self._agent
+        if seconds is not None and not 1 <= seconds <= LONGEST:
+            raise IpsecfdError(f"{seconds} s on trial: expected 1 to {LONGEST}")
+        previous: Assignment | None = None
+        if assigns:
+            previous = await asyncio.to_thread(
+                self.assignments.now,
+                agent.places,
+                agent.policies,
+                failed=agent.trouble is not None,
+            )
+        trial = None
+        if seconds is not None:
+            end = self._in(seconds)
+            trial = Trial(what, seconds, end, mode, hand_mode(agent), previous)
+            await asyncio.to_thread(record.save, self._state_dir, trial)
+        try:
+            yield
+        except IpsecfdError:
+            if previous is not None:
+                await asyncio.to_thread(self.assignments.put_back, previous)
+            if trial is not None:
+                await asyncio.to_thread(record.forget, self._state_dir)
+            raise
+        if trial is not None:
+            self.pending = trial
+            agent.event(
+                Event.APPLIED,
+                f"{what} is on trial for {seconds} s: `ipsecfd confirm` keeps it",
+            )
+
+    async def confirm(self) -> str:
+        """Keep the change that is on trial, and say which; IpsecfdError when there is none."""
+        async with self._agent.lock:
+            if self.pending is None:
+                raise IpsecfdError(_NOTHING)
+            if not self.left:
+                raise IpsecfdError(f"too late: {self.pending.what} is being taken back")
+            what = self.pending.what
+            await asyncio.to_thread(record.forget, self._state_dir)
+            self.pending = None
+            self._agent.event(Event.APPLIED, f"{what} is confirmed")
+            return what
+
+    async def rollback(self, why: str) -> str:
+        """Take the change back that is on trial, and say which; IpsecfdError if it cannot be."""
+        agent = self._agent
+        async with agent.lock:
+            trial = self.pending
+            if trial is None:
+                raise IpsecfdError(_NOTHING)
+            if trial.previous is not None:
+                await self._assign_again(trial.previous)
+            if trial.previous_mode is None:
+                await let_policies_decide(agent)
+            elif hand_mode(agent) != trial.previous_mode:
+                await set_mode(agent, trial.previous_mode)
+            await asyncio.to_thread(record.forget, self._state_dir)
+            self.pending = None
+            agent.event(Event.APPLIED, f"{why}: {trial.what} is taken back")
+            return trial.what
+
+    async def before_start(self) -> None:
+        """What comes before anything else of a start: a change whose time is up is undone on disk.
+
+        So it never is in force again. Call it before anybody can reach the agent.
+        """
+        agent = self._agent
+        try:
+            trial = await asyncio.to_thread(record.load, self._state_dir)
+        except StateError as error:
+            agent.event(Event.FAILURE, f"a change may have been on trial: {error}")
+            return
+        if trial is None:
+            return
+        given = agent.places.given  # the command line decides; what was on trial is not in force
+        if trial.end.boot != agent.parts.boottime().boot:
+            trial = replace(trial, mode=None, previous_mode=None)  # modes end with their run
+        if trial.previous is not None and trial.previous.given:
+            trial = replace(trial, previous=replace(trial.previous, given=(), policies=()))
+        if given:
+            trial = replace(trial, end=self._in(0))
+        self.pending = trial
+        if self.left or trial.previous is None:
+            return
+        try:
+            await asyncio.to_thread(self._undo_on_disk, trial.previous)
+            if given:
+                self.pending = replace(trial, previous=None)
+        except IpsecfdError as error:
+            agent.event(Event.FAILURE, f"{trial.what} cannot be taken back yet: {error}")
+
+    async def after_start(self) -> None:
+        """Go on with what an earlier run had on trial: wait for the rest, or take it back."""
+        if self.pending is None:
+            return
+        if not self.left:
+            await self.check()
+            return
+        agent, trial = self._agent, self.pending
+        agent.event(Event.APPLIED, f"{trial.what} is still on trial, for {self.left:.0f} s")
+        async with agent.lock:
+            if trial.mode is not None and self.pending is trial:
+                try:
+                    await set_mode(agent, trial.mode)
+                except IpsecfdError as error:
+                    agent.event(Event.FAILURE, f"mode {trial.mode} cannot be set again: {error}")
+
+    async def check(self) -> float:
+        """Take back what was not confirmed in time; seconds until the next call."""
+        if self.pending is None:
+            return LOOK_SECONDS
+        if self.left:
+            return min(self.left, LOOK_SECONDS)
+        try:
+            await self.rollback("not confirmed in time")
+        except IpsecfdError as error:
+            if self.pending is not None:
+                what = self.pending.what
+                self._agent.event(Event.FAILURE, f"{what} cannot be taken back yet: {error}")
+            return RETRY_SECONDS
+        return LOOK_SECONDS
+
+    async def watch(self) -> None:
+        """Take back whatever is not confirmed in time, for ever."""
+        while True:
+            pause = await self.check()
+            await asyncio.sleep(pause)
+
+    def _undo_on_disk(self, was: Assignment) -> None:
+        self.assignments.put_back(was)
+        self.assignments.kept(was, Places(assigned=state.load(self._state_dir).assigned))
+
+    async def _assign_again(self, was: Assignment) -> None:
+        """Have the policies in force that were."""
+        agent = self._agent
+        await asyncio.to_thread(self.assignments.put_back, was)
+        try:
+            agent.recall()
+            places = replace(agent.places, given=was.given)
+            places = await asyncio.to_thread(self.assignments.kept, was, places)
+            new = await agent.read(places)
+        except IpsecfdError as error:
+            if not was.failed:
+                raise
+            agent.policies = PolicySet(version=agent.policies.version)
+            agent.trouble = str(error)  # as at a start (spec 6.5)
+            agent.event(Event.FAILED, f"the assigned policy cannot be applied: {error}")
+            await agent.enter(Mode.BLOCK)
+        else:
+            await agent.put_in_force(new, Event.APPLIED, "the policies before are back", places)
+
+    def _in(self, seconds: int) -> BootTime:
+        now = self._agent.parts.boottime()
+        return BootTime(now.boot, now.seconds + seconds)

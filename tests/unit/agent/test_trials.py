@@ -1,0 +1,484 @@
+"""Changes on trial: confirmed in time they stay, otherwise what was before comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent import state, trial
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.changes import Changes
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.stores.content import Content
+from tests.builders import policy
+from tests.unit.agent.stage import Stage, content
+
+WEB = "permit any <-> me:80 tcp"
+CLOSED = "block me <-> any"
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Nothing runs, nothing was ever assigned."""
+    return Stage(tmp_path)
+
+
+async def started(stage: Stage, *policies: Path) -> tuple[Agent, Changes]:
+    """A run of the agent, as the service starts it."""
+    agent = stage.agent(*policies)
+    changes = Changes(agent)
+    await changes.trials.before_start()
+    await agent.start()
+    await changes.trials.after_start()
+    stage.happened()
+    return agent, changes
+
+
+async def killed_and_started(stage: Stage, agent: Agent, *policies: Path) -> tuple[Agent, Changes]:
+    """The next run, after SIGKILL."""
+    stage.crash(agent)
+    return await started(stage, *policies)
+
+
+def in_force(agent: Agent) -> list[str]:
+    """The names of the policies in force."""
+    return [source.policy.name for source in agent.policies.sources]
+
+
+async def after(stage: Stage, changes: Changes, seconds: float) -> None:
+    """Let time pass, and the agent look at the time once."""
+    stage.clock.seconds += seconds
+    await changes.trials.check()
+
+
+# --- in one run ---
+
+
+async def test_unconfirmed_file_is_taken_back(stage: Stage) -> None:
+    """Policy, assigned file and log: all is as it was before, when the time is over."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert in_force(agent) == ["closed"]
+    stage.happened()
+    await after(stage, changes, 59.9)
+    assert stage.happened() == []
+    await after(stage, changes, 0.2)
+    assert stage.happened() == ["88: secure v4", "event 5460", "event 5460"]
+    assert "not confirmed in time: policy /etc/ipsecfd/closed" in stage.events[-1][1]
+    assert in_force(agent) == ["web"]
+    assert state.load(stage.state_dir).assigned == Path("/etc/ipsecfd/web")
+    assert trial.load(stage.state_dir) is None
+    await after(stage, changes, 1000)
+    assert stage.happened() == []
+    await agent.stop()
+
+
+async def test_confirmed_file_stays(stage: Stage) -> None:
+    """Nothing happens when the time is over."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.clock.seconds += 59
+    assert changes.trials.left == 1
+    assert await changes.trials.confirm() == "policy /etc/ipsecfd/closed"
+    assert trial.load(stage.state_dir) is None
+    await after(stage, changes, 1000)
+    assert in_force(agent) == ["closed"]
+    with pytest.raises(IpsecfdError, match="nothing is on trial"):
+        await changes.trials.confirm()
+    await agent.stop()
+
+
+async def test_rollback_at_once(stage: Stage) -> None:
+    """Nobody has to wait for the time to be over."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert await changes.trials.rollback("rolled back") == "policy /etc/ipsecfd/closed"
+    assert in_force(agent) == []
+    with pytest.raises(IpsecfdError, match="nothing is on trial"):
+        await changes.trials.rollback("rolled back")
+    await agent.stop()
+
+
+async def test_a_host_that_never_had_a_policy_is_one_again(stage: Stage) -> None:
+    """Also its start-up mode is permit again, not stateful (spec 6.1)."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert state.load(stage.state_dir).ever_assigned
+    await after(stage, changes, 61)
+    assert not state.load(stage.state_dir).ever_assigned
+    assert str(agent.startup_mode()) == "startup-permit"
+    await agent.stop()
+
+
+async def test_store_is_assigned_again(stage: Stage) -> None:
+    """A policy of the local store that a file replaced, and one that none replaced."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert stage.stores.read(Store.LOCAL).assigned is None
+    await after(stage, changes, 61)
+    assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    assert in_force(agent) == ["mine"]
+    await changes.unassign(None, 60)
+    assert in_force(agent) == []
+    await after(stage, changes, 61)
+    assert in_force(agent) == ["mine"]
+    await agent.stop()
+
+
+async def test_edited_file_does_not_come_back_as_it_is_now(stage: Stage) -> None:
+    """Who edits the assigned file and applies it gets back what it said before, at the next start
+    as well."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("web", WEB)
+    await changes.assign_file(path)
+    stage.policy_file("web", CLOSED)
+    await changes.assign_file(path, 60)
+    await after(stage, changes, 61)
+    assert in_force(agent) == ["web"]
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    kept = state.load(stage.state_dir).assigned
+    assert kept == stage.state_dir / "restored.json"
+    agent, _ = await killed_and_started(stage, agent)
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    await agent.stop()
+
+
+async def test_vanished_file_comes_back(stage: Stage) -> None:
+    """The file of the policy before was removed meanwhile: what it said is known."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("web", WEB)
+    await changes.assign_file(path)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    del stage.files[path]
+    await after(stage, changes, 61)
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    await agent.stop()
+
+
+async def test_deleted_store_policy_comes_back(stage: Stage) -> None:
+    """So does a policy that was deleted in the store."""
+    stage.stores.replace(Store.LOCAL, content("mine", "any -> me:80 tcp"))
+    agent, changes = await started(stage)
+    before = agent.policies.sources[0].policy
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.stores.replace(Store.LOCAL, Content())
+    await after(stage, changes, 61)
+    assert [source.policy for source in agent.policies.sources] == [before]
+    await agent.stop()
+
+
+async def test_given_files_come_back(stage: Stage) -> None:
+    """What `--policy` named is in force again, edited or not."""
+    path = stage.policy_file("web", WEB)
+    agent, changes = await started(stage, path)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    await after(stage, changes, 61)
+    assert (in_force(agent), agent.places.given) == (["web"], (path,))
+    stage.policy_file("web", CLOSED)
+    await changes.assign_file(path, 60)
+    await after(stage, changes, 61)
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    await agent.stop()
+
+
+async def test_mode_is_taken_back(stage: Stage) -> None:
+    """To the mode that was set by hand before, or to what the policies say."""
+    agent, changes = await started(stage)
+    await changes.set_mode("block", 30)
+    assert str(agent.mode) == "block"
+    await after(stage, changes, 31)
+    assert (str(agent.mode), agent.mode_reason) == ("secure", None)
+    await changes.set_mode("permit")
+    await changes.set_mode("secure", 30)
+    await after(stage, changes, 31)
+    assert str(agent.mode) == "permit"
+    assert agent.mode_reason is not None
+    await changes.set_mode("stateful", 30)
+    await changes.trials.confirm()
+    await after(stage, changes, 31)
+    assert str(agent.mode) == "stateful"
+    await agent.stop()
+
+
+async def test_one_change_at_a_time(stage: Stage) -> None:
+    """While one is on trial all others are refused, and told what to do first."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("closed", CLOSED)
+    await changes.assign_file(path, 60)
+    stage.happened()
+    for change in (
+        changes.assign_file(path),
+        changes.assign_file(path, 30),
+        changes.assign("mine"),
+        changes.unassign(),
+        changes.set_mode("permit"),
+    ):
+        with pytest.raises(IpsecfdError, match=r"on trial for another 60 s.*confirm.*rollback"):
+            await change
+    assert stage.happened() == []
+    await agent.stop()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401])
+async def test_odd_times(stage: Stage, seconds: int) -> None:
+    """Refused, and nothing is changed."""
+    agent, changes = await started(stage)
+    with pytest.raises(IpsecfdError, match="1 to 86400"):
+        await changes.assign_file(stage.policy_file("closed", CLOSED), seconds)
+    assert in_force(agent) == []
+    await agent.stop()
+
+
+async def test_refused_candidate_leaves_no_trial(stage: Stage) -> None:
+    """A policy with a mistake changes nothing, on disk neither."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent, changes = await started(stage)
+    with pytest.raises(IpsecfdError, match="cannot be read"):
+        await changes.assign_file(Path("/nowhere"), 60)
+    assert trial.load(stage.state_dir) is None
+    assert changes.trials.pending is None
+    assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    await agent.stop()
+
+
+async def test_change_that_fails_is_undone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was assigned stays assigned when the kernel does not take the new policy."""
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    agent, changes = await started(stage)
+    before = state.raw(stage.state_dir)
+
+    async def refuse(*_: object) -> None:
+        raise KernelError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(agent.pool, "install", refuse)
+        with pytest.raises(KernelError):
+            await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert (in_force(agent), changes.trials.pending) == (["mine"], None)
+    assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    assert state.raw(stage.state_dir) == before
+    assert trial.load(stage.state_dir) is None
+    await agent.stop()
+
+
+async def test_taking_back_is_tried_until_it_succeeds(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure is logged, and the next try comes seconds later; too late to confirm."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+
+    async def refuse(*_: object) -> None:
+        raise KernelError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(agent.pool, "install", refuse)
+        await after(stage, changes, 61)
+    assert stage.events[-1] == (
+        4288,
+        "policy /etc/ipsecfd/closed cannot be taken back yet: no memory",
+    )
+    with pytest.raises(IpsecfdError, match="too late"):
+        await changes.trials.confirm()
+    await after(stage, changes, 5)
+    assert in_force(agent) == []
+    assert changes.trials.pending is None
+    await agent.stop()
+
+
+async def test_reload_mends_the_candidate_within_its_time(stage: Stage) -> None:
+    """What was before stays what comes back."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.policy_file("closed", CLOSED, WEB)
+    await changes.reload()
+    await after(stage, changes, 61)
+    assert in_force(agent) == ["web"]
+    await agent.stop()
+
+
+# --- the agent is killed in between ---
+
+
+async def test_killed_within_the_time(stage: Stage) -> None:
+    """The candidate stays for the time that is left, then what was before comes back."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.clock.seconds += 20
+    agent, changes = await killed_and_started(stage, agent)
+    assert (in_force(agent), changes.trials.left) == (["closed"], 40)
+    await after(stage, changes, 39)
+    assert in_force(agent) == ["closed"]
+    await after(stage, changes, 2)
+    assert in_force(agent) == ["web"]
+    await agent.stop()
+
+
+async def test_killed_and_confirmed(stage: Stage) -> None:
+    """The next run takes the confirmation as well."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await killed_and_started(stage, agent)
+    await changes.trials.confirm()
+    agent, changes = await killed_and_started(stage, agent)
+    await after(stage, changes, 1000)
+    assert in_force(agent) == ["closed"]
+    await agent.stop()
+
+
+async def test_killed_until_it_was_too_late(stage: Stage) -> None:
+    """The candidate is not in force for a single moment of the next run."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.clock.seconds += 61
+    stage.crash(agent)
+    agent = stage.agent()
+    changes = Changes(agent)
+    await changes.trials.before_start()
+    await agent.start()
+    assert in_force(agent) == ["web"]
+    await changes.trials.after_start()
+    assert "not confirmed in time" in stage.events[-1][1]
+    assert trial.load(stage.state_dir) is None
+    await agent.stop()
+
+
+async def test_edited_file_and_killed_until_it_was_too_late(stage: Stage) -> None:
+    """Nor is the new text of the file that was assigned before."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("web", WEB)
+    await changes.assign_file(path)
+    stage.policy_file("web", CLOSED)
+    await changes.assign_file(path, 60)
+    stage.clock.seconds += 61
+    stage.crash(agent)
+    agent = stage.agent()
+    changes = Changes(agent)
+    await changes.trials.before_start()
+    await agent.start()
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    await changes.trials.after_start()
+    assert agent.policies.sources[0].policy == policy(WEB, name="web")
+    await agent.stop()
+
+
+async def test_another_boot_is_too_late(stage: Stage) -> None:
+    """Whatever its clock says; and modes end with their boot."""
+    agent, changes = await started(stage)
+    await changes.set_mode("permit")
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    stage.boot, stage.clock.seconds = "second boot", 0.0
+    agent, _ = await killed_and_started(stage, agent)
+    assert (in_force(agent), str(agent.mode)) == ([], "secure")
+    assert trial.load(stage.state_dir) is None
+    await agent.stop()
+
+
+async def test_killed_with_a_mode_on_trial(stage: Stage) -> None:
+    """The mode stays for the time that is left, then the one before is back."""
+    agent, changes = await started(stage)
+    await changes.set_mode("permit")
+    await changes.set_mode("block", 60)
+    agent, changes = await killed_and_started(stage, agent)
+    assert str(agent.mode) == "block"
+    await after(stage, changes, 61)
+    assert str(agent.mode) == "permit"
+    await changes.set_mode("secure", 60)
+    stage.clock.seconds += 61
+    agent, changes = await killed_and_started(stage, agent)
+    assert str(agent.mode) == "permit"
+    await agent.stop()
+
+
+async def test_killed_before_anything_was_applied(stage: Stage) -> None:
+    """The record is there first; that the change is missing harms nobody."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    path = stage.policy_file("closed", CLOSED)
+    places = state.raw(stage.state_dir)
+    await changes.assign_file(path, 60)
+    state.put_back(stage.state_dir, places)
+    agent, changes = await killed_and_started(stage, agent)
+    assert in_force(agent) == ["web"]
+    await after(stage, changes, 61)
+    assert in_force(agent) == ["web"]
+    await agent.stop()
+
+
+async def test_start_with_files_of_its_own(stage: Stage) -> None:
+    """`--policy` decides; what was on trial is not in force and not assigned any more."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    given = stage.policy_file("given", CLOSED)
+    agent, changes = await killed_and_started(stage, agent, given)
+    assert (in_force(agent), changes.trials.pending) == (["given"], None)
+    assert state.load(stage.state_dir).assigned == Path("/etc/ipsecfd/web")
+    await agent.stop()
+
+
+async def test_given_files_do_not_come_back_in_a_run_without_them(stage: Stage) -> None:
+    """What a command line named ends with its run."""
+    agent, changes = await started(stage, stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await killed_and_started(stage, agent)
+    assert in_force(agent) == ["closed"]
+    await after(stage, changes, 61)
+    assert in_force(agent) == []
+    await agent.stop()
+
+
+async def test_damaged_record_stops_no_start(stage: Stage) -> None:
+    """It is logged, and nothing is taken back."""
+    stage.state_dir.mkdir()
+    (stage.state_dir / trial.FILE_NAME).write_text("{")
+    agent, changes = await started(stage)
+    assert any(event == 4288 and "damaged" in text for event, text in stage.events)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    await after(stage, changes, 61)
+    assert in_force(agent) == []
+    await agent.stop()
+
+
+# --- what could not be applied before ---
+
+
+async def test_trouble_comes_back_as_trouble(stage: Stage) -> None:
+    """A host that was closed because its policy cannot be read is closed again."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("web", WEB)
+    await changes.assign_file(path)
+    del stage.files[path]
+    agent, changes = await killed_and_started(stage, agent)
+    assert str(agent.mode) == "block"
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert str(agent.mode) == "secure"
+    await after(stage, changes, 61)
+    assert (str(agent.mode), in_force(agent)) == ("block", [])
+    stage.policy_file("web", WEB)
+    await changes.reload()
+    assert (str(agent.mode), in_force(agent)) == ("secure", ["web"])
+    await agent.stop()
+
+
+async def test_damaged_memory_comes_back_damaged(stage: Stage) -> None:
+    """What was assigned is unknown before, and so it is again: never "nothing"."""
+    stage.state_dir.mkdir()
+    (stage.state_dir / state.FILE_NAME).write_bytes(b"\xff{")
+    agent, changes = await started(stage)
+    assert str(agent.mode) == "block"
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    await after(stage, changes, 61)
+    assert str(agent.mode) == "block"
+    assert (stage.state_dir / state.FILE_NAME).read_bytes() == b"\xff{"
+    with pytest.raises(IpsecfdError, match="damaged"):
+        await changes.reload()
+    await agent.stop()
