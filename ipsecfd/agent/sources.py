@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import Mistake
 from ipsecfd.policy.model import Policy, Store
+from ipsecfd.policy.review import about_policy
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.dynamic import DynamicContent
@@ -135,7 +137,10 @@ def gather(places: Places, stores: StoreReader, load: Load) -> Gathered:
         found += reader.files((places.assigned,))
     if places.dynamic.rules:
         policy = places.dynamic.policy()
-        found.append(Found(Store.DYNAMIC, DYNAMIC_ORIGIN, policy, guid_of(policy.name)))
+        warnings = tuple(
+            str(Mistake("dynamic rules", "", text, why)) for _, text, why in about_policy(policy)
+        )
+        found.append(Found(Store.DYNAMIC, DYNAMIC_ORIGIN, policy, guid_of(policy.name), warnings))
     if reader.mistakes:
         wrong = GivenError if reader.wrong_files and places.given else IpsecfdError
         raise wrong("\n".join(reader.mistakes))
@@ -188,7 +193,8 @@ def _assigned(store: Store, content: Content, origin: str) -> list[Found]:
     policy = content.assigned_policy()
     if policy is None or content.assigned is None:
         return []
-    return [Found(store, origin, policy, content.policies[content.assigned].guid)]
+    warnings = tuple(str(Mistake(origin, *doubt)) for doubt in about_policy(policy))
+    return [Found(store, origin, policy, content.policies[content.assigned].guid, warnings)]
 
 
 def _held(store: Store, content: Content) -> Held:

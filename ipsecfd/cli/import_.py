@@ -18,7 +18,7 @@ from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
     from ipsecfd.policy.scripts.failure import Failure
-    from ipsecfd.policy.scripts.importing import ImportResult
+    from ipsecfd.policy.scripts.outcome import ImportResult
     from ipsecfd.policy.workspace import Workspace
 
 _STORES = ("local", "persistent")
@@ -121,6 +121,8 @@ def as_object(result: ImportResult) -> dict[str, object]:
 
 def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -> list[str]:
     """What came of an import, for people."""
+    from ipsecfd.policy.mistakes import printable
+
     lines: list[str] = []
     if result.stopped:
         what = (
@@ -128,11 +130,10 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
         )
         lines += wrap("", what, columns)
     else:
-        lines += [
-            f"Would import into an empty {store}:" if dry_run else f"Imported into the {store}:",
-            "",
-            *_table(result),
-        ]
+        head = f"Would import into an empty {store}:" if dry_run else f"Imported into the {store}:"
+        if _sets_properties_only(result):
+            head = "Would set:" if dry_run else "Set:"
+        lines += [head, "", *_table(result)]
     if result.failed:
         head = "Failed, as it would have on Windows; the rest was done:"
         if result.stopped:
@@ -142,19 +143,27 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
         head = "Not understood:" if result.stopped else "Not understood and left out:"
         lines += ["", head, *_failures(result.untranslated, columns)]
     for note in result.notes:
-        lines += ["", *wrap("Note: ", note, columns)]
+        lines += ["", *wrap("Note: ", printable(note), columns)]
     return lines
 
 
 def _table(result: ImportResult) -> list[str]:
-    rows = [(name.replace("_", " "), f"{getattr(result, name):,}") for name in _COUNTED]
-    longest = max(len(number) for _, number in rows)
-    lines = [f"  {name:<14}  {number:>{longest}}" for name, number in rows]
-    assigned = f'"{result.assigned}"' if result.assigned else "no policy"
-    lines.append(f"  {'assigned':<14}  {assigned}")
+    rows: list[tuple[str, str]] = []
+    if not _sets_properties_only(result):
+        counts = [(name.replace("_", " "), f"{getattr(result, name):,}") for name in _COUNTED]
+        longest = max(len(number) for _, number in counts)
+        rows += [(name, f"{number:>{longest}}") for name, number in counts]
+        rows.append(("assigned", f'"{result.assigned}"' if result.assigned else "no policy"))
+    rows += result.properties
     if result.ignored:
-        lines.append(f"  {'ignored':<14}  {_others(result.ignored)}")
-    return lines
+        rows.append(("ignored", _others(result.ignored)))
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name:<{width}}  {value}" for name, value in rows]
+
+
+def _sets_properties_only(result: ImportResult) -> bool:
+    changed = any(getattr(result, name) for name in _COUNTED) or result.assigned
+    return bool(result.properties) and not changed
 
 
 def _others(count: int) -> str:

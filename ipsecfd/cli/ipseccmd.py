@@ -46,6 +46,8 @@ def _run(program: str, arguments: Sequence[str], config: Path | None, socket: Pa
         )
     if reply.text:
         print(reply.text, file=sys.stderr if reply.failed else sys.stdout)
+    for note in reply.note.splitlines():
+        print(f"note: {note}", file=sys.stderr)
     if reply.failed:
         raise typer.Exit(1)
 

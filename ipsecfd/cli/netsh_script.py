@@ -68,9 +68,11 @@ class Scripts:
 
 
 def say(reply: Reply) -> None:
-    """Print an answer, if there is one."""
+    """Print an answer, if there is one, and on standard error what is to be noted."""
     if reply.text:
         print(reply.text)
+    for note in reply.note.splitlines():
+        print(f"note: {note}", file=sys.stderr)
 
 
 def text_of(path: str) -> str:

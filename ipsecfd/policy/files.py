@@ -9,6 +9,7 @@ from ipsecfd.policy import exact
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import Names, NamesError
+from ipsecfd.policy.review import about_policy
 from ipsecfd.policy.scripts.encoding import EncodingError, decode
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.importing import import_files
@@ -74,7 +75,9 @@ def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
     except NamesError as error:
         warnings.append(Mistake(str(path), "", "", str(error)))
     rules = tuple(rule for policy in found for rule in policy.rules)
-    return Loaded(Policy(found[0].name, rules, found[0].description), tuple(warnings))
+    policy = Policy(found[0].name, rules, found[0].description)
+    warnings += (Mistake(str(path), *doubt) for doubt in about_policy(policy))
+    return Loaded(policy, tuple(warnings))
 
 
 def _policy(content: Content, path: Path) -> Policy | None:

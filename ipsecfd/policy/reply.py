@@ -16,5 +16,7 @@ class Reply:
     """Whether the session that the command was typed into is over."""
     script: str = ""
     """A file whose lines are to be run next, by whoever can read it: `exec` of netsh."""
+    note: str = ""
+    """Of a command that was done, what is probably not meant; lines for standard error."""
     understood: bool = True
     """False when it was no command at all: unknown words or tags; Windows knows no such line."""

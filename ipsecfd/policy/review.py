@@ -1,4 +1,4 @@
-"""What is accepted in a policy but probably not meant: the warnings of `check`."""
+"""What is accepted in a policy but probably not meant, wherever the policy came from."""
 
 from __future__ import annotations
 
@@ -26,14 +26,45 @@ class WrittenList:
 
 
 def review(policy: Policy, lists: Iterable[WrittenList]) -> Iterator[Doubt]:
-    """All doubts about a valid policy."""
+    """All doubts about a valid policy file."""
     yield from _same_names(policy)
     lists = list(lists)
     for one_list in lists:
         for number, one in enumerate(one_list.filters, 1):
-            for why in _about_filter(one):
+            for why in about_filter(one):
                 yield f"{one_list.place}[{number}]", one.text or str(one), why
     yield from _same_filters(lists)
+
+
+def about_list(name: str, filters: Iterable[Filter]) -> Iterator[Doubt]:
+    """The doubts about the filters of a list of this name, one by one."""
+    for one in filters:
+        for why in about_filter(one):
+            yield f'filter list "{name}"', one.text or str(one), why
+
+
+def about_policy(policy: Policy) -> Iterator[Doubt]:
+    """The doubts about the filters of a policy that no file wrote, as far as they are in force."""
+    lists = {id(rule.filter_list): rule.filter_list for rule in policy.rules if rule.active}
+    for one in lists.values():
+        yield from about_list(one.name, one.filters)
+
+
+def about_filter(one: Filter) -> Iterator[str]:
+    """Why a filter is probably not meant."""
+    if isinstance(one.source, Me) and isinstance(one.destination, Me):
+        yield "matches nothing: what the host sends to itself is not filtered"
+    yield from about_ports(one.protocol, one.source_port, one.destination_port)
+    if one.protocol == ICMP and (_is_ipv6(one.source) or _is_ipv6(one.destination)):
+        yield "matches nothing: IPv6 has icmpv6, not icmp"
+
+
+def about_ports(protocol: int, *ports: int) -> Iterator[str]:
+    """Why the ports of a filter are probably not meant (X10)."""
+    if protocol == TCP:
+        for number in sorted(set(ports) & _ESP_AND_AH.keys()):
+            name = _ESP_AND_AH[number]
+            yield f"TCP port {number} is not {name}, which is protocol {number} without ports"
 
 
 def _same_names(policy: Policy) -> Iterator[Doubt]:
@@ -42,17 +73,6 @@ def _same_names(policy: Policy) -> Iterator[Doubt]:
         earlier = first.setdefault(rule.name, number)
         if earlier != number:
             yield f"rule[{number}].name", rule.name, f"rule[{earlier}] has the same name"
-
-
-def _about_filter(one: Filter) -> Iterator[str]:
-    if isinstance(one.source, Me) and isinstance(one.destination, Me):
-        yield "matches nothing: what the host sends to itself is not filtered"
-    if one.protocol == TCP:
-        for number in sorted({one.source_port, one.destination_port} & _ESP_AND_AH.keys()):
-            name = _ESP_AND_AH[number]
-            yield f"TCP port {number} is not {name}, which is protocol {number} without ports"
-    if one.protocol == ICMP and (_is_ipv6(one.source) or _is_ipv6(one.destination)):
-        yield "matches nothing: IPv6 has icmpv6, not icmp"
 
 
 def _is_ipv6(address: Address) -> bool:

@@ -5,7 +5,7 @@ Each execution is one change, made whole or not at all; a file of commands is ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from ipsecfd.policy.ipseccmd.switches import (
     parse,
 )
 from ipsecfd.policy.reply import Reply
+from ipsecfd.policy.review import about_ports
 from ipsecfd.policy.text import read_text
 from ipsecfd.policy.workspace import Workspace
 
@@ -61,7 +62,8 @@ def run(
     try:
         if isinstance(request, Batch):
             return _run_file(request.path, workspace, read, confirm)
-        return Reply(_perform(request, workspace, program, confirm), failed=False)
+        text = _perform(request, workspace, program, confirm)
+        return Reply(text, failed=False, note="\n".join(_doubts(request)))
     except IpsecfdError as error:
         return Reply(f"{program}: {error}", failed=True)
 
@@ -88,6 +90,14 @@ def _perform(request: Request, workspace: Workspace, program: str, confirm: Conf
                 _ask(request, confirm)
                 apply_dynamic(request, workspace.dynamic, workspace.resolve)
     return COMPLETED
+
+
+def _doubts(request: Request) -> Iterator[str]:
+    """What the filters of a rule are probably not meant to be (X10)."""
+    rule = request.rule if isinstance(request, Static | Dynamic) else None
+    for spec in rule.filters if rule is not None else ():
+        for why in about_ports(spec.protocol, spec.source_port, spec.destination_port):
+            yield f'"{spec.text}": {why}'
 
 
 def _ask(request: Dynamic, confirm: Confirm | None) -> None:
@@ -125,13 +135,15 @@ def _run_file(
         text = "\n".join([*mistakes, f"{path}: nothing was done"])
         return Reply(text, failed=True, understood=False)
     answers = []
+    notes = []
     failed = False
     for number, request in requests:
         try:
             answer = _perform(request, workspace, "ipseccmd", confirm)
+            notes += [f"{path}:{number}: {one}" for one in _doubts(request)]
         except IpsecfdError as error:
             answer = f"{path}:{number}: {error}"
             failed = True
         if answer != COMPLETED:
             answers.append(answer)
-    return Reply("\n".join(answers) or COMPLETED, failed)
+    return Reply("\n".join(answers) or COMPLETED, failed, note="\n".join(notes))

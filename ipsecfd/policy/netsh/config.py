@@ -12,8 +12,8 @@ from ipsecfd.policy.netsh.syntax import Arguments, Command, Tag
 from ipsecfd.policy.netsh.values import TEXT, Kind, ValueRefused, choice, number
 from ipsecfd.policy.stores.properties import BOOT_MODES, RANGES, PropertiesError, boot_exemptions
 
-_AT_RESTART: Final = "The new value takes effect when ipsecfd is started again."
-_AT_BOOT: Final = "The new value takes effect at the next boot."
+_AT_RESTART: Final = "when ipsecfd is started again"
+_AT_BOOT: Final = "at the next boot"
 _VISTA: Final = frozenset({"ikelogging", "strongcrlcheck", "ipsecexempt"})
 _OLD_EXEMPTIONS: Final = frozenset({"win2000", "winxp"})
 
@@ -33,6 +33,7 @@ class Property:
 
     parse: Callable[[str], Any]
     effect: str
+    """Empty for at once."""
 
 
 def _number(name: str, effect: str = "") -> Property:
@@ -65,7 +66,8 @@ def _set_config(state: State, arguments: Arguments) -> str:
     if name == "ipsecexempt" and profile in _OLD_EXEMPTIONS and value > 1:
         raise CommandError(Code.REFUSED, f"the profile {profile} knows ipsecexempt 0 and 1 only")
     state.workspace.properties = replace(state.workspace.properties, **{name: value})
-    return PROPERTIES[name].effect
+    effect = PROPERTIES[name].effect
+    return f"The new value takes effect {effect}." if effect else ""
 
 
 def _property(text: str) -> str:

@@ -16,6 +16,7 @@ from ipsecfd.policy.netsh.tags import (
     filter_key,
     sought_filter,
 )
+from ipsecfd.policy.review import about_filter
 from ipsecfd.policy.stores.content import Behaviour, name_key
 from ipsecfd.policy.stores.dynamic import (
     DynamicDraft,
@@ -76,9 +77,10 @@ def add_rule(state: State, arguments: Arguments) -> str:
             Code.MISSING, f'"add rule" with an action that negotiates needs {" and ".join(missing)}'
         )
     qmpolicy = arguments["qmpolicy"] or ""
+    made = filter_from(arguments, workspace.resolve, workspace.profile)
     draft.add_rule(
         DynamicRule(
-            filter_from(arguments, workspace.resolve, workspace.profile),
+            made,
             _action(draft, behaviours[0], qmpolicy),
             _action(draft, behaviours[1], qmpolicy),
             arguments["conntype"],
@@ -88,6 +90,7 @@ def add_rule(state: State, arguments: Arguments) -> str:
             authentication(arguments),
         )
     )
+    state.note = "; ".join(about_filter(made))
     return ""
 
 

@@ -16,6 +16,7 @@ from ipsecfd.policy.netsh.tags import (
     filter_key,
     sought_filter,
 )
+from ipsecfd.policy.review import about_filter
 from ipsecfd.policy.stores import examples
 from ipsecfd.policy.stores.content import (
     Behaviour,
@@ -83,6 +84,7 @@ def add_filter(state: State, arguments: Arguments) -> str:
     if not draft.has_filter_list(name):
         draft.add_filter_list(StoredList(name, modified=state.now))
     draft.add_filter(name, made)
+    state.note = "; ".join(about_filter(made))
     return ""
 
 

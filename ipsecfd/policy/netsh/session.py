@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
@@ -92,7 +93,7 @@ class Session:
             reply = self._run_here(words) if words else _NOTHING
         finally:
             self.context, self._kept = kept
-        return Reply(reply.text, reply.failed, script=reply.script)
+        return replace(reply, done=False)
 
     def _run_here(self, words: Sequence[Word]) -> Reply:
         general = _GENERAL.get(words[0].text.lower())
@@ -108,8 +109,9 @@ class Session:
             return Reply(help_text.text(place), failed=False)
         text = place.command.run(self.state, parse(place.command, place.rest))
         script, self.state.script = self.state.script, ""
+        note, self.state.note = self.state.note, ""
         self._script_context = self.context if place.context is ROOT else place.context
-        return Reply(text, failed=False, script=script)
+        return Reply(text, failed=False, script=script, note=note)
 
     def _end(self, words: Sequence[Word]) -> Reply:
         _no_more(words)

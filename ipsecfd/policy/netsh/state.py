@@ -32,6 +32,8 @@ class State:
     """None where no file may be touched."""
     store: Store = Store.LOCAL
     """The store that the commands of `ipsec static` work on."""
+    note: str = ""
+    """What the command is probably not meant to do; the session hands it on and forgets it."""
     script: str = ""
     """The file that `exec` named; the session hands it on and forgets it."""
     batch: bool = False

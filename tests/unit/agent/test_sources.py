@@ -55,6 +55,20 @@ def test_persistent_and_dynamic_add(stores: Stores) -> None:
     ]
 
 
+def test_doubtful_filters_are_told_of_every_store(stores: Stores) -> None:
+    """In the words of `check`, with the place (X10); what is not in force is not looked at."""
+    stores.replace(Store.LOCAL, content("mine", "any -> me:50 tcp"))
+    places = Places(dynamic=dynamic("any:51 -> me tcp"))
+    found = gather(places, stores, load).found
+    why = "which is protocol {} without ports"
+    esp, ah = why.format(50), why.format(51)
+    path = stores.path(Store.LOCAL)
+    assert [one.warnings for one in found] == [
+        (f'{path}: filter list "l": "any -> me:50 tcp": TCP port 50 is not ESP, {esp}',),
+        (f'dynamic rules: "any:51 -> me tcp": TCP port 51 is not AH, {ah}',),
+    ]
+
+
 def test_domain_replaces_local(stores: Stores) -> None:
     """The domain policy replaces the local one completely, and adds to the others."""
     stores.replace(Store.PERSISTENT, content("always"))

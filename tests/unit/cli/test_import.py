@@ -12,6 +12,7 @@ from ipsecfd.cli import administration
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
+from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.host import Stores
 
@@ -107,6 +108,24 @@ def test_the_copy_of_a_domain_policy_is_left_out(state: Path) -> None:
     assert result.exit_code == 0
     assert "Failed" not in result.stdout
     assert "Note: the key Cache was not imported" in result.stdout
+
+
+def test_an_export_of_properties_alone(state: Path) -> None:
+    """No table of zeros: what was set, and when it takes effect."""
+    Path("e.reg").write_text(
+        "Windows Registry Editor Version 5.00\n\n"
+        "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\IPSEC]\n"
+        '"NoDefaultExempt"=dword:00000001\n'
+    )
+    for options, head in ((("--dry-run",), "Would set:"), ((), "Set:")):
+        assert run("e.reg", *options).stdout.splitlines() == [
+            head,
+            "",
+            "  ipsecexempt  1",
+            "",
+            "Note: ipsecexempt: the new value takes effect when ipsecfd is started again",
+        ]
+    assert properties.read(state).ipsecexempt == 1
 
 
 def test_a_dry_run_changes_nothing(state: Path) -> None:

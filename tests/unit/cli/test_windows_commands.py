@@ -279,6 +279,27 @@ def test_exec_of_what_cannot_be_run(host: Host, monkeypatch: pytest.MonkeyPatch)
     assert list(host.local.policies) == ["a"]
 
 
+def test_doubtful_filters_are_noted(host: Host) -> None:
+    """On standard error, for it is done as it was said (X10)."""
+    host.start()
+    note = "TCP port 50 is not ESP, which is protocol 50 without ports\n"
+    tags = ("srcaddr=any", "dstaddr=me", "protocol=TCP", "dstport=50")
+    done = host.static("add", "filter", "filterlist=L", *tags)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"note: {note}")
+    actions = ("actioninbound=block", "actionoutbound=block")
+    done = host.run("netsh", "ipsec", "dynamic", "add", "rule", *tags, *actions)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"note: {note}")
+    words = ("-w", "REG", "-p", "P", "-r", "R", "-f", "*=0:50:TCP", "*=0:80:TCP", "-n", "PASS")
+    done = host.run("ipseccmd", *words)
+    assert (done.exit_code, done.stderr) == (0, f'note: "*=0:50:TCP": {note}')
+    file = host.directory / "s.txt"
+    file.write_text("-u\n-f 0=*:51:TCP -n PASS\n")
+    done = host.run("ipseccmd", "-file", str(file))
+    assert done.stderr == (
+        f'note: {file}:2: "0=*:51:TCP": TCP port 51 is not AH, which is protocol 51 without ports\n'
+    )
+
+
 def test_what_holds_for_a_session_is_lost_on_one_command(host: Host) -> None:
     """It says so; in a script there is nothing to say."""
     for command in ("set store location=persistent", "set batch mode=enable"):

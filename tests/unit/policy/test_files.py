@@ -82,6 +82,17 @@ def test_what_windows_would_refuse_is_a_warning(tmp_path: Path) -> None:
     assert str(warning).startswith(f'{path}: line 1: "netsh ipsec static delete policy x": ERR')
 
 
+def test_doubtful_filters_of_a_script_are_warnings(tmp_path: Path) -> None:
+    """As those of a policy file are (X10)."""
+    path = tmp_path / "p.bat"
+    path.write_text("ipseccmd -w REG -p p -r r -f *=0:50:TCP -n PASS -x\n")
+    (warning,) = load(path, Names()).warnings
+    assert str(warning) == (
+        f'{path}: filter list "r": "any -> me:50 tcp": TCP port 50 is not ESP, which is protocol 50'
+        " without ports"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -14,7 +14,8 @@ from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import GrammarError
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.scripts.importing import ImportResult, import_files
+from ipsecfd.policy.scripts.importing import import_files
+from ipsecfd.policy.scripts.outcome import ImportResult
 from ipsecfd.policy.stores.dynamic import DynamicDraft
 from ipsecfd.policy.workspace import Workspace
 from tests.builders import ME, make_driver, verdict
@@ -246,6 +247,42 @@ def test_built_in_objects_do_not_stay_unused() -> None:
     result = imported(text)
     assert [one.line for one in result.failed] == [1]
     assert result.filter_actions == 1
+
+
+def test_doubtful_filters_are_noted() -> None:
+    """TCP port 50 is not ESP (X10), whatever tool wrote it; no more than ten are told."""
+    why = "TCP port 50 is not ESP, which is protocol 50 without ports"
+    add = "netsh ipsec static add filter filterlist=L dstaddr=me protocol=TCP dstport=50"
+    assert imported(f"{add} srcaddr=any\n").notes == (
+        f'filter list "L": "any <-> me:50 tcp": {why}',
+    )
+    assert imported("ipseccmd -f *=0:50:TCP -n PASS\n").notes == (
+        f'dynamic rule "any -> me:50 tcp": {why}',
+    )
+    many = imported("".join(f"{add} srcaddr=192.0.2.{number}\n" for number in range(1, 13)))
+    assert len(many.notes) == 11
+    assert many.notes[-1] == "and 2 more filters like these"
+
+
+def test_properties_are_told() -> None:
+    """Whether netsh sets them or the registry does, with when they take effect (spec 7.1)."""
+    text = (
+        "netsh ipsec dynamic set config bootexemptions none\n"
+        "netsh ipsec dynamic set config ikelogging 1\n"
+        "reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC /v NoDefaultExempt"
+        " /t REG_DWORD /d 1\n"
+    )
+    result = imported(text)
+    assert not result.untranslated
+    assert result.properties == (
+        ("ikelogging", "1"),
+        ("ipsecexempt", "1"),
+        ("bootexemptions", "none"),
+    )
+    assert result.notes == (
+        "ipsecexempt: the new value takes effect when ipsecfd is started again",
+        "bootexemptions: the new value takes effect at the next boot",
+    )
 
 
 def test_files_that_scripts_name(tmp_path: Path) -> None:
