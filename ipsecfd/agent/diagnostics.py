@@ -33,6 +33,9 @@ RETRY: Final = 1.0
 """Seconds between two tries to write when one failed."""
 CLOSE_SECONDS: Final = 2.0
 """How long the end of the agent waits for the disk."""
+SAY_AGAIN: Final = 60.0
+"""Seconds until it is said once more that the log cannot be written, if it could be meanwhile: a
+disk that is full now and then must not fill the journal."""
 
 NOT_LOGGED: Final = 4288
 """Windows' "general failure" (spec 7.2); here it says what is missing in the log."""
@@ -55,7 +58,8 @@ class Diagnostics:
     """The open log. Nothing but `close` waits for the disk; all methods are safe in any thread.
 
     A log that was moved or deleted is noticed and begun anew. `interfaces` names an interface by
-    its index, `clock` gives seconds since 1970. Raises IpsecfdError when the log cannot be opened.
+    its index, `clock` gives seconds since 1970. `say` is told once when the log cannot be written
+    any more, and once when it can be again. Raises IpsecfdError when it cannot be opened.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Diagnostics:
         *,
         interfaces: Callable[[int], str | None] = interface_name,
         clock: Callable[[], float] = time.time,
+        say: Callable[[str], None],
     ) -> None:
         self.path = path
         self.problem: str | None = None
@@ -74,6 +79,10 @@ class Diagnostics:
         """Events that are missing in the log, since the start."""
         self._interfaces = interfaces
         self._clock = clock
+        self._say = say
+        self._said = False  # that the log cannot be written
+        self._lost_before = (0, 0)  # drops and events that were lost when that was said
+        self._say_again = 0.0
         self._changed = threading.Condition()
         self._waiting: deque[DropRecord | EventDict] = deque()
         self._missing = _Missing()
@@ -169,6 +178,27 @@ class Diagnostics:
             self.problem = error.strerror
         else:
             self.problem = None
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say what has changed: nobody may look at the status before the records are wanted."""
+        now = time.monotonic()
+        if self.problem and not self._said and now >= self._say_again:
+            self._said = True
+            self._lost_before = self.lost_drops, self.lost_events
+            self._say_again = now + SAY_AGAIN
+            self._say(
+                f"{self.path}: the diagnostic log cannot be written: {self.problem}; what it has"
+                " no room to keep meanwhile is counted only"
+            )
+        elif self._said and not self.problem:
+            self._said = False
+            drops, events = self._lost_before
+            lost = _counted(self.lost_drops - drops, self.lost_events - events)
+            self._say(
+                f"{self.path}: the diagnostic log is written again;"
+                f" {f'not logged: {lost}' if lost else 'nothing is missing in it'}"
+            )
 
     def _follow(self, reopen: bool) -> None:
         """Open the file anew if it is no longer the one at the path, or if asked to."""
@@ -221,20 +251,24 @@ class Diagnostics:
 
 
 def _missing_fields(missing: _Missing, now: float) -> dict[str, Any]:
-    parts = [
-        f"{number:,} {word}{'' if number == 1 else 's'}"
-        for number, word in ((missing.drops, "drop"), (missing.events, "event"))
-        if number
-    ]
     return {
         "time": now,
         "event": NOT_LOGGED,
-        "message": f"{' and '.join(parts)} not logged: {missing.why}",
+        "message": f"{_counted(missing.drops, missing.events)} not logged: {missing.why}",
         "drops": missing.drops,
         "events": missing.events,
         "first": missing.first,
         "last": missing.last,
     }
+
+
+def _counted(drops: int, events: int) -> str:
+    """What is missing, in words; empty when nothing is."""
+    return " and ".join(
+        f"{number:,} {word}{'' if number == 1 else 's'}"
+        for number, word in ((drops, "drop"), (events, "event"))
+        if number
+    )
 
 
 def _times_as_text(_logger: WrappedLogger, _method: str, record: EventDict) -> EventDict:

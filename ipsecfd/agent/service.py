@@ -81,7 +81,7 @@ class Configurations:
 async def _serve(config: Config, configurations: Configurations, policies: Sequence[Path]) -> None:
     systemd = Systemd()
     async with AsyncExitStack() as stack:
-        log = Diagnostics(config.diagnostics.log)
+        log = Diagnostics(config.diagnostics.log, say=_say)
         stack.callback(log.close)
         parts = _parts(config, configurations, log)
         agent = Agent(config, parts, policies=policies, managed=is_manager())

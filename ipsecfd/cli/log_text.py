@@ -95,7 +95,7 @@ def _drop_parts(record: dict[str, Any]) -> Iterator[_Part]:
     count = record.get("count")
     if isinstance(count, int) and count > 1:
         more = f"and {count - 1:,} more like this {_between(record)}"
-        yield _Part(_YELLOW, f"{more}; addresses vary" if record.get("mixed") else more)
+        yield _Part(_YELLOW, f"{more}; addresses may vary" if record.get("mixed") else more)
 
 
 def _end(record: dict[str, Any], name: str) -> str:

@@ -71,8 +71,16 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def log(path: Path) -> Iterator[Diagnostics]:
-    log = Diagnostics(path, interfaces=lambda index: f"eth{index}", clock=lambda: NOON)
+def said() -> list[str]:
+    """What the log has said to whoever watches the journal."""
+    return []
+
+
+@pytest.fixture
+def log(path: Path, said: list[str]) -> Iterator[Diagnostics]:
+    log = Diagnostics(
+        path, interfaces=lambda index: f"eth{index}", clock=lambda: NOON, say=said.append
+    )
     yield log
     log.close()
     assert not any(one.name == "diagnostics" for one in threading.enumerate())
@@ -108,7 +116,7 @@ def test_drop_record(log: Diagnostics, path: Path) -> None:
 
 
 def test_count(log: Diagnostics, path: Path) -> None:
-    """A count above 1 comes with the first and last time, and says whether addresses vary."""
+    """A count above 1 comes with the first and last time, and says whether addresses may vary."""
     log.drops([drop(14313)])
     log.close()
     (record,) = records(path)
@@ -243,7 +251,7 @@ def test_unwritable(tmp_path: Path) -> None:
         (Path("/proc/no/log"), "No such file or directory"),
     ):
         with pytest.raises(IpsecfdError) as refused:
-            Diagnostics(path)
+            Diagnostics(path, say=print)
         text = str(refused.value)
         assert text.startswith(f"{path}: cannot write the diagnostic log: {why}; ")
         assert "`log` in [diagnostics]" in text
@@ -253,7 +261,7 @@ def test_unwritable(tmp_path: Path) -> None:
 def test_appended(log: Diagnostics, path: Path) -> None:
     """A new run appends, and a half line that a crash left behind damages nothing."""
     path.write_text('{"event": 1}\n{"even')
-    again = Diagnostics(path)
+    again = Diagnostics(path, say=print)
     again.event(4294, "secure mode")
     again.close()
     first, half, second = path.read_text().splitlines()
@@ -292,12 +300,12 @@ def test_copytruncate(log: Diagnostics, path: Path) -> None:
     assert [one["event"] for one in records(path)] == [2]
 
 
-def test_full_disk(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path, said: list[str]) -> None:
     """On a full disk records wait; what has no room to wait is counted exactly, and told in its
     place as soon as writing works again."""
     path = tmp_path / "diagnostic.jsonl"
     path.symlink_to("/dev/full")
-    log = Diagnostics(path, clock=lambda: NOON + 2)
+    log = Diagnostics(path, clock=lambda: NOON + 2, say=said.append)
     log.event(1, "does not fit")
     wait_for(lambda: log.problem is not None)
     assert log.problem == "No space left on device"
@@ -318,11 +326,43 @@ def test_full_disk(tmp_path: Path) -> None:
     assert (told["drops"], told["events"]) == (1007, 3)
     assert told["first"] == "2027-01-15T08:00:00.000Z"
     assert told["last"] == "2027-01-15T08:00:04.000Z"
+    full, again = said
+    assert full.startswith(
+        f"{path}: the diagnostic log cannot be written: No space left on device; "
+    )
+    assert again == (
+        f"{path}: the diagnostic log is written again; not logged: 1,007 drops and 3 events"
+    )
+
+
+def test_disk_that_is_full_now_and_then(
+    log: Diagnostics, path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once with its end, and again after a while only: nothing floods the journal."""
+    real, full = path.with_name("real"), Path("/dev/full")
+
+    def becomes(target: Path, problem: bool) -> None:
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        log.event(1, "tries")
+        wait_for(lambda: bool(log.problem) == problem)
+
+    for _ in range(5):
+        becomes(full, True)
+        becomes(real, False)
+    wait_for(lambda: len(said) == 2)
+    assert "cannot be written" in said[0]
+    assert said[1].endswith("is written again; nothing is missing in it")
+    monkeypatch.setattr(log, "_say_again", 0.0)
+    becomes(full, True)
+    wait_for(lambda: len(said) == 3)
+    becomes(real, False)
+    wait_for(lambda: len(said) == 4)
 
 
 def test_torn_line(path: Path) -> None:
     """A line of which a full disk took a part is completed when there is room again."""
-    log = Diagnostics(path)
+    log = Diagnostics(path, say=print)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -368,7 +408,7 @@ def test_close_does_not_hang(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """A disk that hangs for good does not hold up the end of the agent."""
     goes_on = threading.Event()
     monkeypatch.setattr(module, "CLOSE_SECONDS", 0.05)
-    log = Diagnostics(path)
+    log = Diagnostics(path, say=print)
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda *_: goes_on.wait(10) and 0)
         log.event(1, "hangs")
@@ -382,7 +422,7 @@ def test_pipe(tmp_path: Path) -> None:
     """A named pipe that nobody reads holds up neither the start nor the end."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    log = Diagnostics(path)
+    log = Diagnostics(path, say=print)
     for _ in range(50):
         log.drops([drop()] * 100)
     wait_for(lambda: log.problem is not None)

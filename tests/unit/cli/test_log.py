@@ -102,7 +102,7 @@ def test_count() -> None:
     lines = format_record(DROP | COUNTED, 80, color=False).splitlines()
     assert lines[-1] == "      and 14,312 more like this between 12:00:01 and 12:00:05"
     lines = format_record(DROP | COUNTED | {"mixed": True}, 80, color=False).splitlines()
-    assert lines[-1].endswith("between 12:00:01 and 12:00:05; addresses vary")
+    assert lines[-1].endswith("between 12:00:01 and 12:00:05; addresses may vary")
     assert len(lines[-1]) <= 80
 
 
