@@ -7,18 +7,43 @@ import ipaddress
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipsecfd.lab import Daemon, Lab
 from tests.bench.mix import PORT
 
 QUEUE = 88
+Setup = Callable[[Lab], contextlib.AbstractContextManager[object]]
+"""Puts a contestant in place on the guard of a lab."""
 
 _BARE = f"""
 from netfilterqueue import NetfilterQueue
 queue = NetfilterQueue()
 queue.bind({QUEUE}, lambda packet: packet.accept(), max_len={{length}}, range=256)
 queue.run()
+"""
+
+_BARE_SEGMENTS = f"""
+import os, select, socket
+from netfilterqueue import NetfilterQueue
+from ipsecfd.kernel import nfnetlink
+last = 0
+def hold(packet):
+    global last
+    last = packet.id
+queue = NetfilterQueue()
+queue.bind({QUEUE}, hold, max_len={{length}}, range=256, sock_len={{length}} * 2048)
+own = socket.socket(fileno=os.dup(queue.get_fd()))
+own.send(nfnetlink.queue_flags({QUEUE}, nfnetlink.QUEUE_FLAG_GSO))
+accept = nfnetlink.verdict({QUEUE}, nfnetlink.ACCEPT, batch=True)
+os.nice(-5)
+poll = select.poll()
+poll.register(own, select.POLLIN)
+while True:
+    poll.poll()
+    queue.run(block=False)
+    accept[-4:] = last.to_bytes(4, "big")
+    own.send(accept)
 """
 
 _SCAPY = f"""
@@ -48,9 +73,14 @@ def nothing(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ipsecfd(lab: Lab, policy: str) -> Iterator[Daemon]:
-    """The daemon with a policy."""
-    with Daemon(lab["guard"], policy, {"startup": {"mode": "permit"}}) as daemon:
+def ipsecfd(lab: Lab, policy: str, *, cache: str = "off", processes: int = 1) -> Iterator[Daemon]:
+    """The daemon with a policy; without the cache every packet is queued and judged."""
+    config: dict[str, object] = {
+        "cache": cache,
+        "startup": {"mode": "permit"},
+        "queue": {"processes": processes},
+    }
+    with Daemon(lab["guard"], policy, config) as daemon:
         yield daemon
         daemon.stop()
         _python(lab, _RULES.format("remove()"))
@@ -60,6 +90,13 @@ def ipsecfd(lab: Lab, policy: str) -> Iterator[Daemon]:
 def bare(lab: Lab, length: int) -> Iterator[None]:
     """A NetfilterQueue callback that only accepts, bound with the same copy range and length."""
     with _callback(lab, _BARE.format(length=length)):
+        yield
+
+
+@contextlib.contextmanager
+def bare_segments(lab: Lab, length: int) -> Iterator[None]:
+    """The same for large segments: told to the kernel, accepted in batches, ahead in priority."""
+    with _callback(lab, _BARE_SEGMENTS.format(length=length)):
         yield
 
 
@@ -86,6 +123,23 @@ def iptables(lab: Lab, rules: int) -> Iterator[None]:
         yield
     finally:
         guard.run(["iptables", "-F", "INPUT"])
+
+
+@contextlib.contextmanager
+def nftables(lab: Lab, rules: int) -> Iterator[None]:
+    """As many linear nftables rules, none of which matches the load."""
+    random_ = random.Random(1)
+    lines = ["table inet linear {", "chain input { type filter hook input priority 0;"]
+    for _ in range(rules):
+        address = ipaddress.ip_address(random_.randint(11 << 24, (100 << 24) - 1))
+        lines.append(f"ip saddr {address} udp dport {random_.randint(1, 8999)} drop")
+    guard = lab["guard"]
+    guard.path("/run/linear.nft").write_text("\n".join([*lines, "}", "}", ""]))
+    guard.run(["nft", "-f", "/run/linear.nft"], check=True)
+    try:
+        yield
+    finally:
+        guard.run(["nft", "delete", "table", "inet", "linear"], check=True)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ time.sleep(3600)
 """
 
 _FLOOD = """{{ eth(da={guard}, sa={peer}),
-  ipv4(saddr=192.0.2.1, daddr=192.0.2.10, ttl=64, df),
+  ipv4(saddr=192.0.2.{host}, daddr=192.0.2.10, ttl=64, df),
   udp(sp={source}, dp={port}), fill('x', 22) }}
 """
 
@@ -58,11 +58,16 @@ class Arrivals:
 
 
 @contextlib.contextmanager
-def flood(lab: Lab, *, new_flows: bool) -> Iterator[None]:
-    """64-byte UDP frames as fast as one core can send them, from one port or from random ones."""
+def flood(lab: Lab, kind: str) -> Iterator[None]:
+    """64-byte UDP frames as fast as one core can send them: "one flow", "new flows" (from random
+    ports) or "16 hosts" (one flow each)."""
     peer = lab["peer"]
-    source = "drnd(1024,65535)" if new_flows else "40000"
-    text = _FLOOD.format(guard=lab["guard"].mac, peer=peer.mac, source=source, port=PORT)
+    source = "drnd(1024,65535)" if kind == "new flows" else "40000"
+    hosts = range(100, 116) if kind == "16 hosts" else range(1, 2)
+    text = "".join(
+        _FLOOD.format(guard=lab["guard"].mac, peer=peer.mac, host=host, source=source, port=PORT)
+        for host in hosts
+    )
     peer.path("/run/flood.cfg").write_text(text)
     # The limit ends it even if nobody is left to do so: some 300 seconds of packets.
     command = ["trafgen", "--dev", "eth0", "--conf", "/run/flood.cfg", "--cpus", "1"]

@@ -1,0 +1,136 @@
+"""The tables of a run, in a terminal and as docs/performance.md with its plot."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ipsecfd import __version__
+from tests.bench import mix, steps
+from tests.bench.figures import Results
+
+PLOT = "performance.svg"
+_INTRODUCTION = """\
+# How fast ipsecfd is
+
+Written by `sudo make bench`, which measures all of it anew on your machine. Machines differ and are
+noisy: compare the ratios, which are taken within one run; absolute numbers are this machine's.
+ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
+namespaces on one machine, so the sender takes one of the processors. Medians of {rounds} rounds in
+which the contestants take turns.
+"""
+
+_ABOUT_THE_PLOT = """
+## Packets a second over the number of filters
+
+![packets a second over filters]({plot})
+
+One flow of 64-byte UDP, as fast as one processor can send. The rules of iptables and nftables are
+linear lists, none of which matches before the end; scapy dissects every packet in a NetfilterQueue
+callback and has one rule. {mix}
+"""
+
+_SENTENCE = {True: "met", False: "MISSED", None: ""}
+
+
+def show(results: Results, console: Console) -> None:
+    """Print what was measured."""
+    rates = Table(title="Packets a second, 64-byte UDP (median)", title_justify="left")
+    loads = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
+    for title in ("filter", *loads):
+        rates.add_column(title, justify="left" if title == "filter" else "right")
+    for name in _contestants(results):
+        found = [results.median(name, load) for load in loads]
+        rates.add_row(name, *(f"{rate:,.0f}" if rate else "" for rate in found))
+    console.print(rates)
+    for name, speed in _streams(results):
+        console.print(f"TCP stream, {name}: {speed:.1f} Gbit/s")
+    console.print(_mix())
+    table = Table(title="\nRatios and bounds", title_justify="left")
+    for title in ("what", "measured", "bound", ""):
+        table.add_column(title, justify="right" if title == "measured" else "left")
+    for one in results.figures:
+        table.add_row(
+            one.what, f"{one.measured:.2f} {one.unit}".strip(), one.bound, _SENTENCE[one.met]
+        )
+    console.print(table)
+
+
+def write(results: Results, directory: Path, rounds: int) -> None:
+    """Write performance.md and the plot into a directory."""
+    _plot(results, directory / PLOT)
+    (directory / "performance.md").write_text("\n".join(_page(results, rounds)) + "\n")
+
+
+def _page(results: Results, rounds: int) -> Iterator[str]:
+    yield _INTRODUCTION.format(
+        version=__version__,
+        today=datetime.datetime.now(datetime.UTC).date(),
+        linux=platform.release(),
+        python=platform.python_version(),
+        processors=os.cpu_count(),
+        rounds=rounds,
+    )
+    yield "| what | measured | at least or at most | |"
+    yield "|---|---:|---|---|"
+    for one in results.figures:
+        measured = f"{one.measured:.2f} {one.unit}".strip()
+        yield f"| {one.what} | {measured} | {one.bound} | {_SENTENCE[one.met]} |"
+    yield _ABOUT_THE_PLOT.format(plot=PLOT, mix=_mix())
+    yield "## All rates\n"
+    yield "Packets a second, 64-byte UDP, median.\n"
+    loads = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
+    yield f"| filter | {' | '.join(loads)} |"
+    yield "|---|---:|---:|---:|"
+    for name in _contestants(results):
+        found = [results.median(name, load) for load in loads]
+        yield f"| {name} | {' | '.join(f'{rate:,.0f}' if rate else '' for rate in found)} |"
+    yield "\nOne TCP stream, Gbit/s:\n"
+    for name, speed in _streams(results):
+        yield f"* {name}: {speed:.1f}"
+
+
+def _mix() -> str:
+    return (
+        f"The mix of {steps.MANY:,} filters has {mix.groups(steps.MANY)} groups (combinations of"
+        " address class, prefix lengths and ports)."
+    )
+
+
+def _contestants(results: Results) -> list[str]:
+    return list(dict.fromkeys(name for name, load in results.rates if load != steps.TCP))
+
+
+def _streams(results: Results) -> Iterator[tuple[str, float]]:
+    for name, load in results.rates:
+        if load == steps.TCP:
+            yield name, results.median(name, load) / 1e9
+
+
+def _plot(results: Results, path: Path) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "ipsecfd"  # the same figures give the same file
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name in (steps.CACHED, steps.QUEUED, "iptables", "nftables, linear"):
+        rates = [results.median(steps.sized(name, size), steps.ONE_FLOW) for size in steps.SIZES]
+        axes.plot(steps.SIZES, rates, marker="o", label=name)
+    scapy = results.median("scapy", steps.ONE_FLOW)
+    axes.plot(steps.SIZES, [scapy] * len(steps.SIZES), linestyle="--", label="scapy, one rule")
+    axes.set(
+        xscale="log", yscale="log", xlabel="filters", ylabel="packets a second", ylim=(1e3, None)
+    )
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
