@@ -94,8 +94,9 @@ def _drop_parts(record: dict[str, Any]) -> Iterator[_Part]:
     yield _Part("", _cause(record))
     count = record.get("count")
     if isinstance(count, int) and count > 1:
-        more = f"and {count - 1:,} more like this {_between(record)}"
-        yield _Part(_YELLOW, f"{more}; addresses may vary" if record.get("mixed") else more)
+        yield _Part(_YELLOW, f"and {count - 1:,} more like this {_between(record)}")
+        if record.get("mixed"):
+            yield _Part(_YELLOW, "their addresses and ports may vary")
 
 
 def _end(record: dict[str, Any], name: str) -> str:
