@@ -73,7 +73,7 @@ uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
 	[ ! -d /run/systemd/system ] || systemctl --quiet disable --now ipsecfd 2>/dev/null || true
 	nft delete table inet ipsecfd 2>/dev/null || true # what a failed service left
-	xargs -r -d '\n' rm -f < $(LIB)/laid-out
+	[ ! -e $(LIB)/laid-out ] || xargs -r -d '\n' rm -f <$(LIB)/laid-out
 	rm -rf $(LIB) $(PREFIX)/bin/ipsecfd $(PREFIX)/share/doc/ipsecfd /etc/logrotate.d/ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	echo "Removed. Left in place: /etc/ipsecfd, /var/lib/ipsecfd, /var/log/ipsecfd, group ipsecfd."

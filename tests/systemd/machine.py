@@ -1,7 +1,7 @@
-"""A booted systemd to try the unit in: this machine's own files, copied on write, in a container.
+"""A booted systemd to try the service in: some machine's files, copied on write, in a container.
 
-Nothing of the machine's own services is started there, and the container has a network of its own
-with a peer at the other end of a cable. All of it ends with the test process, however that ends.
+The container has a network of its own with a peer at the other end of a cable. All of it ends with
+the test process, however that ends.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -46,10 +47,10 @@ nsenter --net=peer sh -ec '
 ip link set lo up
 ip address add {here}/24 dev eth1
 ip link set eth1 up
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+mount -t overlay overlay -o lowerdir={lower},upperdir=upper,workdir=work root
 systemd-nspawn --quiet --directory=root --boot --register=no --keep-unit --machine=ipsecfd-test \\
     --capability=CAP_NET_ADMIN,CAP_NET_RAW --link-journal=no --resolv-conf=off --timezone=off \\
-    --console=pipe {binds} -- --unit=test.target
+    --console=pipe {binds} -- --unit={target}
 nft list tables >tables-at-the-end
 """
 
@@ -65,21 +66,22 @@ def missing() -> str | None:
     return None
 
 
-class Machine:
-    """One boot, with the unit installed and nothing configured yet."""
+class Container:
+    """One boot of the files in `lower`, as overlayfs names its layers, to a target."""
 
-    def __init__(self) -> None:
+    def __init__(self, lower: str, target: str, binds: Iterable[str]) -> None:
         self._place = Path(tempfile.mkdtemp(prefix="ipsecfd-", dir="/dev/shm"))
         for name in ("upper", "work", "root"):
             (self._place / name).mkdir()
-        self._install()
-        needed = {sys.prefix, sys.base_prefix, str(CHECKOUT)}
+        self._prepare(self._place / "upper")
         script = _BOOT.format(
             unified=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
             place=self._place,
+            lower=lower,
             here=HERE,
             peer=PEER,
-            binds=shlex.join(f"--bind-ro={path}" for path in sorted(needed)),
+            target=target,
+            binds=shlex.join(f"--bind-ro={bind}" for bind in binds),
         )
         unshare = (
             "unshare --net --mount --pid --propagation private --mount-proc --fork --kill-child"
@@ -99,12 +101,20 @@ class Machine:
 
     def run(self, *command: str, ok: bool = True) -> str:
         """Run a command in the container; its output, and AssertionError when it fails."""
-        return _run(["nsenter", "--target", str(self._leader()), "--all", *command], ok=ok)
+        return _run(self.inside(*command), ok=ok)
 
     def succeeds(self, *command: str) -> bool:
         """Whether a command in the container has exit status 0."""
-        target = ["nsenter", "--target", str(self._leader()), "--all"]
-        return _completed([*target, *command]).returncode == 0
+        return _completed(self.inside(*command)).returncode == 0
+
+    def inside(self, *command: str) -> list[str]:
+        """A command in the container, for the test's own use."""
+        return ["nsenter", "--target", str(self._leader()), "--all", *command]
+
+    def beside(self, *command: str) -> list[str]:
+        """A command on the peer, which has the files of this machine."""
+        peer = ["nsenter", f"--net={self._place / 'peer'}", *command]
+        return ["nsenter", "--target", str(self._holder.pid), "--mount", *peer]
 
     def write(self, path: str, text: str) -> None:
         """Write a file in the container."""
@@ -158,25 +168,11 @@ class Machine:
         self._holder.wait()
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def _install(self) -> None:
-        """What `make install` does, with this test's own Python; and no trace of a real one."""
-        upper = self._place / "upper"
-        for hidden in ("etc/systemd/system", "etc/ipsecfd", "var/lib/ipsecfd", "var/log/ipsecfd"):
-            (upper / hidden).mkdir(parents=True)
-            os.setxattr(upper / hidden, "trusted.overlay.opaque", b"y")
-        units = upper / "etc/systemd/system"
-        (units / "test.target").write_text(_TARGET)
-        shutil.copy(CHECKOUT / "systemd/ipsecfd.service", units)
-        (units / "ipsecfd.service.d").mkdir()
-        # The sandbox hides /root, /home and /tmp, where a checkout and its Python may well be.
-        (units / "ipsecfd.service.d/checkout.conf").write_text(
-            "[Service]\nProtectHome=tmpfs\n"
-            f"BindReadOnlyPaths={sys.prefix} {sys.base_prefix} {CHECKOUT}\n"
-        )
+    def _prepare(self, upper: Path) -> None:
+        """Lay what the files below do not have; for a subclass to add to."""
+        (upper / "etc").mkdir()
         (upper / "etc/fstab").touch()
         (upper / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
-        (upper / "usr/local/bin").mkdir(parents=True)
-        (upper / "usr/local/bin/ipsecfd").symlink_to(Path(sys.prefix, "bin/ipsecfd"))
 
     def _wait_for_boot(self) -> None:
         end = time.monotonic() + _BOOT_SECONDS
@@ -200,6 +196,34 @@ class Machine:
                 raise LookupError("the container is not there")
             pid = int(children)
         return pid
+
+
+class Machine(Container):
+    """A boot of this machine's own files, with the unit installed and nothing configured yet.
+
+    None of the machine's own services is started there.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("/", "test.target", sorted({sys.prefix, sys.base_prefix, str(CHECKOUT)}))
+
+    def _prepare(self, upper: Path) -> None:
+        """What `make install` does, with this test's own Python; and no trace of a real one."""
+        super()._prepare(upper)
+        for hidden in ("etc/systemd/system", "etc/ipsecfd", "var/lib/ipsecfd", "var/log/ipsecfd"):
+            (upper / hidden).mkdir(parents=True)
+            os.setxattr(upper / hidden, "trusted.overlay.opaque", b"y")
+        units = upper / "etc/systemd/system"
+        (units / "test.target").write_text(_TARGET)
+        shutil.copy(CHECKOUT / "systemd/ipsecfd.service", units)
+        (units / "ipsecfd.service.d").mkdir()
+        # The sandbox hides /root, /home and /tmp, where a checkout and its Python may well be.
+        (units / "ipsecfd.service.d/checkout.conf").write_text(
+            "[Service]\nProtectHome=tmpfs\n"
+            f"BindReadOnlyPaths={sys.prefix} {sys.base_prefix} {CHECKOUT}\n"
+        )
+        (upper / "usr/local/bin").mkdir(parents=True)
+        (upper / "usr/local/bin/ipsecfd").symlink_to(Path(sys.prefix, "bin/ipsecfd"))
 
 
 def _run(command: list[str], *, ok: bool) -> str:

@@ -1,0 +1,203 @@
+"""The package on a fresh Debian: it filters nothing by itself, and never opens what is closed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.package.debian import Debian, built, missing, newer, root
+from tests.package.stream import POLICY, Stream
+from tests.unit.test_docs import ROOT, alike, offline, shown
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
+
+CONFIG = "/etc/ipsecfd/ipsecfd.toml"
+LOOK_EVERYWHERE = "find / -xdev ( -path /packages -o -path /proc ) -prune -o -name *ipsecfd* -print"
+ZSH = """
+fpath=(/usr/share/zsh/vendor-completions $fpath); autoload -Uz _ipsecfd
+_arguments() { print -r -- $@ }
+words=(ipsecfd pol); CURRENT=2; _ipsecfd
+"""
+BASH = """
+. /usr/share/bash-completion/completions/ipsecfd
+COMP_WORDS=(ipsecfd pol); COMP_CWORD=1; _ipsecfd_completion ipsecfd; echo "${COMPREPLY[@]}"
+"""
+
+
+class Shelf(NamedTuple):
+    """What there is to install, and where."""
+
+    debian: Path
+    packages: Path
+    deb: str
+    upgrade: str
+    next_version: str
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    """The package of this checkout, the next version of it, and a Debian for them."""
+    packages = tmp_path_factory.mktemp("packages")
+    deb = Path(shutil.copy(built(), packages))
+    upgrade, version = newer(deb, packages)
+    return Shelf(root(deb), packages, deb.name, upgrade.name, version)
+
+
+@pytest.fixture
+def fresh(shelf: Shelf) -> Iterator[Debian]:
+    """A Debian without the package."""
+    with closing(Debian(shelf.packages, shelf.debian)) as debian:
+        yield debian
+
+
+@pytest.fixture(scope="module")
+def filtering_layer(shelf: Shelf) -> Iterator[Path]:
+    """What the package is on a disk once it is installed and a policy assigned."""
+    with closing(Debian(shelf.packages, shelf.debian)) as debian:
+        debian.dpkg("install", shelf.deb)
+        debian.write("/etc/ipsecfd/one-port.toml", POLICY)
+        debian.run("ipsecfd", "policy", "assign", "/etc/ipsecfd/one-port.toml")
+        debian.power_off()
+        yield debian.layer
+
+
+@pytest.fixture
+def filtering(shelf: Shelf, filtering_layer: Path) -> Iterator[Debian]:
+    """A Debian with the package and a policy that lets one port be reached, booted with it."""
+    with closing(Debian(shelf.packages, filtering_layer, shelf.debian)) as debian:
+        yield debian
+
+
+@pytest.fixture(scope="module")
+def installed(shelf: Shelf, filtering_layer: Path) -> Iterator[Debian]:
+    """The same, for those who only look."""
+    with closing(Debian(shelf.packages, filtering_layer, shelf.debian)) as debian:
+        yield debian
+
+
+def left(debian: Debian) -> list[str]:
+    """Whatever on the machine has the program's name."""
+    return sorted(debian.run(*LOOK_EVERYWHERE.split()).splitlines())
+
+
+def version(debian: Debian) -> str:
+    """Of the agent that runs."""
+    return str(json.loads(debian.run("ipsecfd", "status", "--json"))["release"])
+
+
+def test_installing_changes_no_traffic(fresh: Debian, shelf: Shelf) -> None:
+    """The service starts and drops nothing: all that was sent meanwhile came."""
+    stream = Stream(fresh)
+    fresh.install(shelf.deb)
+    seen = stream.stop()
+    assert fresh.state() == "active"
+    assert fresh.run("systemctl", "is-enabled", "ipsecfd").strip() == "enabled"
+    assert seen.sent > 100
+    assert (seen.permitted, seen.forbidden) == (seen.sent, seen.sent)
+
+
+def test_what_is_installed_works(installed: Debian) -> None:
+    """The README's commands answer as it shows, systemd, logrotate and dpkg find no mistake."""
+    policy = re.search(
+        r"^```toml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert policy
+    installed.write("/root/web.toml", policy[1])
+    commands = [one for one in shown("README.md") if offline(one.words) and "web.toml" in one.line]
+    for one in commands:
+        words = [word.replace("web.toml", "/root/web.toml") for word in one.words]
+        answer = installed.run("ipsecfd", *words).replace("/root/", "")
+        assert one.output is None or alike(one.output, answer), answer
+    assert len(commands) >= 2
+    assert "Usage: ipsecfd" in installed.run("ipsecfd", "--help")
+    assert installed.run("systemd-analyze", "verify", "ipsecfd.service") == ""
+    assert "error" not in installed.run("logrotate", "--debug", "/etc/logrotate.d/ipsecfd")
+    assert installed.run("dpkg", "--verify", "ipsecfd") == ""
+
+
+@pytest.mark.parametrize("page", ["ipsecfd.8", "ipsecfd.toml.5", "ipsecfd-policy.5"])
+def test_manual_pages_can_be_read(installed: Debian, page: str) -> None:
+    """The program man finds each, formats it without a warning, and knows what it is about."""
+    name, _, section = page.rpartition(".")
+    width = ["env", "MANWIDTH=80", "MAN_KEEP_FORMATTING="]
+    text = installed.run(*width, "man", "--warnings", "--pager=cat", section, name)
+    assert text.startswith(f"{name.upper()}({section})")
+    assert "warning" not in text.lower().replace("and warnings", "").replace("warnings alone", "")
+    assert "ipsecfd" in installed.run("whatis", name)
+
+
+def test_shells_complete(installed: Debian) -> None:
+    """The word `pol` becomes `policy` in bash, zsh and fish, the first time it is asked for."""
+    assert installed.run("bash", "-c", BASH).split() == ["policy"]
+    assert '"policy":' in installed.run("zsh", "-fc", ZSH)
+    assert installed.run("fish", "-c", "complete -C 'ipsecfd pol'").split()[0] == "policy"
+
+
+def test_upgrade_keeps_the_policy_in_force(filtering: Debian, shelf: Shelf) -> None:
+    """Nothing forbidden comes while agents change places, and the new one judges on."""
+    before = version(filtering)
+    filtering.write(CONFIG, "[diagnostics]\nlevel = 6\n")
+    stream = Stream(filtering)
+    filtering.dpkg("install", shelf.upgrade)
+    during = stream.stop()
+    after = Stream(filtering)
+    assert (before, version(filtering)) == (shelf.deb.split("_")[1], shelf.next_version)
+    assert filtering.run("cat", CONFIG) == "[diagnostics]\nlevel = 6\n"
+    seen = after.stop()
+    assert during.sent > 100
+    assert during.forbidden == 0
+    assert (seen.permitted, seen.forbidden) == (seen.sent, 0)
+
+
+def test_upgrade_starts_nothing_that_was_stopped(filtering: Debian, shelf: Shelf) -> None:
+    """Who has stopped the filter does not find it filtering after an upgrade."""
+    filtering.run("systemctl", "stop", "ipsecfd")
+    filtering.dpkg("install", shelf.upgrade)
+    assert filtering.state() == "inactive"
+    assert not filtering.has_rules()
+
+
+def test_upgrade_mends_what_failed(filtering: Debian, shelf: Shelf) -> None:
+    """A service that could not start, and left the host closed, is tried with the new version."""
+    program = "/usr/lib/ipsecfd/bin/python3"
+    filtering.override("[Unit]\nStartLimitIntervalSec=600\n")
+    filtering.run("ln", "-sfn", "/bin/false", program)
+    filtering.run("systemctl", "restart", "ipsecfd", ok=False)
+    filtering.wait_until("failed")
+    filtering.dpkg("install", shelf.upgrade)
+    filtering.wait_until("active")
+    assert version(filtering) == shelf.next_version
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_removing_opens_the_host(filtering: Debian, shelf: Shelf, *, failed: bool) -> None:
+    """No rule stays behind, and what was decided here is in force again when it comes back."""
+    if failed:
+        filtering.override("[Unit]\nStartLimitIntervalSec=600\n[Service]\nExecStartPre=false\n")
+        filtering.run("systemctl", "restart", "ipsecfd", ok=False)
+        filtering.wait_until("failed")
+        filtering.run("rm", "-r", "/etc/systemd/system/ipsecfd.service.d")
+    assert not filtering.reaches_peer()
+    filtering.dpkg("remove", "ipsecfd")
+    assert not filtering.has_rules()
+    assert filtering.reaches_peer()
+    assert CONFIG in left(filtering)
+    filtering.dpkg("install", shelf.deb)
+    assert filtering.state() == "active"
+    assert not filtering.reaches_peer()
+
+
+def test_purging_leaves_nothing(filtering: Debian) -> None:
+    """Configuration, policies, state, logs, links and the group are gone with it."""
+    assert len(left(filtering)) > 10
+    filtering.dpkg("purge", "ipsecfd")
+    assert left(filtering) == []
+    assert filtering.run("getent", "group", "ipsecfd", ok=False) == ""
+    assert not filtering.has_rules()
