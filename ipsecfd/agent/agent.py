@@ -55,6 +55,8 @@ class Agent:
         self.host = Host(delivered=True)
         """The host's addresses as last told; see `host_changed`."""
         self.mode = Mode.STARTUP_PERMIT
+        self.started_in: Mode | None = None
+        """The start-up mode of this start; None where rules that were there closed the host."""
         self.mode_reason: str | None = None
         """Why the mode is not secure, in words."""
         self.trouble: str | None = None
@@ -105,7 +107,7 @@ class Agent:
             except IpsecfdError as error:
                 if not self.places.given:
                     self.trouble = str(error)
-            startup_mode = self.startup_mode()
+            startup_mode = self.startup_mode(self.config)
             reading = asyncio.create_task(self._first_read())
             try:
                 if leftover:
@@ -117,6 +119,7 @@ class Agent:
                     await self.pool.open(self.settings(startup_mode))
                     await self.hook.install(self.settings(startup_mode))
                     self._entered(startup_mode)
+                    self.started_in = startup_mode
                     mode = await self._first_mode(reading)
                     await self._judge_in(mode)
             except BaseException:
@@ -191,9 +194,9 @@ class Agent:
             learn_blocked=unrecorded(config.diagnostics.level),
         )
 
-    def startup_mode(self) -> Mode:
-        """The start-up mode of the next start (spec 6.1)."""
-        return self.config.startup.driver_mode(ever_assigned=self._ever_assigned)
+    def startup_mode(self, config: Config) -> Mode:
+        """The start-up mode of a start now, with this configuration (spec 6.1)."""
+        return config.startup.driver_mode(ever_assigned=self._ever_assigned)
 
     async def _follow(self) -> None:
         host = None

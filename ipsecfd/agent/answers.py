@@ -13,7 +13,14 @@ from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
-from ipsecfd.agent.desk import desk_report, domain_report, local_time, netdiag_view
+from ipsecfd.agent.desk import (
+    desk_report,
+    domain_report,
+    local_time,
+    netdiag_view,
+    next_startup_mode,
+    startup_name,
+)
 from ipsecfd.agent.foresight import foresee
 from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
@@ -235,7 +242,8 @@ class Answers:
             mode=str(agent.mode),
             mode_reason=agent.mode_reason,
             trial=self.trial(),
-            startup_mode=str(agent.startup_mode()).removeprefix("startup-"),
+            started_in=startup_name(agent.started_in) if agent.started_in else None,
+            startup_mode=await asyncio.to_thread(next_startup_mode, agent),
             profile=config.profile,
             exempt=config.exempt_value,
             on_failure=config.on_failure,

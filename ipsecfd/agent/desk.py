@@ -11,6 +11,8 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.modes import Mode
+from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 
@@ -32,7 +34,7 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
         level=config.diagnostics.level,
         interval=config.diagnostics.interval,
         exempt=config.exempt_value,
-        boot_mode=str(agent.startup_mode()).removeprefix("startup-"),
+        boot_mode=startup_name(agent.startup_mode(config)),
         boot_exemptions=[str(one) for one in config.startup.exemptions],
         permitted_in=by_way["permit", Direction.IN],
         permitted_out=by_way["permit", Direction.OUT],
@@ -49,6 +51,20 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
             if one.store is Store.LOCAL and one.origin != str(agent.parts.stores.path(Store.LOCAL))
         ],
     )
+
+
+def startup_name(mode: Mode) -> str:
+    """A start-up mode as the configuration calls it."""
+    return str(mode).removeprefix("startup-")
+
+
+def next_startup_mode(agent: Agent) -> str:
+    """The start-up mode of a start with what is configured and assigned now; reads files."""
+    try:
+        config = agent.parts.load_next_config()
+    except IpsecfdError:
+        config = agent.config  # the next start will fail; a reload tells why
+    return startup_name(agent.startup_mode(config))
 
 
 def domain_report(domain: Domain, now: datetime.datetime) -> DomainReport:

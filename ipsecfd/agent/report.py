@@ -240,8 +240,10 @@ class Status:
     """Why, when the mode is not what the policies would have it."""
     trial: TrialReport | None
     """The change that waits to be confirmed."""
+    started_in: str | None
+    """The start-up mode of this start; None where rules that were there closed the host."""
     startup_mode: str
-    """The start-up mode of the next start."""
+    """The start-up mode of the next start, by what is configured and assigned now."""
     profile: str
     exempt: int
     on_failure: str

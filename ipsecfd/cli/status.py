@@ -42,7 +42,11 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     def row(label: str, text: str) -> Iterator[str]:
         yield from wrap(f"{label:{_LABEL}}", text, columns)
 
-    yield from row("start-up", f"{found.startup_mode} mode until the policies are in force")
+    began = f"{found.started_in} mode" if found.started_in else "closed by rules that were there"
+    yield from row(
+        "start-up",
+        f"until the policies were in force, {began}; at the next start {found.startup_mode} mode",
+    )
     yield from row("behaves like", f"{found.profile}, default exemptions {found.exempt}")
     opened = "dropped" if found.on_failure == "block" else "let through unjudged"
     yield from row("on failure", f"{found.on_failure}: while nobody judges, packets are {opened}")

@@ -41,6 +41,7 @@ STATUS = Status(
     mode="secure",
     mode_reason=None,
     trial=None,
+    started_in="permit",
     startup_mode="stateful",
     profile="linux",
     exempt=3,
@@ -222,6 +223,22 @@ def test_status_fits_and_ends_with_the_warnings() -> None:
         "2 warnings",
     ):
         assert words in text
+
+
+@pytest.mark.parametrize(
+    ("started_in", "words"),
+    [
+        (
+            "permit",
+            "until the policies were in force, permit mode; at the next start stateful mode",
+        ),
+        (None, "until the policies were in force, closed by rules that were there; at the next"),
+    ],
+)
+def test_status_tells_this_start_from_the_next(started_in: str | None, words: str) -> None:
+    """The start-up mode that was is not the one that will be."""
+    lines = status_lines(replace(STATUS, started_in=started_in), 80)
+    assert words in " ".join(" ".join(lines).split())
 
 
 def test_status_says_why_the_mode_is_not_secure() -> None:
