@@ -125,6 +125,9 @@ def streams(run: Run) -> None:
     results.figure(
         "queued, TCP stream / no filter", results.ratio(QUEUED, "no filter", TCP), ">= 0.8"
     )
+    # What any queue gives on this machine, and what of that is ours.
+    any_queue = results.ratio("bare queue", "no filter", TCP)
+    results.figure("bare queue, TCP stream / no filter", any_queue)
     results.figure("queued, TCP stream / bare queue", results.ratio(QUEUED, "bare queue", TCP))
     results.figure(
         "cached, TCP stream / no filter", results.ratio(CACHED, "no filter", TCP), ">= 0.95"
