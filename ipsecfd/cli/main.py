@@ -10,6 +10,7 @@ import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
 from ipsecfd.cli.after_stop import after_stop
+from ipsecfd.cli.apply import apply
 from ipsecfd.cli.check import check
 from ipsecfd.cli.domain import app as domain
 from ipsecfd.cli.explain import explain
@@ -28,6 +29,7 @@ from ipsecfd.cli.run import run
 from ipsecfd.cli.secedit import secedit
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
+from ipsecfd.cli.trial import confirm, rollback
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import printable
 
@@ -43,6 +45,9 @@ app.command()(run)
 app.command()(status)
 app.command()(mode)
 app.command()(reload)
+app.command()(apply)
+app.command()(confirm)
+app.command()(rollback)
 app.add_typer(policy, name="policy")
 app.add_typer(domain, name="domain")
 app.command()(stats)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Literal
 
 import typer
 
+from ipsecfd.cli.foresight import look_ahead
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
+from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
 
 Mode = Literal["permit", "block", "stateful", "secure"]
 
@@ -18,6 +21,8 @@ def mode(
             metavar="MODE", help="permit, block, stateful or secure.", show_choices=False
         ),
     ] = None,
+    confirm: ConfirmOption = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
@@ -32,7 +37,12 @@ def mode(
     secure    the policies decide
     """
     if new is not None:
-        ask(socket, "SetMode", mode=new)
+        look_ahead(socket, mode=new, sure=yes or confirm is not None)
+        ask(socket, "SetMode", mode=new, confirm=confirm)
+        for note in trial_notes(confirm):
+            print(f"note: {note}", file=sys.stderr)
+    elif confirm is not None:
+        raise typer.BadParameter("--confirm wants a mode to change to")
     current = ask(socket, "GetMode")
     if as_json:
         print_json({"mode": current})

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ipsecfd.cli.apply import apply_file
 from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.foresight import look_ahead
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes, width
-from ipsecfd.errors import IpsecfdError
+from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
@@ -54,6 +56,8 @@ def assign(
     policy: Annotated[
         str, typer.Argument(metavar="NAME|FILE", help="A policy of the local store, or a file.")
     ],
+    confirm: ConfirmOption = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
@@ -62,22 +66,13 @@ def assign(
     The daemon reads a FILE again at each start and reload, so leave it
     where it is. What has a / in it, or is there, is a file.
     """
-    path = Path(policy).absolute()
-    if "/" not in policy and not path.exists():
-        print_notes(
-            ask(socket, "AssignStored", name=policy), f"assigned: {policy}", as_json=as_json
-        )
+    if "/" in policy or Path(policy).exists():
+        path, notes = apply_file(Path(policy), socket, confirm=confirm, yes=yes)
+        print_notes(notes, f"assigned: {path}", as_json=as_json)
         return
-    try:
-        notes = ask(socket, "AssignPolicy", file=str(path))
-    except IpsecfdError as error:
-        if "cannot be read" in str(error) and path.is_file():
-            raise IpsecfdError(
-                f"{error}; the service sees nothing of /home, /root and /tmp:"
-                " put the file under /etc/ipsecfd"
-            ) from error
-        raise
-    print_notes(notes, f"assigned: {path}", as_json=as_json)
+    look_ahead(socket, name=policy, sure=yes or confirm is not None)
+    notes = trial_notes(confirm) + ask(socket, "AssignStored", name=policy, confirm=confirm)
+    print_notes(notes, f"assigned: {policy}", as_json=as_json)
 
 
 @app.command()
@@ -85,11 +80,15 @@ def unassign(
     name: Annotated[
         str | None, typer.Argument(help="Only if the assigned policy has this name.")
     ] = None,
+    confirm: ConfirmOption = None,
+    yes: YesOption = False,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
     """Take the assigned local policy out of force."""
-    print_notes(ask(socket, "UnassignPolicy", name=name), "unassigned", as_json=as_json)
+    look_ahead(socket, sure=yes or confirm is not None)
+    notes = trial_notes(confirm) + ask(socket, "UnassignPolicy", name=name, confirm=confirm)
+    print_notes(notes, "unassigned", as_json=as_json)
 
 
 @app.command()

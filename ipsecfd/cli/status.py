@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
 from ipsecfd.cli.policy import many, policy_lines, time
+from ipsecfd.cli.trial import trial_words
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import DomainReport, QueueReport, Status
@@ -35,6 +36,8 @@ def _head(found: Status, columns: int) -> Iterator[str]:
     if found.mode_reason:
         for line in found.mode_reason.splitlines():
             yield from wrap("  ", line, columns)
+    if found.trial:
+        yield from wrap("  ", trial_words(found.trial), columns)
     yield f"running since {time(found.since)}, pid {found.pid}"
 
 

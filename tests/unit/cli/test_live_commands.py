@@ -5,105 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from ipsecfd.agent import client
 from ipsecfd.agent.config import DEFAULT_SOCKET
-from ipsecfd.agent.report import (
-    Count,
-    DomainReport,
-    LogReport,
-    PolicyReport,
-    PolicyText,
-    QueueReport,
-    ReasonCount,
-    RuleReport,
-    Stats,
-    Status,
-    StoreReport,
-)
-from ipsecfd.cli.main import app, main
+from ipsecfd.agent.report import Stats, TrialReport
+from ipsecfd.cli.main import main
 from ipsecfd.cli.stats import stats_lines
 from ipsecfd.cli.status import status_lines
-
-SINCE = "2026-01-02T03:04:05+00:00"
-POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 1234, SINCE)
-DOMAIN = DomainReport(
-    *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
-)
-STATUS = Status(
-    release="0.1.0",
-    pid=4711,
-    since=SINCE,
-    mode="secure",
-    mode_reason=None,
-    trial=None,
-    started_in="permit",
-    startup_mode="stateful",
-    profile="linux",
-    exempt=3,
-    on_failure="block",
-    hook="nft queue",
-    forward=False,
-    version=3,
-    policies=[POLICY],
-    stores=[StoreReport("persistent", 0, None), StoreReport("local", 3, "Web server")],
-    dynamic_rules=1,
-    domain=DOMAIN,
-    addresses=[f"192.0.2.{number}" for number in range(1, 50)],
-    servers={"gateway": ["192.0.2.1"]},
-    packets=[ReasonCount("permit", "filter", 1234567), ReasonCount("block", "no-filter", 5)],
-    queues=[QueueReport(88, 4712, 20_000_000, 0, 12, 0), QueueReport(89, 0, 0, 0, 0, 0)],
-    restarts=1,
-    log=LogReport("/var/log/ipsecfd/diagnostic.jsonl", 7, 0, 14312, 0, None),
-    warnings=["Something that a careful administrator wants to know " * 3, "and more"],
-)
-COUNT = Count("in", "block", "filter", "Web server", "Block", "me <-> any", True, None, None, 99)
-RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
-
-
-class FakeDaemon:
-    """Answers by method; `asked` is what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Path, str, dict[str, Any]]] = []
-        self.answers: dict[str, Any] = {
-            "GetMode": "block",
-            "SetMode": None,
-            "Status": STATUS,
-            "Stats": Stats(SINCE, [COUNT]),
-            "ListPolicies": [POLICY],
-            "ShowPolicy": [PolicyText(POLICY, [RULE])],
-            "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],
-            "AssignPolicy": [],
-            "AssignStored": [],
-            "UnassignPolicy": [],
-            "ResolveNames": ["www.example: 192.0.2.1"],
-        }
-
-    def call(self, socket: Path, method: str, **parameters: Any) -> Any:
-        self.asked.append((socket, method, parameters))
-        answer = self.answers[method]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-@pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
-    """A daemon that always answers."""
-    daemon = FakeDaemon()
-    monkeypatch.setattr(client, "call", daemon.call)
-    return daemon
-
-
-def ipsecfd(*arguments: str) -> Result:
-    """Run a command."""
-    return CliRunner().invoke(app, arguments)
-
+from tests.unit.cli.fake_daemon import COUNT, SINCE, STATUS, FakeDaemon, ipsecfd
 
 COMMANDS = [
     (["status"], "Status"),
@@ -112,15 +23,19 @@ COMMANDS = [
     (["stats"], "Stats"),
     (["policy", "list"], "ListPolicies"),
     (["policy", "show"], "ShowPolicy"),
-    (["policy", "assign", "/x.toml"], "AssignPolicy"),
-    (["policy", "assign", "Web server"], "AssignStored"),
-    (["policy", "unassign"], "UnassignPolicy"),
+    (["apply", "/x.toml"], "Foresee AssignPolicy"),
+    (["policy", "assign", "/x.toml"], "Foresee AssignPolicy"),
+    (["policy", "assign", "Web server"], "Foresee AssignStored"),
+    (["policy", "unassign"], "Foresee UnassignPolicy"),
+    (["confirm"], "Confirm"),
+    (["confirm", "--status"], "GetTrial"),
+    (["rollback"], "Rollback"),
     (["policy", "resolve"], "ResolveNames"),
 ]
 
 
-@pytest.mark.parametrize(("command", "method"), COMMANDS)
-def test_each_command_asks_and_prints(daemon: FakeDaemon, command: list[str], method: str) -> None:
+@pytest.mark.parametrize(("command", "methods"), COMMANDS)
+def test_each_command_asks_and_prints(daemon: FakeDaemon, command: list[str], methods: str) -> None:
     """Exit status 0, something on stdout, and with --json something to parse."""
     for extra in ([], ["--json"], ["--socket", "/tmp/x"]):
         done = ipsecfd(*command, *extra)
@@ -128,20 +43,24 @@ def test_each_command_asks_and_prints(daemon: FakeDaemon, command: list[str], me
         assert done.stdout.strip()
         if "--json" in extra:
             json.loads(done.stdout)
-    assert [one[1] for one in daemon.asked] == [method] * 3
-    assert [one[0] for one in daemon.asked] == [DEFAULT_SOCKET, DEFAULT_SOCKET, Path("/tmp/x")]
+    asked = methods.split()
+    assert daemon.methods == asked * 3
+    sockets = [DEFAULT_SOCKET, DEFAULT_SOCKET, Path("/tmp/x")]
+    assert [one[0] for one in daemon.asked] == [one for one in sockets for _ in asked]
 
 
-@pytest.mark.parametrize(("command", "method"), COMMANDS)
+@pytest.mark.parametrize(("command", "methods"), COMMANDS)
 def test_each_refusal_is_exit_status_1(
     daemon: FakeDaemon,
     command: list[str],
-    method: str,
+    methods: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The reason is on stderr, line by line, and nothing on stdout."""
-    daemon.answers[method] = client.ClientError("first mistake\nsecond mistake")
+    daemon.answers[methods.rsplit(maxsplit=1)[-1]] = client.ClientError(
+        "first mistake\nsecond mistake"
+    )
     monkeypatch.setattr("sys.argv", ["ipsecfd", *command])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -164,7 +83,8 @@ def test_mode_is_set_then_shown(daemon: FakeDaemon) -> None:
     """What is printed is what the daemon says afterwards."""
     assert ipsecfd("mode", "block").stdout == "block\n"
     assert [one[1:] for one in daemon.asked] == [
-        ("SetMode", {"mode": "block"}),
+        ("Foresee", {"file": None, "name": None, "mode": "block", "session": ""}),
+        ("SetMode", {"mode": "block", "confirm": None}),
         ("GetMode", {}),
     ]
 
@@ -182,7 +102,7 @@ def test_assign_sends_an_absolute_path(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "web.toml").write_text("")
     ipsecfd("policy", "assign", "web.toml")
-    assert daemon.asked[0][2] == {"file": str(tmp_path / "web.toml")}
+    assert daemon.asked[-1][2] == {"file": str(tmp_path / "web.toml"), "confirm": None}
 
 
 def test_assign_says_what_the_service_cannot_see(
@@ -248,6 +168,14 @@ def test_status_says_why_the_mode_is_not_secure() -> None:
         "ipsecfd 0.1.0 is in BLOCK mode",
         "  web.toml: mistake",
     ]
+
+
+def test_status_says_what_is_on_trial() -> None:
+    """And for how long, where nobody misses it."""
+    found = replace(STATUS, trial=TrialReport("mode block", 60, 41.7))
+    assert status_lines(found, 80)[1] == (
+        "  mode block is taken back in 42 s unless `ipsecfd confirm` is given"
+    )
 
 
 def test_stats_tell_what_they_leave_out() -> None:

@@ -1,0 +1,100 @@
+"""A daemon for the commands that talk to one, which answers what a test wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from ipsecfd.agent.report import (
+    Count,
+    DomainReport,
+    Foresight,
+    LogReport,
+    PolicyReport,
+    PolicyText,
+    QueueReport,
+    ReasonCount,
+    RuleReport,
+    Stats,
+    Status,
+    StoreReport,
+)
+from ipsecfd.cli.main import app
+
+SINCE = "2026-01-02T03:04:05+00:00"
+POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 1234, SINCE)
+DOMAIN = DomainReport(
+    *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
+)
+STATUS = Status(
+    release="0.1.0",
+    pid=4711,
+    since=SINCE,
+    mode="secure",
+    mode_reason=None,
+    trial=None,
+    started_in="permit",
+    startup_mode="stateful",
+    profile="linux",
+    exempt=3,
+    on_failure="block",
+    hook="nft queue",
+    forward=False,
+    version=3,
+    policies=[POLICY],
+    stores=[StoreReport("persistent", 0, None), StoreReport("local", 3, "Web server")],
+    dynamic_rules=1,
+    domain=DOMAIN,
+    addresses=[f"192.0.2.{number}" for number in range(1, 50)],
+    servers={"gateway": ["192.0.2.1"]},
+    packets=[ReasonCount("permit", "filter", 1234567), ReasonCount("block", "no-filter", 5)],
+    queues=[QueueReport(88, 4712, 20_000_000, 0, 12, 0), QueueReport(89, 0, 0, 0, 0, 0)],
+    restarts=1,
+    log=LogReport("/var/log/ipsecfd/diagnostic.jsonl", 7, 0, 14312, 0, None),
+    warnings=["Something that a careful administrator wants to know " * 3, "and more"],
+)
+COUNT = Count("in", "block", "filter", "Web server", "Block", "me <-> any", True, None, None, 99)
+RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
+
+
+class FakeDaemon:
+    """Answers by method; `asked` is what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Path, str, dict[str, Any]]] = []
+        self.answers: dict[str, Any] = {
+            "GetMode": "block",
+            "SetMode": None,
+            "Status": STATUS,
+            "Stats": Stats(SINCE, [COUNT]),
+            "ListPolicies": [POLICY],
+            "ShowPolicy": [PolicyText(POLICY, [RULE])],
+            "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],
+            "AssignPolicy": [],
+            "AssignStored": [],
+            "UnassignPolicy": [],
+            "ResolveNames": ["www.example: 192.0.2.1"],
+            "Foresee": Foresight(3, 0, []),
+            "Confirm": "mode block",
+            "Rollback": "mode block",
+            "GetTrial": None,
+        }
+
+    def call(self, socket: Path, method: str, **parameters: Any) -> Any:
+        self.asked.append((socket, method, parameters))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods that were called."""
+        return [method for _, method, _ in self.asked]
+
+
+def ipsecfd(*arguments: str, typed: str | None = None) -> Result:
+    """Run a command; `typed` is what stands on its input."""
+    return CliRunner().invoke(app, arguments, input=typed)
