@@ -45,10 +45,9 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     def row(label: str, text: str) -> Iterator[str]:
         yield from wrap(f"{label:{_LABEL}}", text, columns)
 
-    began = f"{found.started_in} mode" if found.started_in else "closed by rules that were there"
+    began = f"in {found.started_in} mode" if found.started_in else "closed by rules that were there"
     yield from row(
-        "start-up",
-        f"until the policies were in force, {began}; at the next start {found.startup_mode} mode",
+        "start-up", f"this start was {began}, the next will be in {found.startup_mode} mode"
     )
     yield from row("behaves like", f"{found.profile}, default exemptions {found.exempt}")
     opened = "dropped" if found.on_failure == "block" else "let through unjudged"

@@ -101,6 +101,26 @@ async def test_warnings(stage: Stage, agent: Agent) -> None:
         assert words in text
 
 
+async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None:
+    """A first start was permit, whatever was assigned since; the next one does as it is told."""
+    agent = stage.agent(stage.policy_file("web", "block me <-> any"))
+    await agent.start()
+    found = await answers(agent).status()
+    assert (found.started_in, found.startup_mode) == ("permit", "stateful")
+    stage.config_text = '[startup]\nmode = "block"\n'
+    found = await answers(agent).status()
+    assert (found.started_in, found.startup_mode) == ("permit", "block")
+    stage.config_text = "damaged"
+    assert (await answers(agent).status()).startup_mode == "stateful"
+    stage.config_text = ""
+    stage.crash(agent)
+    again = stage.agent()
+    await again.start()
+    found = await answers(again).status()
+    assert (found.started_in, found.startup_mode) == (None, "stateful")
+    await again.stop()
+
+
 async def test_advice_is_part_of_the_warnings(agent: Agent) -> None:
     """Forwarding that is on and not judged is told."""
     assert any(

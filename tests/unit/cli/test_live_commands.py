@@ -148,11 +148,8 @@ def test_status_fits_and_ends_with_the_warnings() -> None:
 @pytest.mark.parametrize(
     ("started_in", "words"),
     [
-        (
-            "permit",
-            "until the policies were in force, permit mode; at the next start stateful mode",
-        ),
-        (None, "until the policies were in force, closed by rules that were there; at the next"),
+        ("permit", "this start was in permit mode, the next will be in stateful mode"),
+        (None, "this start was closed by rules that were there, the next will be in stateful mode"),
     ],
 )
 def test_status_tells_this_start_from_the_next(started_in: str | None, words: str) -> None:
