@@ -97,10 +97,12 @@ class Agent:
         Leftover rules keep the host closed until it is judged in secure mode. Raises IpsecfdError
         when there is no way; then leftover rules still stand, and there are none where none were
         before, unless this is the boot of a host that had a policy: systemd decides about those.
+        The start-up rules of a boot count as leftover; their mode is not opened by another.
         """
         parts = self.parts
         async with self.lock:
-            leftover = await self.hook.present()
+            booted = await asyncio.to_thread(parts.boot_file.loaded)
+            leftover = booted is not None or await self.hook.present()
             self.event(Event.STARTED, "the policy agent starts")
             try:
                 self.recall()
@@ -111,7 +113,10 @@ class Agent:
             reading = asyncio.create_task(self._first_read())
             try:
                 if leftover:
-                    parts.say("rules of an earlier run are there: closed until policies decide")
+                    if booted is not None:
+                        self._entered(booted)
+                    else:
+                        parts.say("rules of an earlier run are there: closed until policies decide")
                     mode = await self._first_mode(reading)
                     await self.pool.open(self.settings(mode))
                     await self.hook.install(self.settings(mode))
@@ -133,6 +138,7 @@ class Agent:
                 raise
             self._entered(mode)
             parts.say(f"packets come by {self.hook.kind}, queue {self.config.queue.number}")
+            await self.keep_boot_file()
 
     async def stop(self) -> None:
         """The service ends: no rules, no filtering (M15), unless systemd decides about them."""
@@ -158,6 +164,18 @@ class Agent:
                     self.event(Event.FAILURE, "our rules were gone: installed again")
             except KernelError as error:
                 self.event(Event.FAILURE, f"our rules cannot be looked after: {error}")
+
+    async def keep_boot_file(self) -> None:
+        """Have the next boot begin as the next start would; a failure changes nothing else.
+
+        For whoever holds the lock.
+        """
+        try:
+            await asyncio.to_thread(self.parts.boot_file.keep)
+        except IpsecfdError as error:
+            self.event(
+                Event.FAILURE, f"the start-up rules of the next boot stay as they are: {error}"
+            )
 
     async def count(self) -> Mapping[int, PacketReport | None]:
         """Bring the tally up to date, as far as packet processes and kernel answer; gives what
@@ -294,11 +312,16 @@ class Agent:
             self.event(event, f"{what} counts: {self.domain.source}")
         return Mode.SECURE
 
-    def _remember(self, policies: PolicySet) -> None:
-        """Keep for later starts that a policy was in force; raises StateError."""
-        if policies.was_assigned and not self._ever_assigned:
-            state.save(self.config.state_dir, self.places.assigned)
-            self._ever_assigned = True
+    def _remember(self, policies: PolicySet) -> bool:
+        """Keep for later starts that a policy was in force; raises StateError.
+
+        Says whether that is new.
+        """
+        if not policies.was_assigned or self._ever_assigned:
+            return False
+        state.save(self.config.state_dir, self.places.assigned)
+        self._ever_assigned = True
+        return True
 
     async def put_in_force(
         self, new: PolicySet, event: Event, message: str, places: Places | None = None
@@ -315,7 +338,8 @@ class Agent:
         except BaseException:
             self.policies, self.places = before
             raise
-        self._remember(new)
+        if self._remember(new):
+            await self.keep_boot_file()
         self._applied(event, message)
         if self.trouble:
             self.trouble = None

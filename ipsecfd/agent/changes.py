@@ -202,6 +202,7 @@ class Changes:
         else:
             changes = agent.config.changes(coming)
             agent.pending = [f"{change}: takes effect at the next start" for change in changes]
+            await agent.keep_boot_file()
 
     async def _read(self, places: Places) -> PolicySet:
         try:

@@ -12,6 +12,7 @@ from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.hook import ReadFlows, Rules
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.agent.sources import Load, StoreFiles
+from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.connections import TcpConnection
 from ipsecfd.policy.model import IPAddress
@@ -25,12 +26,23 @@ class Log(Protocol):
         """Log something that happened, under Windows' number for it."""
 
 
+class BootRules(Protocol):
+    """The start-up rules of the next boot and of this one, as `agent.bootfile.BootFile`."""
+
+    def keep(self) -> None:
+        """Have the next boot begin as the next start would; raises IpsecfdError."""
+
+    def loaded(self) -> Mode | None:
+        """The start-up mode whose rules are in force; None if none are. Raises KernelError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything outside the agent that it acts through."""
 
     rules: Rules
     read_flows: ReadFlows
+    boot_file: BootRules
     start_process: StartProcess
     log: Log
     load: Load

@@ -15,8 +15,10 @@ from typing import Final
 
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
+from ipsecfd.agent.bootfile import BootFile
 from ipsecfd.agent.changes import Changes
-from ipsecfd.agent.config import Config, load
+from ipsecfd.agent.config import Config
+from ipsecfd.agent.configurations import Configurations
 from ipsecfd.agent.control import ControlServer
 from ipsecfd.agent.diagnostics import Diagnostics
 from ipsecfd.agent.domain import Domain
@@ -34,9 +36,7 @@ from ipsecfd.kernel.connections import established, interfaces
 from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy import files, names
-from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.host import Stores
-from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.tomlfile import Loaded
 
 WATCH_SECONDS: Final = 5.0
@@ -57,25 +57,6 @@ def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     _check_privileges()
     with only_instance(config.control.socket):
         asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
-
-
-class Configurations:
-    """The configuration file with the properties over it that `set config` set (spec 7.1)."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._properties: Properties | None = None
-
-    def load(self) -> Config:
-        """As it is now, with the properties of the first call; raises IpsecfdError."""
-        config = load(self._path)
-        if self._properties is None:
-            self._properties = properties.read(config.state_dir)
-        return config.with_properties(self._properties, properties.FILE_NAME)
-
-    def load_next(self) -> Config:
-        """As the next start will have it; raises IpsecfdError."""
-        return Configurations(self._path).load()
 
 
 async def _serve(config: Config, configurations: Configurations, policies: Sequence[Path]) -> None:
@@ -194,6 +175,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
     return Parts(
         rules=rules,
         read_flows=flows.read_all,
+        boot_file=BootFile(configurations.load_next),
         start_process=start_process,
         log=log,
         load=lambda path: _load(path, names.Names(answers_file)),

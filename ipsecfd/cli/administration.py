@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipsecfd.agent import client, dynamictext
+from ipsecfd.agent.bootfile import BootFile
 from ipsecfd.agent.config import Config, load
+from ipsecfd.agent.configurations import Configurations
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable, names
 from ipsecfd.policy.counters import Counters
@@ -50,6 +52,7 @@ class Administration:
 
     def __init__(self, config: Path | None = None, socket: Path | None = None) -> None:
         self._config = load(config)
+        self._boot_file = BootFile(Configurations(config).load_next)
         self._socket = socket or self._config.control.socket
 
     @contextlib.contextmanager
@@ -86,6 +89,8 @@ class Administration:
             if workspace.properties != known:
                 properties.write(state_dir, workspace.properties)
                 changed = True
+                if desk is None:  # else the service keeps it
+                    self._keep_boot_file()
             if desk and changed:
                 for note in client.call(self._socket, "StoresChanged"):
                     print(f"note: {note}", file=sys.stderr)
@@ -105,6 +110,13 @@ class Administration:
         except client.NotRunningError:
             return None
         return desk
+
+    def _keep_boot_file(self) -> None:
+        """Have the next boot begin as the properties now say."""
+        try:
+            self._boot_file.keep()
+        except IpsecfdError as error:
+            print(f"note: the next boot begins as before: {error}", file=sys.stderr)
 
     @staticmethod
     def _wait_for_turn(state_dir: Path, held: contextlib.ExitStack) -> bool:

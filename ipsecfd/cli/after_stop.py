@@ -31,7 +31,8 @@ class Action(enum.Enum):
     REMOVE = "remove"
     KEEP = "keep"
     CLOSE = "close"
-    """Rules that are there stay; where none are, everything but loopback is dropped."""
+    """Rules that queue stay; where none are, everything but loopback is dropped, and in place of
+    start-up rules, which let packets pass that nobody judges."""
 
 
 def what_to_do(
@@ -69,7 +70,7 @@ def after_stop(
     ] = None,
 ) -> None:
     """Remove the rules after a stop, keep them after anything else; for the unit's ExecStopPost."""
-    from ipsecfd.kernel import rules
+    from ipsecfd.kernel import boot, rules
 
     on_failure, ever_assigned = _remembered(config)
     try:
@@ -88,7 +89,7 @@ def after_stop(
     print(f"ipsecfd: {why}", file=sys.stderr)
     if action is Action.REMOVE:
         rules.remove()
-    elif action is Action.CLOSE and not rules.present():
+    elif action is Action.CLOSE and (boot.loaded() or not rules.present()):
         rules.close()
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from ipsecfd.agent.lock import runs_in_network
 from ipsecfd.cli.known import host_config
-from ipsecfd.kernel import rules
+from ipsecfd.kernel import boot, rules
 
 _START: Final = "start it with `systemctl start ipsecfd` or `ipsecfd run`"
 
@@ -20,6 +20,12 @@ def describe(socket: Path) -> str:
             " serves another socket, which --socket names"
         )
     known = f"the daemon is not running (nobody serves {socket})"
+    mode = boot.loaded()
+    if mode is not None:
+        return (
+            f"{known}; the start-up rules of the boot are in force: {mode} mode\n"
+            "`systemctl start ipsecfd` has packets judged, `systemctl stop ipsecfd` opens the host"
+        )
     if not rules.present():
         return f"{known}, and nothing is filtered: {_START}"
     if host_config().on_failure == "permit":

@@ -8,16 +8,20 @@ header, nor hop-by-hop options behind others of their kind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import MULTICAST_LISTENER, NEIGHBOUR_DISCOVERY, Profile
 from ipsecfd.driver.modes import BootExemption, Mode
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
+from ipsecfd.kernel import nft
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.marks import Marks
+from ipsecfd.kernel.rules import DEFRAGMENT, TABLE
 from ipsecfd.policy.model import ICMPV6, TCP, UDP
 
-TABLE: Final = "ipsecfd"
+MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
 _LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
 
 _PASS: Final = "counter accept"
@@ -40,8 +44,28 @@ class Startup:
     exemptions: tuple[BootExemption, ...]
     forward: bool
     """Judge routed packets, too: none of them passes, but in start-up mode permit."""
-    mark: int
-    """The bit of the packet mark that tells routed packets from the host's own."""
+    marks: Marks = field(default_factory=Marks)
+    """The bits of the packet mark that are ours: one tells routed packets from the host's own."""
+
+
+def checked_ruleset(startup: Startup) -> str:
+    """The rules as this kernel takes them, which it was asked; raises KernelError."""
+    rules = ruleset(startup, defragment=True)
+    try:
+        nft.check(_WITHOUT_OURS + rules)
+    except KernelError:
+        rules = ruleset(startup, defragment=False)
+        nft.check(_WITHOUT_OURS + rules)
+    return rules
+
+
+def loaded() -> Mode | None:
+    """The start-up mode whose rules are in force; None when there are others, or none.
+
+    Raises KernelError.
+    """
+    chains = [one["chain"]["name"] for one in nft.listed("inet", TABLE, "-t") if "chain" in one]
+    return next((mode for mode in MODES if chain_name(mode, Direction.IN) in chains), None)
 
 
 def ruleset(startup: Startup, *, defragment: bool) -> str:
@@ -147,24 +171,24 @@ def _exemptions(exemptions: tuple[BootExemption, ...], direction: Direction) -> 
 def _base_chains(startup: Startup, *, defragment: bool) -> Iterator[str]:
     """The base chains, as `kernel.rules` has them: loopback passes, and a bit of the mark tells
     routed packets from the host's own at POSTROUTING, where it is settled which way they go."""
-    # A chain that lets everything pass is not to be mistaken for rules that a crash left.
-    lead = "jump" if startup.mode is Mode.STARTUP_PERMIT else "goto"
-    inbound, outbound, routed = (f"{lead} {chain_name(startup.mode, one)}" for one in Direction)
-    bit, rest = f"{startup.mark:#010x}", f"{~startup.mark & 0xFFFFFFFF:#010x}"
-    drop_bit = f"meta mark & {bit} != 0 meta mark set meta mark & {rest}"
+    inbound, outbound, routed = (f"goto {chain_name(startup.mode, one)}" for one in Direction)
+    bit = startup.marks.routed
+    clear = f"meta mark & {bit:#010x} != 0 meta mark set meta mark & {~bit & 0xFFFFFFFF:#010x}"
     for name, hook, rules in (
-        ("defragment", "prerouting priority raw", [_DEFRAGMENT] if defragment else []),
         ("input", "input priority mangle", ["iif lo accept", inbound]),
-        ("forward", "forward priority mangle", [routed] if startup.forward else []),
-        ("routed", f"forward priority {_LAST}", [f"meta mark set meta mark | {bit}"]),
-        ("own", f"output priority {_LAST}", [drop_bit]),
+        ("forward", "forward priority mangle", [routed]),
+        ("routed", f"forward priority {_LAST}", [f"meta mark set meta mark | {bit:#010x}"]),
+        ("own", f"output priority {_LAST}", [clear]),
         (
             "postrouting",
             f"postrouting priority {_FIRST}",
-            ["oif lo accept", f"{drop_bit} accept", outbound],
+            ["oif lo accept", f"{clear} accept", outbound],
         ),
     ):
-        yield _chain(name, [f"type filter hook {hook}; policy accept;", *rules])
+        if name != "forward" or startup.forward:
+            yield _chain(name, [f"type filter hook {hook}; policy accept;", *rules])
+    # By being there it has fragments reassembled; no packet ever comes to this chain.
+    yield _chain("defragment", [DEFRAGMENT] if defragment else [])
 
 
 def _numbers(values: Iterable[int]) -> str:
@@ -175,8 +199,7 @@ def _chain(name: str, rules: Iterable[str]) -> str:
     return f"\tchain {name} {{\n" + "".join(f"\t\t{rule}\n" for rule in rules) + "\t}\n"
 
 
-_DEFRAGMENT: Final = 'iifname "ipsecfd-none" meta l4proto tcp tproxy to :1'
-"""Never matches; the tproxy expression loads what reassembles fragments of both families."""
+_WITHOUT_OURS: Final = f"add table inet {TABLE}\ndelete table inet {TABLE}\n"
 
 _BROKEN: Final = (
     f"ip version != 4 {_DROP}",

@@ -18,6 +18,13 @@ def apply(script: str) -> None:
         raise KernelError(_explain(result.stderr))
 
 
+def check(script: str) -> None:
+    """Raise KernelError if this kernel would not take a script; nothing is changed."""
+    result = _run(["nft", "-c", "-f", "-"], script)
+    if result.returncode:
+        raise KernelError(_explain(result.stderr))
+
+
 def accepts(script: str) -> bool:
     """Whether this kernel would take a script; nothing is changed."""
     return _run(["nft", "-c", "-f", "-"], script).returncode == 0

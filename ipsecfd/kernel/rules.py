@@ -225,14 +225,15 @@ def _base_chains(rules: Mapping[str, str]) -> str:
     """The base chains with these rules."""
     # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
     # expression loads that by being there, so no packet ever comes to this chain.
-    defragment = _DEFRAGMENT if _accepts(_DEFRAGMENT, hook="prerouting") else ""
+    defragment = DEFRAGMENT if _accepts(DEFRAGMENT, hook="prerouting") else ""
     return f"chain defragment {{\n{defragment}\n}}\n" + "".join(
         f"chain {name} {{ type filter hook {_HOOKS[name]}; policy accept;\n{body}\n}}\n"
         for name, body in rules.items()
     )
 
 
-_DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
+DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
+"""The rule that has fragments of both families reassembled."""
 
 
 def _replace(body: str, keep: str | None) -> None:

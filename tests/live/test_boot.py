@@ -82,7 +82,7 @@ def load(lab: Lab, rules: str) -> None:
 def made(mode: Mode, *exemptions: str, profile: str = "linux", forward: bool = True) -> Startup:
     """What the rules of a start are made from."""
     parsed = tuple(map(BootExemption.parse, exemptions))
-    return Startup(mode, PROFILES[profile], parsed, forward, 0x80000000)
+    return Startup(mode, PROFILES[profile], parsed, forward)
 
 
 def driver_of(startup: Startup) -> Driver:
@@ -189,8 +189,8 @@ def test_rules_decide_as_the_driver_does(lab: Lab, startup: Startup, whole: bool
     assert wrong == []
     judged_each_way = Counter((sent[one][1], one in passed) for one in seen)
     for direction in (Direction.IN, Direction.OUT):
-        assert judged_each_way[direction, True] > 20
-        assert judged_each_way[direction, False] > 20 or startup.mode is PERMIT
+        assert judged_each_way[direction, True] > 10
+        assert judged_each_way[direction, False] > 10 or startup.mode is PERMIT
 
 
 def test_fragments_are_judged_as_the_packet_they_make(lab: Lab) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.bootfile import startup_of
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.domain import Domain, Fetched
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.cache import Generation
@@ -110,6 +112,25 @@ class FakeProcess:
             self.died.set_result(how)
 
 
+class FakeBootFile:
+    """The start-up rules of the next boot, of which only the mode is kept, and of this one."""
+
+    def __init__(self, load_config: Callable[[], Config]) -> None:
+        self.kept: list[str] = []
+        """The mode of the next boot, each time that it was kept."""
+        self.in_force: Mode | None = None
+        self.refused = False
+        self._load_config = load_config
+
+    def keep(self) -> None:
+        if self.refused:
+            raise KernelError("nft refused our rules")
+        self.kept.append(str(startup_of(self._load_config()).mode))
+
+    def loaded(self) -> Mode | None:
+        return self.in_force
+
+
 class Stage:
     """Rules, processes, policy files and log; `happened` is the transcript since last asked."""
 
@@ -136,6 +157,7 @@ class Stage:
         self.interfaces: dict[IPAddress, str] = {}
         self.source: Content | IpsecfdError | None = None
         """What the domain source gives; None is what it gave before."""
+        self.boot_file = FakeBootFile(self.load_config)
         self._happened: list[str] = []
 
     def note(self, line: str) -> None:
@@ -158,6 +180,7 @@ class Stage:
         parts = Parts(
             rules=self,
             read_flows=self.read_flows,
+            boot_file=self.boot_file,
             start_process=self.start_process,
             log=self,
             load=self.load,
@@ -233,6 +256,7 @@ class Stage:
 
     def install(self, config: RulesConfig, generation: Generation | None) -> str:
         self.rules_there = True
+        self.boot_file.in_force = None
         self.note("rules" + (", bypass" if config.bypass else ""))
         self._learns(generation)
         return "nft queue"
