@@ -97,7 +97,7 @@ class Agent:
         Leftover rules keep the host closed until it is judged in secure mode. Raises IpsecfdError
         when there is no way; then leftover rules still stand, and there are none where none were
         before, unless this is the boot of a host that had a policy: systemd decides about those.
-        The start-up rules of a boot count as leftover; their mode is not opened by another.
+        The start-up rules of a boot count as leftover: they hold until then, in their own mode.
         """
         parts = self.parts
         async with self.lock:
@@ -115,6 +115,7 @@ class Agent:
                 if leftover:
                     if booted is not None:
                         self._entered(booted)
+                        self.started_in = booted
                     else:
                         parts.say("rules of an earlier run are there: closed until policies decide")
                     mode = await self._first_mode(reading)

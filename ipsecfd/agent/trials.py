@@ -128,6 +128,7 @@ class Trials:
                 await set_mode(agent, trial.previous_mode)
             await asyncio.to_thread(record.forget, self._state_dir)
             self.pending = None
+            await agent.keep_boot_file()
             agent.event(Event.APPLIED, f"{why}: {trial.what} is taken back")
             return trial.what
 

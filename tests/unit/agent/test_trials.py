@@ -110,7 +110,8 @@ async def test_a_host_that_never_had_a_policy_is_one_again(stage: Stage) -> None
     assert state.load(stage.state_dir).ever_assigned
     await after(stage, changes, 61)
     assert not state.load(stage.state_dir).ever_assigned
-    assert str(agent.startup_mode()) == "startup-permit"
+    assert str(agent.startup_mode(agent.config)) == "startup-permit"
+    assert stage.boot_file.kept[-2:] == ["stateful", "startup-permit"]
     await agent.stop()
 
 
