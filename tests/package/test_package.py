@@ -120,6 +120,7 @@ def test_what_is_installed_works(installed: Debian) -> None:
     assert installed.run("systemd-analyze", "verify", "ipsecfd.service") == ""
     assert "error" not in installed.run("logrotate", "--debug", "/etc/logrotate.d/ipsecfd")
     assert installed.run("dpkg", "--verify", "ipsecfd") == ""
+    assert installed.run("grep", "-rlF", str(ROOT), "/usr/lib/ipsecfd", ok=False) == ""
 
 
 @pytest.mark.parametrize("page", ["ipsecfd.8", "ipsecfd.toml.5", "ipsecfd-policy.5"])
