@@ -32,8 +32,8 @@ TOPICS: Final = ("filters", "policies", "auth", "stats", "sas", "all")
 _DASHES: Final = "-\N{HYPHEN}\N{NON-BREAKING HYPHEN}\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}"
 """People paste switches from web pages, whose typography makes dashes of them."""
 _FLAGS: Final = ("soft", "lan", "dialup", "1p", "confirm", "u", "x", "y", "o", "?")
-_VALUES: Final = ("t", "1k", "1e", "w", "p", "r", "file")
-_LISTS: Final = ("f", "n", "a", "1s", "1f")
+_VALUES: Final = ("t", "1e", "w", "p", "r", "file")
+_LISTS: Final = ("f", "n", "a", "1s", "1k", "1f")
 _KNOWN: Final = frozenset((*_FLAGS, *_VALUES, *_LISTS))
 _STATIC_ONLY: Final = ("p", "r", "x", "y", "o")
 _RULE_ONLY: Final = ("n", "t", "a", "soft", "lan", "dialup", "1f")
@@ -197,7 +197,9 @@ def _show(words: Sequence[str], program: str) -> Show:
 
 
 def _main_mode(given: Given) -> MainMode:
-    quick_modes, lifetime = parse_rekey(given["1k"][0]) if "1k" in given else (None, None)
+    quick_modes, lifetime = (None, None)
+    if "1k" in given:
+        quick_modes, lifetime = parse_rekey("/".join(given["1k"]))
     for text in given.get("1f", ()):
         spec = parse_spec(text)
         if spec.source_port or spec.destination_port:

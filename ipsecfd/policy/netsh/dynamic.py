@@ -191,6 +191,7 @@ COMMANDS: Final = (
     _show(
         "rule",
         "Shows rules",
+        _ALL.optional(),
         Tag("type", choice(transport="transport", tunnel="tunnel"), "Only rules of this type"),
         *(*SHOW_ADDRESSES, *_PORTS, *_EXACT_ACTIONS, _RESOLVE),
     ),

@@ -80,8 +80,8 @@ class Performer:
         session = self._session()
         untranslated = len(self.untranslated)
 
-        def execute(command: batch.Command) -> bool:
-            before = len(self.failed) + len(self.untranslated)
+        def execute(command: batch.Command) -> bool | None:
+            failed, unknown = len(self.failed), len(self.untranslated)
             match command.program:
                 case Program.NETSH:
                     self._netsh(command, session, files)
@@ -92,7 +92,8 @@ class Performer:
                     self._registry_file(command, files)
                 case _:
                     self._ipseccmd(command, files)
-            return len(self.failed) + len(self.untranslated) == before
+            # What was not understood here may have succeeded on Windows, or failed.
+            return None if len(self.untranslated) > unknown else len(self.failed) == failed
 
         outcome = batch.run(text, file, execute, files=files, arguments=arguments)
         self.ignored += outcome.ignored

@@ -31,13 +31,16 @@ def play(
     *arguments: str,
     files: Folder | None = None,
     fails: Sequence[str] = (),
+    unclear: Sequence[str] = (),
 ) -> tuple[list[Command], Outcome]:
-    """Run a script; commands fail whose text ends with one of these words."""
+    """Run a script; commands fail, or are not understood, whose text ends with one of these."""
     commands: list[Command] = []
 
-    def execute(command: Command) -> bool:
+    def execute(command: Command) -> bool | None:
         commands.append(command)
-        return not command.text.endswith(tuple(fails)) if fails else True
+        if command.text.endswith(tuple(unclear)):
+            return None
+        return not command.text.endswith(tuple(fails))
 
     outcome = run(text, "p.bat", execute, files=files or Folder(), arguments=arguments or None)
     return commands, outcome
@@ -378,6 +381,84 @@ def test_a_choice_that_nobody_made_is_not_guessed(text: str, asked: str) -> None
         text = text.replace("%1", "%V%")
     named = [one for one in problems(asked + text) if one[1].startswith("only Windows knows")]
     assert [line for line, _ in named] == [2 if asked else 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "goes_on"),
+    [
+        (f"if exist x goto on\n{ON_AND_OFF}\nNS z", ["z"], "at line 8"),
+        ("if exist x goto b\nNS a\n:b\nNS b", ["b"], "at line 3"),
+        ("if exist x goto b\nNS a\ngoto :eof\n:b\nNS b", [], "nothing behind it is done"),
+        (
+            "if exist x goto b\ncall :s\ngoto e\n:b\nNS b\ncall :s\n:e\nNS e\nexit\n:s\nNS s",
+            ["e"],
+            "at line 7",
+        ),
+        ("ping x && goto b\nNS a\ngoto e\n:b\nNS b\n:e\nNS e", ["e"], "at line 6"),
+        ("for /f %%i in ('ver') do goto b\nNS a\ngoto e\n:b\nNS b\n:e\nNS e", ["e"], "at line 6"),
+        (
+            "call :t\nNS e\nexit\n:t\nif exist x goto b\nNS a\nexit /b\n:b\nNS b",
+            ["e"],
+            "nothing behind",
+        ),
+        ("goto %X%\nNS a", [], "%X% is not known"),
+    ],
+)
+def test_what_depends_on_a_choice_is_left_out(text: str, left: list[str], goes_on: str) -> None:
+    """Neither way is taken: the script goes on where they meet, and says so."""
+    commands, outcome = play(text.replace("NS", NETSH))
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == left
+    (named,) = outcome.problems
+    assert goes_on in named.why
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "NS unclear\nif errorlevel 1 goto b\nNS a\ngoto e\n:b\nNS b\n:e",
+        "NS unclear && goto b\nNS a\ngoto e\n:b\nNS b\n:e",
+        "NS unclear || NS b",
+        "NS good\ncall none.bat\nif errorlevel 1 NS b",
+        "NS good\nif exist x NS c\nif not errorlevel 1 NS b",
+        "NS good\nfor %%i in (*) do NS c\nif not errorlevel 1 NS b",
+        "NS good\nif x\nif not errorlevel 1 NS b",
+    ],
+)
+def test_what_was_not_understood_decides_nothing(text: str) -> None:
+    """Whether it would have succeeded on Windows is not known: no condition is met by it."""
+    commands, outcome = play(text.replace("NS", NETSH), unclear=["unclear"])
+    carried_out = [one.text.removeprefix(f"{NETSH} ") for one in commands]
+    assert carried_out in (["unclear"], ["good"])
+    assert any("only Windows knows whether" in one.why for one in outcome.problems)
+
+
+def test_a_guard_behind_what_was_not_understood_is_passed() -> None:
+    """As every guard that only Windows can decide."""
+    text = "NS unclear\nif errorlevel 1 goto end\nNS a\n:end"
+    commands, outcome = play(text.replace("NS", NETSH), unclear=["unclear"])
+    assert len(commands) == 2
+    assert outcome.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("call :s\nif errorlevel 3 NS a\nif errorlevel 4 NS b\nexit\n:s\nexit /b 3", ["a"]),
+        ("NS bad\ncall :s\nif errorlevel 1 NS a\nexit\n:s\nexit /b 0", ["bad"]),
+        ("NS bad\ncall :s\nif errorlevel 1 NS a\nexit\n:s\nexit /b", ["bad", "a"]),
+        ("NS bad\ncall :s\nif errorlevel 1 NS a\nexit\n:s\ngoto :eof", ["bad", "a"]),
+        ("call :s && NS a\ncall :s || NS b\nexit\n:s\nexit /b 1", ["b"]),
+        ("set R=2\ncall :s\nif %errorlevel%==2 NS a\nexit\n:s\nexit /B %R%", ["a"]),
+        ("NS bad\ncall :s\nNS a\nexit\n:s\nexit /b %errorlevel%\nNS b", ["bad", "a"]),
+        ("cmd /c exit 2\nif errorlevel 2 NS a", ["a"]),
+        ('cmd /c "NS a & exit /b 0 & NS b"\nif not errorlevel 1 NS c', ["a", "c"]),
+        ("exit /b 1\nNS a", []),
+        ("NS a\nexit 5\nNS b", ["a"]),
+    ],
+)
+def test_exit_sets_the_error_level(text: str, expected: list[str]) -> None:
+    """`exit /b N` ends a subroutine, `exit N` all of the cmd.exe that reads it; both leave N."""
+    assert expected == done(text, fails=["bad"])
 
 
 def test_a_choice_that_was_made_is_followed() -> None:

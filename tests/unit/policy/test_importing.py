@@ -307,6 +307,27 @@ def test_files_that_scripts_name(tmp_path: Path) -> None:
     assert result.policies == 4
 
 
+def test_a_line_that_was_left_out_decides_nothing() -> None:
+    """With `partial`, neither way of a condition on it is taken, and the line says so; what comes
+    behind both is imported."""
+    text = (
+        "netsh ipsec static add polycy name=X\n"
+        "if errorlevel 1 goto old\n"
+        "netsh ipsec static add policy name=New\n"
+        "goto end\n"
+        ":old\n"
+        "netsh ipsec static add policy name=Old\n"
+        ":end\n"
+        "netsh ipsec static add policy name=Both\n"
+    )
+    result = imported(text, partial=True)
+    assert [one.line for one in result.untranslated] == [1, 2]
+    assert "goes on where the ways meet, at line 7" in result.untranslated[1].why
+    assert result.policies == 1
+    refused = imported(text.replace("polycy name=X", "policy name=").replace("=Old", "=New"))
+    assert ([one.line for one in refused.failed], refused.policies) == ([1], 2)
+
+
 def test_scripts_that_scripts_name(tmp_path: Path) -> None:
     """`exec` in a context, at the root and in another script; each begins where it was typed."""
     (tmp_path / "one.txt").write_text("add policy name=A\nexec two.txt\nadd policy name=B\n")

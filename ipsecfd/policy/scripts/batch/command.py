@@ -45,5 +45,6 @@ class Outcome:
     """Commands that have nothing to do with IPsec policies."""
 
 
-Execute = Callable[[Command], bool]
-"""Carries out a command and says whether it succeeded, as `&&` and `errorlevel` need to know."""
+Execute = Callable[[Command], bool | None]
+"""Carries out a command and says whether it succeeded on Windows, as `&&` and `errorlevel` need to
+know; None where only Windows knows."""

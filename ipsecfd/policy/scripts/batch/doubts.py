@@ -15,9 +15,12 @@ class Way:
     """How a script goes on behind a condition that only Windows can decide."""
 
     jump: int | None = None
-    """The line it certainly goes to, counted from 0; None for the next statement."""
+    """The line it goes on with, counted from 0; None for the next statement."""
     differs: bool = False
-    """Whether the IPsec commands that follow depend on the condition."""
+    """Whether the IPsec commands that follow depend on the condition: then `jump` is where all
+    ways meet, and None when they do not."""
+    cost: int = 0
+    """Lines that were looked at to find out."""
 
 
 def concerns_ipsec(node: Node | None, script: Script) -> bool:
@@ -53,13 +56,14 @@ def way_behind(node: Node, behind: int, script: Script) -> Way:
         name, rest = split_program(one.text)
         if name == "goto":
             if "\0" in rest:
-                return Way(differs=True)
+                return Way(differs=True)  # nobody knows where to
             ways.add(script.label(label_of(rest), one.place.line - 1))
         elif name == "exit":
             ways.add(None)
     leading = {way for way in ways if way is not None and script.leads_to_ipsec(way)}
     if len({script.leads_to_change(way) for way in leading}) > 1:
-        return Way(differs=True)
+        meeting, cost = script.meeting(sorted(leading))
+        return Way(meeting, differs=True, cost=cost)
     if leading and behind not in leading:
         return Way(jump=min(leading))
     return Way()

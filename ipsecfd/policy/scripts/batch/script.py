@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
@@ -18,6 +19,7 @@ _IPSEC: Final = re.compile(
 )
 _GOTO: Final = re.compile(r"\s*@?\s*goto[\s:]\s*:?([^\s:+,;=&|<>]+)", re.IGNORECASE)
 _JUMP: Final = re.compile(r"\b(?:goto(?:\s*:|\s)|call\s+:)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
+_GOTOS: Final = re.compile(r"\bgoto(?:\s*:|\s)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
 _OPEN: Final = -1
 """Stands for a line whose way is being followed."""
 _EXIT: Final = re.compile(r"\s*@?\s*exit\b", re.IGNORECASE)
@@ -57,6 +59,7 @@ class Script:
         self._leading: set[int] | None = None
         self._changes: dict[int, int | None] = {}
         self._in_block: list[bool] | None = None
+        self._known_ways: dict[int, list[int]] = {}
 
     def label(self, name: str, after: int) -> int | None:
         """The line of a label: the next one behind a line, else the first of the file."""
@@ -111,8 +114,36 @@ class Script:
             open_lines.pop()
         return known[line]
 
-    def _next(self, line: int) -> list[int]:
-        """The lines that may come next, those of subroutines included."""
+    def meeting(self, lines: Iterable[int]) -> tuple[int | None, int]:
+        """The nearest line outside of blocks that all of these lead to, or are; None without one.
+
+        Also how many lines were looked at. Subroutines do not count: they come back.
+        """
+        reached = [dict.fromkeys([line]) for line in lines]
+        waiting = [deque(each) for each in reached]
+        looked = 0
+        while any(waiting):
+            for queue, mine in zip(waiting, reached, strict=True):
+                if not queue:
+                    continue
+                line = queue.popleft()
+                looked += 1
+                if all(line in each for each in reached) and not self._depends(line):
+                    return line, looked
+                for one in self._ways(line):
+                    if one not in mine:
+                        mine[one] = None
+                        queue.append(one)
+        return None, looked
+
+    def _ways(self, line: int) -> list[int]:
+        """The lines that may come next, kept for the next time."""
+        if line not in self._known_ways:
+            self._known_ways[line] = self._next(line, _GOTOS)
+        return self._known_ways[line]
+
+    def _next(self, line: int, jumps: re.Pattern[str] = _JUMP) -> list[int]:
+        """The lines that may come next, those of subroutines included, by the jumps in it."""
         text = self.lines[line]
         if not self._depends(line):
             if found := _GOTO.match(text):
@@ -122,7 +153,7 @@ class Script:
                 return []
         ways = [line + 1] if line + 1 < len(self.lines) else []
         if not _SILENT.match(text) or "&" in text:
-            for found in _JUMP.finditer(text):
+            for found in jumps.finditer(text):
                 target = self.label(found[1], line)
                 if target is not None:
                     ways.append(target)

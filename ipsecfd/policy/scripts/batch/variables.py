@@ -62,6 +62,11 @@ class Variables:
         self._saved: list[tuple[dict[str, str], bool]] = []
 
     @property
+    def succeeded(self) -> bool | None:
+        """Whether the error level tells of success; None where only Windows knows."""
+        return None if self.status is None else self.status == 0
+
+    @property
     def scopes(self) -> int:
         """How many `setlocal` have no `endlocal` yet."""
         return len(self._saved)

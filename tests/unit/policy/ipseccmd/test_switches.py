@@ -173,6 +173,9 @@ def test_main_mode_settings() -> None:
     line = "-f *=0 -1s 3DES-SHA-2 des-md5-1 -1k 10Q/3601S -1p -1f 0=198.51.100.7 -1e 60"
     assert MainMode("3DES-SHA1-2 DES-MD5-1", 10, 61, True, 60) == dynamic(line).main_mode
     assert MainMode(lifetime=60) == dynamic("-f *=0 -1k 3600S").main_mode
+    both = MainMode(quick_modes=10, lifetime=60)
+    assert both == dynamic("-f *=0 -1k 10Q 3600S").main_mode
+    assert both == dynamic("-f *=0 -1k 3600s 10q -soft").main_mode
 
 
 def test_connections_and_tunnels() -> None:
@@ -255,6 +258,8 @@ def test_requests_that_are_no_rule(line: str, request_: Request) -> None:
         ("-f *=0 -1s 3DES", "as 3DES-SHA-2"),
         ("-f *=0 -1k 10", "as 10Q, 3600S"),
         ("-f *=0 -1k 10Q/5Q", "as 10Q, 3600S"),
+        ("-f *=0 -1k 10Q 5Q", "as 10Q, 3600S"),
+        ("-f *=0 -1k 10Q 60S 5Q", "as 10Q, 3600S"),
         ("-f *=0 -1e soon", "expected seconds"),
         ("-f *=0 -1f 0=*:80:TCP", "no ports"),
         ("-u -f *=0", "stands alone"),

@@ -256,6 +256,9 @@ def test_rules_by_type() -> None:
     one = made(f"{TELNET} tunneldst=192.0.2.99")
     assert values("Tunnel Endpoint", shown("show rule type=tunnel", one)) == ["192.0.2.99"]
     assert values("Filter Name", shown("show rule type=transport", one)) == ["Web"]
+    assert values("Filter Name", shown("show rule transport", one)) == ["Web"]
+    assert values("No. of Rules", shown("show rule all", one)) == ["2"]
+    assert values("No. of Rules", shown("show rule all tunnel", one)) == ["1"]
 
 
 def test_there_are_no_associations() -> None:
