@@ -54,6 +54,7 @@ class Administration:
         self._config = load(config)
         self._boot_file = BootFile(Configurations(config).load_next)
         self._socket = socket or self._config.control.socket
+        self._told: set[str] = set()
 
     @contextlib.contextmanager
     def workspace(self) -> Iterator[Workspace]:
@@ -92,8 +93,7 @@ class Administration:
                 if desk is None:  # else the service keeps it
                     self._keep_boot_file()
             if desk and changed:
-                for note in client.call(self._socket, "StoresChanged"):
-                    print(f"note: {note}", file=sys.stderr)
+                self._tell(client.call(self._socket, "StoresChanged"))
             after = workspace.dynamic.content() if workspace.dynamic else dynamic
             if desk and after != dynamic:
                 client.call(
@@ -102,6 +102,13 @@ class Administration:
                     revision=desk.revision,
                     dynamic=dynamictext.render(after),
                 )
+
+    def _tell(self, notes: list[str]) -> None:
+        """Print what the service has to say, each thing once in a session of many commands."""
+        for note in dict.fromkeys(notes):
+            if note not in self._told:
+                print(f"note: {note}", file=sys.stderr)
+        self._told.update(notes)
 
     def _desk(self) -> DeskReport | None:
         """What the running service says; None without one."""

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from ipsecfd.agent import client, dynamictext
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
+from ipsecfd.cli.administration import Administration
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
 from ipsecfd.cli.netsh import Request, UsageError, parse
@@ -25,7 +26,7 @@ from ipsecfd.cli.netsh_prompt import last_word
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
-from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.content import Content, StoredPolicy, new_guid
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from ipsecfd.policy.stores.host import Stores
 
@@ -161,6 +162,18 @@ def test_running_service_is_told_of_a_change_only(host: Host) -> None:
     host.static("show", "policy", "all")
     host.static("add", "policy", "name=x")
     assert host.asked == ["StoresChanged"]
+
+
+def test_notes_of_the_service_are_told_once(host: Host, capsys: pytest.CaptureFixture[str]) -> None:
+    """At the prompt each line is a change of its own, and its note would come again and again."""
+    host.start()
+    administration = Administration(host.config)
+    for notes in (["one"], ["one", "two"], ["one"]):
+        host.notes = notes
+        with administration.workspace() as workspace:
+            workspace.stores[Store.LOCAL].add_policy(StoredPolicy(new_guid()))
+    assert host.asked == ["StoresChanged"] * 3
+    assert capsys.readouterr().err == "note: one\nnote: two\n"
 
 
 def test_refusal_of_the_service_is_an_error(host: Host) -> None:
