@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason
 
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
 LOOK_EVERYWHERE = "find / -xdev ( -path /packages -o -path /proc ) -prune -o -name *ipsecfd* -print"
+AT_ONCE = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=1\n[Service]\nRestart=no\n"
+"""The first start that fails is the last."""
 ZSH = """
 fpath=(/usr/share/zsh/vendor-completions $fpath); autoload -Uz _ipsecfd
 _arguments() { print -r -- $@ }
@@ -120,7 +122,7 @@ def test_what_is_installed_works(installed: Debian) -> None:
     assert installed.run("systemd-analyze", "verify", "ipsecfd.service") == ""
     assert "error" not in installed.run("logrotate", "--debug", "/etc/logrotate.d/ipsecfd")
     assert installed.run("dpkg", "--verify", "ipsecfd") == ""
-    assert installed.run("grep", "-rlF", str(ROOT), "/usr/lib/ipsecfd", ok=False) == ""
+    assert installed.run("grep", "-rlF", f"{ROOT}/ipsecfd", "/usr/lib/ipsecfd", ok=False) == ""
 
 
 @pytest.mark.parametrize("page", ["ipsecfd.8", "ipsecfd.toml.5", "ipsecfd-policy.5"])
@@ -168,7 +170,7 @@ def test_upgrade_starts_nothing_that_was_stopped(filtering: Debian, shelf: Shelf
 def test_upgrade_mends_what_failed(filtering: Debian, shelf: Shelf) -> None:
     """A service that could not start, and left the host closed, is tried with the new version."""
     program = "/usr/lib/ipsecfd/bin/python3"
-    filtering.override("[Unit]\nStartLimitIntervalSec=600\n")
+    filtering.override(AT_ONCE)
     filtering.run("ln", "-sfn", "/bin/false", program)
     filtering.run("systemctl", "restart", "ipsecfd", ok=False)
     filtering.wait_until("failed")
@@ -181,7 +183,7 @@ def test_upgrade_mends_what_failed(filtering: Debian, shelf: Shelf) -> None:
 def test_removing_opens_the_host(filtering: Debian, shelf: Shelf, *, failed: bool) -> None:
     """No rule stays behind, and what was decided here is in force again when it comes back."""
     if failed:
-        filtering.override("[Unit]\nStartLimitIntervalSec=600\n[Service]\nExecStartPre=false\n")
+        filtering.override(f"{AT_ONCE}ExecStartPre=false\n")
         filtering.run("systemctl", "restart", "ipsecfd", ok=False)
         filtering.wait_until("failed")
         filtering.run("rm", "-r", "/etc/systemd/system/ipsecfd.service.d")

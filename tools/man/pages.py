@@ -39,6 +39,8 @@ def program() -> str:
             converted(intro),
             roff.heading("Commands"),
             *commands(),
+            roff.heading("Without locking yourself out"),
+            converted(section(_README, "Without locking yourself out")),
             roff.heading("When something fails"),
             converted(failures),
             roff.heading("Exit status"),
