@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ipsecfd.agent.sources import Found, Gathered, Held
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.table import Table
 from ipsecfd.policy.model import Connection, Policy, Store
@@ -103,16 +103,22 @@ def compiled(
         return Source(one.store, one.origin, one.policy, one.guid, since, one.warnings)
 
     policies = [(one.store, one.policy) for one in gathered.found]
+    lan, dialup = tables(policies, profile, version)
+    return PolicySet(tuple(map(source, gathered.found)), version, lan, dialup, gathered.held)
+
+
+def tables(
+    policies: ActivePolicies, profile: Profile, version: int = 0
+) -> tuple[Table, Table | None]:
+    """What the driver asks; a table of its own for dial-up interfaces where rules tell them apart
+    (spec 1.4)."""
+    ipv6 = profile.filters_ipv6
     by_interface = any(
         rule.active and rule.connection is not Connection.ALL
         for _, policy in policies
         for rule in policy.rules
     )
-    lan, dialup = (
-        compile_table(specific_filters(policies, ipv6=profile.filters_ipv6, dialup=kind), version)
-        if by_interface or not kind
-        else None
-        for kind in (False, True)
-    )
-    assert lan is not None
-    return PolicySet(tuple(map(source, gathered.found)), version, lan, dialup, gathered.held)
+    lan = compile_table(specific_filters(policies, ipv6=ipv6, dialup=False), version)
+    if not by_interface:
+        return lan, None
+    return lan, compile_table(specific_filters(policies, ipv6=ipv6, dialup=True), version)

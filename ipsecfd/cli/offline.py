@@ -13,14 +13,15 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import typer
 
+from ipsecfd.agent.policies import tables
 from ipsecfd.cli.known import kept_names
-from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
+from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.driver import Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import BootExemption, Mode
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import Connection, IPAddress, Policy, ServerKind, Store
+from ipsecfd.policy.model import IPAddress, Policy, ServerKind, Store
 
 Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -175,20 +176,15 @@ def make_settings(
     boot_exemptions: tuple[BootExemption, ...] = (),
 ) -> Settings:
     """The driver's Settings for some policies."""
-    ipv6 = profile.filters_ipv6
-    by_connection = any(
-        rule.connection is not Connection.ALL for _, policy in policies for rule in policy.rules
-    )
+    table, dialup_table = tables(policies, profile)
     return Settings(
         mode=mode,
         profile=profile,
         exempt=exempt,
         host=host,
         boot_exemptions=boot_exemptions,
-        table=compile_table(specific_filters(policies, ipv6=ipv6, dialup=False)),
-        dialup_table=compile_table(specific_filters(policies, ipv6=ipv6, dialup=True))
-        if by_connection
-        else None,
+        table=table,
+        dialup_table=dialup_table,
     )
 
 

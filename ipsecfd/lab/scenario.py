@@ -37,7 +37,7 @@ from ipsecfd.lab.lab import GUARD, PEER
 from ipsecfd.lab.namespaces import LabError
 from ipsecfd.lab.probes import FORM, Outcome, Probe
 from ipsecfd.policy.mistakes import Mistake, known_names
-from ipsecfd.policy.shapes import Table, read_table
+from ipsecfd.policy.tables import Table, read_table
 
 GUARDED: Final = "guard"
 """The name of the host that runs the daemon."""

@@ -36,10 +36,8 @@ from ipsecfd.policy.shapes import (
     FilterTable,
     PolicyTable,
     RuleTable,
-    TableT,
-    kind,
-    read_table,
 )
+from ipsecfd.policy.tables import TextReader, kind
 from ipsecfd.policy.text import parse_toml, read_text
 
 _ACTION_OF_TYPE: Final = {
@@ -83,13 +81,12 @@ def parse_policy(text: str, file: str, names: Names) -> Loaded:
     return Loaded(policy, tuple(reader.warnings))
 
 
-class _Reader:
-    """Reads one file to its end, whatever is wrong in it, and collects all that is."""
+class _Reader(TextReader):
+    """Reads one policy file."""
 
     def __init__(self, file: str, names: Names) -> None:
-        self.mistakes: list[Mistake] = []
+        super().__init__(file)
         self.warnings: list[Mistake] = []
-        self._file = file
         self._resolve = names.resolve
 
     def policy(self, data: dict[str, Any]) -> Policy | None:
@@ -267,14 +264,6 @@ class _Reader:
         except GrammarError as error:
             self._refuse(where, value, error.expected)
             return None
-
-    def _table(self, shape: type[TableT], value: object, place: str) -> TableT | None:
-        table, mistakes = read_table(shape, value, self._file, place)
-        self.mistakes += mistakes
-        return table
-
-    def _refuse(self, place: str, text: str, expected: str) -> None:
-        self.mistakes.append(Mistake(self._file, place, text, expected))
 
     def _doubt(self, place: str, text: str, why: str) -> None:
         self.warnings.append(Mistake(self._file, place, text, why))

@@ -12,8 +12,8 @@ from ipsecfd.policy.shapes import (
     FilterTable,
     PolicyTable,
     RuleTable,
-    Table,
 )
+from ipsecfd.policy.tables import Table
 from tools.man import roff
 from tools.man.commands import commands
 from tools.man.markdown import converted, section

@@ -17,6 +17,7 @@ from ipsecfd.policy.netsh.tags import (
     DESTINATION,
     DESTINATION_MASK,
     DESTINATION_PORT,
+    MAIN_MODE,
     MIRRORED,
     PROTOCOL,
     SHOW_ADDRESSES,
@@ -31,8 +32,7 @@ _NAME: Final = Tag("name", NAME, "Its name", required=True, field="name")
 _WHICH: Final = Tag("name", NAME, "Its name", required=True, one_of="which")
 _ALL: Final = Tag("all", YES_NO, "Every one", required=True, one_of="which", bare=True)
 _MM_POLICY: Final = (
-    Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
-    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
+    *MAIN_MODE,
     Tag(
         "softsaexpirationtime",
         values.SECONDS,

@@ -17,7 +17,7 @@ from ipsecfd.policy.netsh.tags import (
     sought_filter,
 )
 from ipsecfd.policy.review import about_filter
-from ipsecfd.policy.stores import examples
+from ipsecfd.policy.stores.builtin import lent
 from ipsecfd.policy.stores.content import (
     Behaviour,
     DefaultRule,
@@ -28,7 +28,7 @@ from ipsecfd.policy.stores.content import (
     name_key,
 )
 from ipsecfd.policy.stores.draft import Draft
-from ipsecfd.policy.stores.errors import NotFoundError, StoreError
+from ipsecfd.policy.stores.errors import NotFoundError
 
 Stored = TypeVar("Stored", StoredPolicy, StoredList, StoredAction)
 
@@ -119,13 +119,9 @@ def add_rule(state: State, arguments: Arguments) -> str:
     made = StoredRule(
         **arguments.fields, authentication=authentication(arguments), modified=state.now
     )
-    undo = _add_built_in(state, made)
-    try:
+    named = {name_key(made.filter_list), name_key(made.filter_action)}
+    with lent(lambda name: name_key(name) in named, draft, state.now):
         draft.add_rule(arguments["policy"], made)
-    except StoreError:
-        for delete, name in undo:
-            delete(name)
-        raise
     return ""
 
 
@@ -185,25 +181,6 @@ def delete_all(state: State, _: Arguments) -> str:
     """`delete all`: the store is empty behind it."""
     state.draft.clear()
     return ""
-
-
-def _add_built_in(state: State, rule: StoredRule) -> list[tuple[Callable[[str], None], str]]:
-    """Add what a rule names and every Windows has, if it is missing; how to undo it."""
-    draft = state.draft
-    undo: list[tuple[Callable[[str], None], str]] = []
-    if draft.has_filter_list(rule.filter_list) and draft.has_filter_action(rule.filter_action):
-        return []
-    built_in = Draft()
-    examples.restore_examples(built_in, state.now)
-    if not draft.has_filter_list(rule.filter_list) and built_in.has_filter_list(rule.filter_list):
-        draft.add_filter_list(built_in.filter_list(rule.filter_list))
-        undo.append((draft.delete_filter_list, rule.filter_list))
-    if not draft.has_filter_action(rule.filter_action) and built_in.has_filter_action(
-        rule.filter_action
-    ):
-        draft.add_filter_action(built_in.filter_action(rule.filter_action))
-        undo.append((draft.delete_filter_action, rule.filter_action))
-    return undo
 
 
 def _without_idle_methods(action: StoredAction) -> StoredAction:

@@ -11,6 +11,7 @@ from ipsecfd.policy.netsh.tags import (
     DESTINATION,
     DESTINATION_MASK,
     DESTINATION_PORT,
+    MAIN_MODE,
     MIRRORED,
     PROTOCOL,
     SOURCE,
@@ -49,8 +50,7 @@ def changes(tags: tuple[Tag, ...]) -> tuple[Tag, ...]:
 POLICY: Final = (
     DESCRIPTION,
     Tag("mmpfs", YES_NO, "Master key perfect forward secrecy (kept)", default="no", field="mmpfs"),
-    Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
-    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
+    *MAIN_MODE,
     Tag("activatedefaultrule", YES_NO, "Default response rule active", default="yes"),
     Tag(
         "pollinginterval",

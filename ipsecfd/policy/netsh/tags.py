@@ -27,6 +27,10 @@ DESTINATION_PORT: Final = Tag("dstport", values.PORT, "Destination port, 0 for a
 CONNECTION: Final = Tag(
     "conntype", values.CONNECTION, "Interfaces it is for", default="all", field="connection"
 )
+MAIN_MODE: Final = (
+    Tag("qmpermm", values.COUNT, "Quick modes per main mode", default="0", field="qmpermm"),
+    Tag("mmlifetime", values.MINUTES, "A new key after so long", default="480", field="mmlifetime"),
+)
 AUTHENTICATION: Final = (
     Tag("kerberos", values.YES_NO, "Kerberos authentication (kept, without effect)"),
     Tag("psk", values.TEXT, "Preshared key (kept, without effect)"),

@@ -32,6 +32,7 @@ from ipsecfd.policy.scripts.batch.variables import readable, unknowns
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import Kind, ScriptFiles, kind_of
 from ipsecfd.policy.stores.builtin import lent
+from ipsecfd.policy.stores.content import name_key
 from ipsecfd.policy.stores.file import is_store
 from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.workspace import Workspace
@@ -161,7 +162,9 @@ class Performer:
     ) -> Reply:
         reply = session.execute(line)
         if reply.failed and _NOT_FOUND in reply.text:
-            with lent(line, self._workspace.stores[session.store]) as more:
+            line_key = name_key(line)
+            draft, now = self._workspace.stores[session.store], int(self._workspace.clock())
+            with lent(lambda name: name_key(name) in line_key, draft, now) as more:
                 if more:
                     reply = session.execute(line)
         self._took(reply, command)

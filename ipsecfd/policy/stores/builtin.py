@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -38,37 +39,41 @@ BUILT_IN_GUIDS: Final = frozenset(
 
 
 @contextlib.contextmanager
-def lent(command: str, draft: Draft) -> Iterator[bool]:
-    """Lend a store the built-in objects that a command names; whether there are any it lacks.
+def lent(wanted: Callable[[str], bool], draft: Draft, now: int = 0) -> Iterator[bool]:
+    """Lend a store the built-in objects that are wanted by name, with all that they use; whether
+    there are any it lacks.
 
-    What nobody uses after the command is taken back.
+    What nobody uses afterwards is taken back. `now` is in seconds since 1970.
     """
     if draft.read_only:
         yield False
         return
-    text = name_key(command)
-    policies = [one for one in _POLICIES if name_key(one.name) in text]
+    policies = [one for one in _POLICIES if wanted(one.name)]
     rules = [rule for policy in policies for rule in policy.rules]
-    needed = {rule.filter_list for rule in rules} | {rule.filter_action for rule in rules}
+    used = {rule.filter_list for rule in rules} | {rule.filter_action for rule in rules}
     take_back: list[Callable[[], None]] = []
     for filters in _LISTS:
-        named = filters.name in needed or name_key(filters.name) in text
-        if named and not draft.has_filter_list(filters.name):
-            draft.add_filter_list(filters)
+        if (filters.name in used or wanted(filters.name)) and not draft.has_filter_list(
+            filters.name
+        ):
+            draft.add_filter_list(replace(filters, modified=now))
             take_back.append(partial(draft.delete_filter_list, filters.name))
     for action in _ACTIONS:
-        named = action.name in needed or name_key(action.name) in text
-        if named and not draft.has_filter_action(action.name):
-            draft.add_filter_action(action)
+        if (action.name in used or wanted(action.name)) and not draft.has_filter_action(
+            action.name
+        ):
+            draft.add_filter_action(replace(action, modified=now))
             take_back.append(partial(draft.delete_filter_action, action.name))
     for policy in policies:
         if not draft.has_policy(policy.name):
-            draft.add_policy(policy)
+            draft.add_policy(replace(policy, modified=now))
             take_back.insert(0, partial(_delete_unassigned, draft, policy.name))
-    yield bool(take_back)
-    for one in take_back:
-        with contextlib.suppress(StoreError):  # in use by now, or deleted by the command
-            one()
+    try:
+        yield bool(take_back)
+    finally:
+        for one in take_back:
+            with contextlib.suppress(StoreError):  # in use by now, or deleted by the command
+                one()
 
 
 def _delete_unassigned(draft: Draft, name: str) -> None:

@@ -19,7 +19,7 @@ from ipsecfd.policy.model import (
     Policy,
     Rule,
 )
-from ipsecfd.policy.stores.content import KERBEROS, Authentication, name_key
+from ipsecfd.policy.stores.content import KERBEROS, Authentication, filter_identity, name_key
 from ipsecfd.policy.stores.errors import ExistsError, InUseError, NotFoundError
 from ipsecfd.policy.stores.named import NamedObjects
 
@@ -69,16 +69,7 @@ class DynamicRule:
     @property
     def identity(self) -> Identity:
         """What tells this rule from another one."""
-        one = self.filter
-        return (
-            one.source,
-            one.destination,
-            one.source_port,
-            one.destination_port,
-            one.protocol,
-            one.mirrored,
-            self.connection,
-        )
+        return (*filter_identity(self.filter), self.connection)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
-from ipsecfd.policy.shapes import kind
 from ipsecfd.policy.stores import tomlwriter
+from ipsecfd.policy.tables import kind
 from ipsecfd.policy.text import parse_toml, read_text
 
 FILE_NAME: Final = "properties.toml"

@@ -18,7 +18,6 @@ from ipsecfd.policy.grammar import (
 )
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
 from ipsecfd.policy.model import Address, Connection, DnsName, Filter, IPAddress
-from ipsecfd.policy.shapes import TableT, kind, read_table
 from ipsecfd.policy.stores.content import (
     KERBEROS,
     Authentication,
@@ -45,6 +44,7 @@ from ipsecfd.policy.stores.shapes import (
     StoreTable,
 )
 from ipsecfd.policy.stores.text import VERSION
+from ipsecfd.policy.tables import TextReader, kind
 from ipsecfd.policy.text import parse_toml
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -87,12 +87,11 @@ def is_store(text: str) -> bool:
     return "version" in data and "name" not in data
 
 
-class _Reader:
-    """Reads one text to its end, whatever is wrong in it, and collects all that is."""
+class _Reader(TextReader):
+    """Reads one store."""
 
     def __init__(self, file: str) -> None:
-        self.mistakes: list[Mistake] = []
-        self._file = file
+        super().__init__(file)
         self._named: dict[str, dict[str, str]] = {}
 
     def content(self, data: dict[str, Any]) -> Content | None:
@@ -268,14 +267,6 @@ class _Reader:
         known = self._named[what]
         if name_key(name) not in known:
             self._refuse(place, name, f"unknown {what}; {known_names(name, known.values())}")
-
-    def _table(self, shape: type[TableT], value: object, place: str) -> TableT | None:
-        table, mistakes = read_table(shape, value, self._file, place)
-        self.mistakes += mistakes
-        return table
-
-    def _refuse(self, place: str, text: str, expected: str) -> None:
-        self.mistakes.append(Mistake(self._file, place, text, expected))
 
 
 def _names(items: list[Any]) -> Iterator[tuple[str, str]]:

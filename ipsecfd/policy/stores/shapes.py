@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from ipsecfd.policy.shapes import FilterTable, Table
+from ipsecfd.policy.shapes import FilterTable
 from ipsecfd.policy.stores.content import DEFAULT_MAIN_MODE_LIFETIME, DEFAULT_POLLING
+from ipsecfd.policy.tables import Table
 
 _TEXT = "text in quotes"
 _SWITCH = "true or false"
