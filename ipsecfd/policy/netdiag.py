@@ -27,12 +27,6 @@ from ipsecfd.policy.model import (
 )
 
 _PATH: Final = r"SOFTWARE\Policies\Microsoft\Windows\IPSec\Policy"
-_STORE_WORDS: Final = {
-    Store.LOCAL: "Local",
-    Store.DOMAIN: "Domain",
-    Store.PERSISTENT: "Persistent",
-    Store.DYNAMIC: "Dynamic",
-}
 _ACTION_WORDS: Final = {
     Action.PERMIT: "Permit",
     Action.SOFT: "Negotiate (soft)",
@@ -62,7 +56,7 @@ class NetdiagPolicy:
         """Where the policy is kept, as Windows names it."""
         if self.store is Store.DOMAIN and self.location:
             return self.location
-        return rf"{_PATH}\{_STORE_WORDS[self.store]}\ipsecPolicy{self.guid}"
+        return rf"{_PATH}\{self.store.name.capitalize()}\ipsecPolicy{self.guid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ def netdiag(view: NetdiagView, debug: bool) -> str:
         lines.append("    IPSec policy service is active, but no policy is assigned.")
     for policy in view.policies:
         lines += (
-            f"    {_STORE_WORDS[policy.store]} IPSec Policy Active: '{policy.name}'",
+            f"    {policy.store.name.capitalize()} IPSec Policy Active: '{policy.name}'",
             f"    IP Security Policy Path: {policy.path}",
         )
     if debug and view.filters:

@@ -8,6 +8,7 @@ from typing import Final
 
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.netdiag import filter_lines, shown_filters
+from ipsecfd.policy.netsh.values import IPV6_PROFILES
 from ipsecfd.policy.stores.content import Authentication, StoredPolicy
 from ipsecfd.policy.workspace import Workspace
 
@@ -43,16 +44,9 @@ TYPE is REG (local), DS[:DOMAIN] or PERS (persistent). NAME:MINUTES behind -p is
 a policy with its polling interval. -x assigns it, -y un-assigns it, -o deletes
 it with its rules and the lists and actions that no other rule uses."""
 
-_STORE_WORDS: Final = {
-    Store.PERSISTENT: "Persistent",
-    Store.DOMAIN: "Domain",
-    Store.LOCAL: "Local",
-}
 _AUTHENTICATION_WORDS: Final = MappingProxyType(
     {"kerberos": "KERBEROS", "psk": "PRESHARE", "rootca": "CERT"}
 )
-_IPV6_PROFILES: Final = ("linux", "vista")
-"""Profiles that filter native IPv6 (spec 4)."""
 
 
 def shown(topics: Iterable[str], workspace: Workspace) -> str:
@@ -85,7 +79,7 @@ def _filters(workspace: Workspace) -> Iterator[str]:
         shown_filters(
             _in_force(workspace),
             workspace.addresses,
-            ipv6=workspace.profile in _IPV6_PROFILES,
+            ipv6=workspace.profile in IPV6_PROFILES,
         )
     )
 
@@ -94,12 +88,12 @@ def _policies(workspace: Workspace) -> Iterator[str]:
     found = False
     for store, policy in _assigned(workspace):
         found = True
-        yield f"    {_STORE_WORDS[store]} IPSec Policy Active: '{policy.name}'"
+        yield f"    {store.name.capitalize()} IPSec Policy Active: '{policy.name}'"
         yield f"        Rules : {len(policy.rules)}"
         yield f"        Polling Interval : {policy.polling // 60} minutes"
     for given in workspace.given:
         found = True
-        yield f"    {_STORE_WORDS[Store.LOCAL]} IPSec Policy Active: '{given.name}'"
+        yield f"    {Store.LOCAL.name.capitalize()} IPSec Policy Active: '{given.name}'"
         yield f"        File : {given.file}"
     if not found:
         yield "    No policy is assigned."

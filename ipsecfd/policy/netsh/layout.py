@@ -49,12 +49,6 @@ _SERVERS: Final = {
     ServerKind.GATEWAY: "<Default Gateway>",
 }
 _HOST_MASK: Final = "255.255.255.255"
-_STORES: Final = {
-    Store.LOCAL: "Local",
-    Store.PERSISTENT: "Persistent",
-    Store.DOMAIN: "Domain",
-    Store.DYNAMIC: "Dynamic",
-}
 _ACTIONS: Final = {
     Action.PERMIT: "PERMIT",
     Action.BLOCK: "BLOCK",
@@ -118,7 +112,7 @@ def moment(seconds: int) -> str:
 
 def store_name(store: Store, host: str) -> str:
     """A store as Windows names it."""
-    return f"{_STORES[store]} Store <{host}>"
+    return f"{store.name.capitalize()} Store <{host}>"
 
 
 def action(value: Action) -> str:

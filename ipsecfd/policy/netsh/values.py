@@ -27,7 +27,7 @@ from ipsecfd.policy.model import (
 from ipsecfd.policy.stores.content import DEFAULT_POLLING, Behaviour
 
 IPV6_PROFILES: Final = frozenset({"linux", "vista"})
-"""Profiles whose filters may hold IPv6 addresses."""
+"""Profiles that filter native IPv6 and whose filters may hold its addresses (spec 4)."""
 LONGEST_NAME: Final = 255
 _MINUTES_LIMIT: Final = 0xFFFFFFFF // 60
 _GUID: Final = re.compile(r"\{?([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\}?", re.IGNORECASE)
