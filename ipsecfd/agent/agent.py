@@ -72,7 +72,7 @@ class Agent:
         self.pending: list[str] = []
         """Changes of the configuration that wait for the next start (T16)."""
         self.tally = Tally(parts.now)
-        self.hook = Hook(parts.rules, parts.read_flows, config, self.tally)
+        self.hook = Hook(parts.rules, parts.read_flows, parts.read_counters, config, self.tally)
         self.started = parts.now()
         self.parts = parts
         self.lock = asyncio.Lock()

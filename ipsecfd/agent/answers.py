@@ -13,6 +13,7 @@ from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
+from ipsecfd.agent.counts import cache_report, count_report, filter_page
 from ipsecfd.agent.desk import (
     desk_report,
     domain_report,
@@ -21,14 +22,16 @@ from ipsecfd.agent.desk import (
     next_startup_mode,
     startup_name,
 )
+from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
 from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
-    Count,
     DeskReport,
     DomainReport,
     ExactPolicy,
+    FilterPage,
+    FlowList,
     Foresight,
     LogReport,
     PolicyReport,
@@ -40,7 +43,6 @@ from ipsecfd.agent.report import (
     StoreReport,
     TrialReport,
 )
-from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.queue import Health
@@ -226,8 +228,30 @@ class Answers:
         by_packets = sorted(rows, key=lambda one: -one[1].packets)
         return Stats(
             since=local_time(self._agent.started),
-            counts=[_count(cause, row) for cause, row in by_packets],
+            counts=[count_report(cause, row) for cause, row in by_packets],
+            cache=cache_report(self._agent),
         )
+
+    async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
+        """How often each filter decided, from the one at place `first` on."""
+        if first == 0:
+            await self._agent.count()
+        return await asyncio.to_thread(filter_page, self._agent, every=every, first=first)
+
+    async def list_flows(
+        self,
+        *,
+        address: str | None,
+        port: int | None,
+        rule: str | None,
+        direction: str | None,
+        most: int,
+    ) -> FlowList:
+        """What the kernel has learnt."""
+        if not 0 < most <= MOST:
+            raise IpsecfdError(f"{most} flows: expected 1 to {MOST}")
+        choice = FlowChoice.of(address, port, rule, direction)
+        return flow_list(await self._agent.hook.flows(choice, most))
 
     async def status(self) -> Status:
         """Everything about the agent."""
@@ -269,6 +293,7 @@ class Answers:
             ],
             queues=[self._queue(number, reports.get(number)) for number in self._queues],
             restarts=agent.pool.restarts,
+            cache=cache_report(agent),
             log=LogReport(
                 str(self._log.path),
                 config.diagnostics.level,
@@ -321,21 +346,6 @@ def _absolute(file: str) -> Path:
     if not path.is_absolute():
         raise IpsecfdError(f"{file!r}: expected an absolute path")
     return path
-
-
-def _count(cause: Cause, row: Row) -> Count:
-    return Count(
-        direction=str(cause.direction),
-        verdict=cause.verdict,
-        reason=cause.reason,
-        policy=cause.policy,
-        rule=cause.rule,
-        filter=cause.filter,
-        mirrored=cause.mirrored,
-        exemption=cause.exemption,
-        detail=cause.detail,
-        packets=row.packets,
-    )
 
 
 def _by_family(address: IPAddress) -> tuple[int, int]:

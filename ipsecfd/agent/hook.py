@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
 from ipsecfd.agent.config import Config
-from ipsecfd.agent.learnt import Known, Learnt
+from ipsecfd.agent.learnt import Found, Learnt, Wanted
 from ipsecfd.agent.tally import Tally
 from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
+from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.marks import Marks
@@ -44,16 +45,27 @@ class Rules(Protocol):
         """Whether there are rules, perhaps of a run that crashed."""
 
 
-ReadFlows = Callable[[RulesConfig, Generation], list[Flow]]
+ReadFlows = Callable[[RulesConfig, Generation], Iterable[Flow]]
 """Reads all learnt flows of a generation, as `kernel.flows.read_all`; raises KernelError."""
+
+ReadCounters = Callable[[], Counters]
+"""Reads what the kernel decided by itself, as `kernel.counters.read`; raises KernelError."""
 
 
 class Hook:
     """The rules that a configuration asks for."""
 
-    def __init__(self, rules: Rules, read_flows: ReadFlows, config: Config, tally: Tally) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        read_flows: ReadFlows,
+        read_counters: ReadCounters,
+        config: Config,
+        tally: Tally,
+    ) -> None:
         self._rules = rules
         self._read_flows = read_flows
+        self._read_counters = read_counters
         self._tally = tally
         self._caching = config.cache == "on"
         self._config = RulesConfig(
@@ -67,6 +79,16 @@ class Hook:
         """How packets come to the queue, once they do."""
         self._learnt: Learnt | None = None
         self._reading = asyncio.Lock()
+
+    @property
+    def caching(self) -> bool:
+        """Whether the kernel may learn flows at all."""
+        return self._caching
+
+    @property
+    def learnt(self) -> int:
+        """How many flows the kernel had learnt at the last reading."""
+        return len(self._learnt) if self._learnt is not None else 0
 
     def following(self, generation: int) -> int:
         """The number for settings that come after those of this number; 0 without a cache."""
@@ -82,9 +104,11 @@ class Hook:
         Raises KernelError and changes nothing when refused.
         """
         generation = _generation(settings) if self._caching else None
-        self.kind = await _to_the_end(
-            asyncio.to_thread(self._rules.install, self._config, generation)
-        )
+        async with self._reading:  # or counters of the old table are taken for those of the new
+            self.kind = await _to_the_end(
+                asyncio.to_thread(self._rules.install, self._config, generation)
+            )
+            self._tally.new_table()
         self._learn(generation, settings)
 
     async def relearn(self, settings: Settings) -> None:
@@ -110,9 +134,13 @@ class Hook:
         if self._learnt is not None:
             await self._count(self._learnt)
 
-    async def flows(self) -> list[Known]:
-        """What the kernel has learnt; raises KernelError."""
-        return await asyncio.to_thread(self._learnt.flows) if self._learnt else []
+    async def flows(self, wanted: Wanted, most: int) -> Found:
+        """What the kernel has learnt and is wanted, `most` flows of it; raises KernelError."""
+        learnt = self._learnt
+        if learnt is None:
+            return Found([], 0, 0, 0)
+        async with self._reading:
+            return await asyncio.to_thread(learnt.flows, wanted, most)
 
     async def remove(self) -> None:
         """Take all rules away; raises KernelError."""
@@ -127,7 +155,8 @@ class Hook:
 
     async def _count(self, learnt: Learnt) -> None:
         async with self._reading:
-            self._tally.learnt(await asyncio.to_thread(learnt.counts))
+            counters = await asyncio.to_thread(self._read_counters)
+            self._tally.learnt(counters, await asyncio.to_thread(learnt.counts))
 
 
 def _generation(settings: Settings) -> Generation:

@@ -12,6 +12,8 @@ from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
     ExactPolicy,
+    FilterPage,
+    FlowList,
     Foresight,
     PolicyReport,
     PolicyText,
@@ -24,7 +26,7 @@ NAME: Final = "io.ipsecfd.Control"
 
 LOOKING: Final = frozenset(
     {
-        *("GetMode", "Status", "Stats", "ListPolicies", "ShowPolicy"),
+        *("GetMode", "Status", "Stats", "FilterStats", "ListFlows", "ListPolicies", "ShowPolicy"),
         *("GetDesk", "GetDomain", "Netdiag", "GetTrial", "GetPolicies"),
     }
 )
@@ -54,6 +56,20 @@ class Service(Protocol):
 
     async def stats(self) -> Stats:
         """How often each decision was made."""
+
+    async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
+        """How often each filter decided."""
+
+    async def list_flows(
+        self,
+        *,
+        address: str | None,
+        port: int | None,
+        rule: str | None,
+        direction: str | None,
+        most: int,
+    ) -> FlowList:
+        """What the kernel has learnt."""
 
     async def list_policies(self) -> list[PolicyReport]:
         """The policies in force, and those of the local store."""
@@ -144,6 +160,28 @@ class Control(VarlinkInterface, name=NAME):
     async def Stats(self) -> Stats:  # noqa: N802
         """How often each decision was made, since the service started."""
         return await self._service.stats()
+
+    @varlinkmethod(return_parameter="page")
+    async def FilterStats(self, *, every: bool, first: int) -> FilterPage:  # noqa: N802
+        """How often each filter decided: those in force, with every also those without a packet,
+        from the one at a place on, 0 to begin with."""
+        return await self._service.filter_stats(every=every, first=first)
+
+    @varlinkmethod(return_parameter="flows")
+    async def ListFlows(  # noqa: N802
+        self,
+        *,
+        address: str | None,
+        port: int | None,
+        rule: str | None,
+        direction: str | None,
+        most: int,
+    ) -> FlowList:
+        """What the kernel has learnt: of the flows from or to an address or prefix and a port, by
+        a rule and in a direction, those with most packets; 10,000 at most."""
+        return await self._service.list_flows(
+            address=address, port=port, rule=rule, direction=direction, most=most
+        )
 
     @varlinkmethod(return_parameter="policies")
     async def ListPolicies(self) -> list[PolicyReport]:  # noqa: N802

@@ -10,14 +10,15 @@ import contextlib
 import socket
 import struct
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from heapq import nlargest
+from typing import NamedTuple, Protocol
 
-from ipsecfd.agent.tally import Cause
+from ipsecfd.agent.tally import Cause, Passed
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver, Settings
-from ipsecfd.kernel.cache import Generation
+from ipsecfd.kernel.cache import SECONDS, Generation
 from ipsecfd.kernel.flows import Flow
 
 ReadFlows = Callable[[Generation], Iterable[Flow]]
@@ -35,41 +36,101 @@ class Known(NamedTuple):
     cause: Cause
 
 
+class Wanted(Protocol):
+    """Chooses flows."""
+
+    def has(self, flow: Flow) -> bool:
+        """Whether a flow may be wanted; asked first, since it costs less."""
+
+    def has_cause(self, cause: Cause) -> bool:
+        """Whether a flow with this cause is."""
+
+
+class Found(NamedTuple):
+    """The wanted ones of the learnt flows."""
+
+    flows: list[Known]
+    """Those with most packets, these first."""
+    total: int
+    packets: int
+    octets: int
+    """How many there are, and what all of them count."""
+
+
+class _Before(NamedTuple):
+    """A flow as it was last read."""
+
+    cause: Cause
+    packets: int
+    octets: int
+    end: float
+    """When it is forgotten, by the clock."""
+
+
 class Learnt:
-    """The flows of one generation. Not for use by two threads at once."""
+    """The flows of one generation. Not for use by two threads at once.
 
-    def __init__(self, generation: Generation, settings: Settings, read: ReadFlows) -> None:
+    `clock` gives seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        generation: Generation,
+        settings: Settings,
+        read: ReadFlows,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.generation = generation
-        self._driver = Driver(settings, time.monotonic)
+        self._driver = Driver(settings, clock)
         self._read = read
-        self._before: dict[tuple[object, ...], tuple[Cause, int, int]] = {}
+        self._clock = clock
+        self._before: dict[tuple[object, ...], _Before] = {}
 
-    def counts(self) -> dict[Cause, tuple[int, int]]:
-        """Packets and bytes since the last call, by cause; raises KernelError.
+    def __len__(self) -> int:
+        """How many flows there were at the last reading."""
+        return len(self._before)
 
-        What a flow counted between the last reading and its end is not among them.
+    def counts(self) -> dict[Cause, Passed]:
+        """What was counted since the last call, by cause; raises KernelError.
+
+        What a flow counted between the last reading and its end is not among it.
         """
-        found: dict[Cause, list[int]] = defaultdict(lambda: [0, 0])
-        after: dict[tuple[object, ...], tuple[Cause, int, int]] = {}
+        found: dict[Cause, list[int]] = defaultdict(lambda: [0, 0, 0])
+        after: dict[tuple[object, ...], _Before] = {}
+        now = self._clock()
         for flow in self._read(self.generation):
-            key = flow[:-3]
-            cause, packets, octets = self._before.get(key) or (self._cause(flow), 0, 0)
-            after[key] = (cause, flow.packets, flow.octets)
-            if flow.packets < packets:  # it ended and was learnt again
-                packets = octets = 0
+            key, end = flow[:-3], now + flow.seconds_left
+            before = self._before.get(key)
+            cause = self._cause(flow) if before is None else before.cause
+            packets, octets, new = flow.packets, flow.octets, 0
+            # A flow that ended and was learnt again lasts longer by a whole term.
+            if before is None or end > before.end + SECONDS / 2:
+                packets, new = packets - 1, 1
+            else:
+                packets, octets = packets - before.packets, octets - before.octets
+            after[key] = _Before(cause, flow.packets, flow.octets, end)
             count = found[cause]
-            count[0] += flow.packets - packets
-            count[1] += flow.octets - octets
+            count[0] += packets
+            count[1] += octets
+            count[2] += new
         self._before = after
-        return {cause: (packets, octets) for cause, (packets, octets) in found.items()}
+        return {cause: Passed(*count) for cause, count in found.items()}
 
-    def flows(self) -> list[Known]:
-        """All flows, those with most packets first; raises KernelError."""
-        found = [
-            Known(flow, _interface(flow.interface), self._cause(flow))
-            for flow in self._read(self.generation)
-        ]
-        return sorted(found, key=lambda known: -known.flow.packets)
+    def flows(self, wanted: Wanted, most: int) -> Found:
+        """The wanted flows, `most` of them; raises KernelError."""
+        total = Counter[str]()
+
+        def known() -> Iterator[Known]:
+            for flow in self._read(self.generation):
+                if not wanted.has(flow):
+                    continue
+                cause = self._cause(flow)
+                if wanted.has_cause(cause):
+                    total.update(flows=1, packets=flow.packets, octets=flow.octets)
+                    yield Known(flow, _interface(flow.interface), cause)
+
+        flows = nlargest(most, known(), key=lambda one: one.flow.packets)
+        return Found(flows, total["flows"], total["packets"], total["octets"])
 
     def _cause(self, flow: Flow) -> Cause:
         interface = _interface(flow.interface) or "?"  # without a name it is loopback by address

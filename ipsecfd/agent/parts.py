@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
-from ipsecfd.agent.hook import ReadFlows, Rules
+from ipsecfd.agent.hook import ReadCounters, ReadFlows, Rules
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.agent.sources import Load, StoreFiles
 from ipsecfd.driver.modes import Mode
@@ -42,6 +42,7 @@ class Parts:
 
     rules: Rules
     read_flows: ReadFlows
+    read_counters: ReadCounters
     boot_file: BootRules
     start_process: StartProcess
     log: Log

@@ -47,12 +47,13 @@ def _rule(rule: Rule) -> RuleReport:
         description=rule.description,
         active=rule.active,
         connection=rule.connection.value,
-        action=_action(rule.action),
+        action=action_words(rule.action),
         filter_list=rule.filter_list.name,
         filters=[one.written for one in rule.filter_list.filters],
     )
 
 
-def _action(action: FilterAction) -> str:
+def action_words(action: FilterAction) -> str:
+    """What an action does, each way if that differs."""
     inbound, outbound = action.inbound.name.lower(), action.outbound.name.lower()
     return inbound if inbound == outbound else f"{inbound} in, {outbound} out"

@@ -30,7 +30,7 @@ from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.pool import Process
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel import flows, queue, rules
+from ipsecfd.kernel import counters, flows, queue, rules
 from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
 from ipsecfd.kernel.forwarding import forwarding
@@ -175,6 +175,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
     return Parts(
         rules=rules,
         read_flows=flows.read_all,
+        read_counters=counters.read,
         boot_file=BootFile(configurations.load_next),
         start_process=start_process,
         log=log,

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction
+from ipsecfd.kernel.counters import Counters
 
 MOST_ROWS: Final = 500_000
 """Causes told apart; when there are more, the half that was idle for longest is forgotten."""
@@ -58,6 +59,24 @@ class Row:
     """Packets of these that the kernel decided by itself."""
     last: datetime.datetime | None = None
     """The reading that last found new packets."""
+    learnable: int = 0
+    learnable_octets: int = 0
+    """Packets, and their bytes, that flows could be learnt from."""
+
+    @property
+    def learnable_size(self) -> float:
+        """Bytes of such a packet in the mean; 0 if there was none."""
+        return self.learnable_octets / self.learnable if self.learnable else 0.0
+
+
+class Passed(NamedTuple):
+    """What the kernel decided by itself for one cause since the last reading."""
+
+    packets: int
+    octets: int
+    """With those of the one packet, judged, that each of the new flows was learnt from."""
+    flows: int
+    """Flows that are new."""
 
 
 class Tally:
@@ -66,21 +85,55 @@ class Tally:
     def __init__(self, now: Callable[[], datetime.datetime]) -> None:
         self._now = now
         self._rows: dict[Cause, Row] = {}
+        self._earlier = self._counters = Counters()  # of tables before this one, and of this one
+        self._packets = self._octets = 0
+        self.read: datetime.datetime | None = None
+        """When the kernel's counts were last read."""
 
     @property
     def rows(self) -> Mapping[Cause, Row]:
         """All causes so far."""
         return self._rows
 
+    @property
+    def kernel(self) -> Counters:
+        """What the kernel decided by itself, by its own account."""
+        return _sum(self._earlier, self._counters)
+
+    @property
+    def missing(self) -> tuple[int, int]:
+        """Packets and bytes that the kernel decided by itself and that are in no row: those of
+        flows that ended between two readings."""
+        kernel = self.kernel
+        packets = max(0, kernel.packets - self._packets)
+        return packets, max(0, kernel.octets - self._octets) if packets else 0
+
     def judged(self, judged: Iterable[Judged]) -> None:
         """Add what a packet process judged since it last told."""
         for one in judged:
-            self._add(Cause.of(one.direction, one.decision), one.packets, one.octets)
+            row = self._add(Cause.of(one.direction, one.decision), one.packets, one.octets)
+            if one.decision.learnable:
+                row.learnable += one.packets
+                row.learnable_octets += one.octets
 
-    def learnt(self, counts: Mapping[Cause, tuple[int, int]]) -> None:
-        """Add packets and bytes that the kernel decided by itself since they were last read."""
-        for cause, (packets, octets) in counts.items():
-            self._add(cause, packets, octets).learnt += packets
+    def learnt(self, counters: Counters, counts: Mapping[Cause, Passed]) -> None:
+        """Add what the kernel decided by itself. `counters` are of our table, read before.
+
+        Of a new flow the kernel counts one packet that was judged, and whose size nobody knows.
+        """
+        self._counters = counters
+        self.read = self._now()
+        for cause, (packets, octets, flows) in counts.items():
+            if packets:
+                octets_judged = flows * self._add(cause, 0, 0).learnable_size
+                alone = max(0, octets - round(octets_judged))
+                self._add(cause, packets, alone).learnt += packets
+                self._packets += packets
+                self._octets += alone
+
+    def new_table(self) -> None:
+        """The kernel's counters begin anew."""
+        self._earlier, self._counters = self.kernel, Counters()
 
     def by_reason(self) -> Counter[tuple[str, str]]:
         """Packets by verdict and reason."""
@@ -106,3 +159,7 @@ class Tally:
         by_age = sorted(self._rows, key=lambda one: self._rows[one].last or never)
         for cause in by_age[: MOST_ROWS // 2]:
             del self._rows[cause]
+
+
+def _sum(one: Counters, other: Counters) -> Counters:
+    return Counters(*map(sum, zip(one, other, strict=True)))

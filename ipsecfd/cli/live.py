@@ -71,3 +71,15 @@ def print_notes(notes: list[str], done: str, *, as_json: bool) -> None:
 def width() -> int:
     """Columns to write in: the terminal's, at most 100; 80 when piped."""
     return min(shutil.get_terminal_size().columns, 100)
+
+
+def size(octets: int) -> str:
+    """A number of bytes in at most 8 columns, such as 58.4 kB."""
+    if octets < 1000:
+        return f"{octets} B"
+    number, unit = octets / 1000, "kB"
+    for larger in ("MB", "GB", "TB", "PB", "EB"):
+        if number < 999.95:
+            break
+        number, unit = number / 1000, larger
+    return f"{number:.1f} {unit}"

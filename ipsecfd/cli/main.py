@@ -15,6 +15,7 @@ from ipsecfd.cli.check import check
 from ipsecfd.cli.domain import app as domain
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.export import export
+from ipsecfd.cli.flows import flows
 from ipsecfd.cli.import_ import import_
 from ipsecfd.cli.ipseccmd import ipseccmd, ipsecpol
 from ipsecfd.cli.lab import app as lab
@@ -51,6 +52,7 @@ app.command()(rollback)
 app.add_typer(policy, name="policy")
 app.add_typer(domain, name="domain")
 app.command()(stats)
+app.command()(flows)
 app.command("import")(import_)
 app.command()(export)
 app.command(context_settings=PASS_THROUGH)(netsh)

@@ -1,33 +1,71 @@
-"""`ipsecfd stats`: how often each decision was made."""
+"""`ipsecfd stats`: how often each decision was made, and how often each filter made one."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import datetime
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from ipsecfd.cli.decision_text import half, wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
-from ipsecfd.cli.policy import time
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
+from ipsecfd.cli.offline import UsageError, usage_errors
+from ipsecfd.cli.policy import many, time
+from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import Count, Stats
+    from ipsecfd.agent.report import CacheReport, Count, FilterCount, FilterPage, Stats
+
+TOP: Final = 50
+"""Lines of a table, if nothing else is said."""
+
+_TRIES = 5
+_WAYS: Final = {"forward": "fwd"}
 
 
 def stats(
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="Show the N most frequent.")] = 50,
+    what: Annotated[
+        Literal["filters"] | None,
+        typer.Argument(metavar="[filters]", help="Count by filter.", show_choices=False),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Filters that decided nothing, too, and all lines.")
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help=f"Show the N most frequent; default {TOP}."),
+    ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
     """Show how many packets each filter, exemption or other cause decided about.
 
-    Counting begins anew when mode, policies or addresses change; `status` has the totals.
+    With `filters`, how often each filter of the policies in force decided,
+    and when it last did, whichever way the packets went. What the kernel
+    let pass by itself is in all counts, as of its last reading.
     """
-    found: Stats = ask(socket, "Stats")
+    with usage_errors():
+        if every and what is None:
+            raise UsageError("--all: only with `ipsecfd stats filters`")
+        if every and top is not None:
+            raise UsageError("--all and --top: expected one of them")
+    if what is None:
+        found: Stats = ask(socket, "Stats")
+        if as_json:
+            print_json(found)
+        else:
+            print("\n".join(stats_lines(found, top or TOP, width())))
+        return
+    pages = filter_pages(socket, every=every)
+    filters = [one for page in pages for one in page.filters]
     if as_json:
-        print_json(found)
-    else:
-        print("\n".join(stats_lines(found, top, width())))
+        print_json(filters_fields(pages, filters))
+        return
+    most = len(filters) if every else top or TOP
+    print("\n".join(filter_lines(pages, filters, most, width())))
 
 
 def stats_lines(found: Stats, top: int, columns: int) -> list[str]:
@@ -36,18 +74,104 @@ def stats_lines(found: Stats, top: int, columns: int) -> list[str]:
     if not found.counts:
         return [*lines, "  none"]
     digits = max(7, len(f"{found.counts[0].packets:,}"))
-    lines.append(f"{'packets':>{digits}}  {'way':7}  verdict  why")
+    lines.append(f"{'packets':>{digits}}  {'bytes':>8}  kernel  way  verdict  why")
     for one in found.counts[:top]:
-        label = f"{one.packets:>{digits},}  {one.direction:7}  {one.verdict:7}  "
-        lines += wrap(label, _why(one), columns)
+        lines += wrap(_label(one, digits), _why(one), columns)
     left = found.counts[top:]
     if left:
         rest = sum(one.packets for one in left)
         lines.append(f"{rest:>{digits},}  in {len(left):,} more lines: --top {len(found.counts)}")
-    return lines
+    return [*lines, *_cache_lines(found.cache, columns)]
+
+
+def _label(one: Count, digits: int) -> str:
+    kernel = f"{one.learnt * 100 // one.packets}%" if one.learnt else "-"
+    way = _WAYS.get(one.direction, one.direction)
+    return (
+        f"{one.packets:>{digits},}  {size(one.octets):>8}  {kernel:>6}  {way:3}  {one.verdict:7}  "
+    )
 
 
 def _why(one: Count) -> str:
     if one.filter is not None:
         return f"{half(one.filter, one.mirrored)} [{one.rule}]"
     return " ".join(filter(None, (one.reason, one.exemption, one.detail)))
+
+
+def filter_pages(socket: Path | None, *, every: bool) -> list[FilterPage]:
+    """All parts of the list of filters, of one version of the policies; raises IpsecfdError."""
+    for _ in range(_TRIES):
+        pages: list[FilterPage] = []
+        first: int | None = 0
+        while first is not None:
+            page: FilterPage = ask(socket, "FilterStats", every=every, first=first)
+            if pages and page.version != pages[0].version:
+                break
+            pages.append(page)
+            first = page.next
+        if first is None:
+            return pages
+    raise IpsecfdError("the policies change all the time: try again")
+
+
+def filters_fields(pages: list[FilterPage], filters: list[FilterCount]) -> dict[str, Any]:
+    """The parts as one list, for scripts."""
+    fields = asdict(pages[0])
+    del fields["next"]
+    return fields | {
+        "filters": [asdict(one) for one in filters],
+        "left_out": sum(page.left_out for page in pages),
+    }
+
+
+def filter_lines(
+    pages: list[FilterPage], filters: list[FilterCount], most: int, columns: int
+) -> list[str]:
+    """The filters as a table, those that decided most first."""
+    ordered = sorted(filters, key=lambda one: -one.packets)
+    lines = [f"Filters since {time(pages[0].since)}"]
+    digits = max(7, *(len(f"{one.packets:,}") for one in ordered[:1]), 0)
+    if ordered:
+        lines.append(f"{'hits':>{digits}}  {'bytes':>8}  last hit    action and filter")
+    for one in ordered[:most]:
+        label = f"{one.packets:>{digits},}  {size(one.octets):>8}  {_last(one.last):10}  "
+        action = one.action or "(not in force)"
+        lines += wrap(label, f"{action:6}  {one.filter} [{one.rule}]", columns)
+    left = ordered[most:]
+    if left:
+        rest = sum(one.packets for one in left)
+        lines.append(f"{rest:>{digits},}  in {len(left):,} more lines: --top {len(ordered)}")
+    silent = sum(page.left_out for page in pages)
+    if silent:
+        lines.append(f"{many(silent, 'filter')} decided nothing: --all")
+    return [*lines, *_cache_lines(pages[0].cache, columns)]
+
+
+def _last(iso: str | None) -> str:
+    """When it was: the time of today, the date of another day."""
+    if iso is None:
+        return "never"
+    at = datetime.datetime.fromisoformat(iso)
+    return f"{at:%H:%M:%S}" if at.date() == datetime.datetime.now(at.tzinfo).date() else f"{at:%F}"
+
+
+def _cache_lines(cache: CacheReport, columns: int) -> Iterator[str]:
+    """What of it the kernel decided, and what may be missing."""
+    if cache.read is None:
+        return
+    yield ""
+    yield from wrap(
+        "",
+        f"The kernel decided {many(cache.packets, 'packet')} ({size(cache.octets)}) by itself, as"
+        f" last read {time(cache.read)}.",
+        columns,
+    )
+    if cache.missing_packets:
+        be = "is" if cache.missing_packets == 1 else "are"
+        packets = many(cache.missing_packets, "packet")
+        yield from wrap(
+            "",
+            f"Of these {packets} ({size(cache.missing_octets)}) {be} in no line above: of flows"
+            " that ended between two readings.",
+            columns,
+        )

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
 from ipsecfd.cli.policy import many, policy_lines, time
 from ipsecfd.cli.trial import trial_words
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import DomainReport, QueueReport, Status
+    from ipsecfd.agent.report import CacheReport, DomainReport, QueueReport, Status
 
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
@@ -75,6 +75,8 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     if found.restarts:
         times = "once" if found.restarts == 1 else f"{found.restarts:,} times"
         yield from row("", f"a packet process died and was replaced {times}")
+    for label, text in zip(("cache", "", ""), _cache(found.cache), strict=False):
+        yield from row(label, text)
     log = found.log
     how = f"every {log.interval} s" if log.interval else "at once"
     yield from row("log", f"level {log.level}, written {how}, {_lost(found)}")
@@ -127,6 +129,16 @@ def _queue(queue: QueueReport) -> str:
         f"{queue.waiting:,} waiting; dropped unjudged: {queue.dropped_full:,} when full,"
         f" {queue.dropped_socket:,} at the socket"
     )
+
+
+def _cache(cache: CacheReport) -> Iterator[str]:
+    if not cache.on:
+        yield "off: every packet is queued"
+        return
+    yield f"on, {many(cache.flows, 'flow')} learnt"
+    yield f"{many(cache.packets, 'packet')} ({size(cache.octets)}) decided by the kernel alone"
+    if cache.refused:
+        yield f"{many(cache.refused, 'packet')} queued because a set was full"
 
 
 def _lost(found: Status) -> str:

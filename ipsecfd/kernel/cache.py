@@ -84,7 +84,17 @@ class FlowSet(NamedTuple):
     @property
     def counter(self) -> str:
         """The counter of all that ever matched such a set, whatever the generation."""
-        return f"{self.direction}_{self.verdict.value}"
+        return decided(self.direction, self.verdict)
+
+
+def decided(direction: Direction, verdict: Verdict) -> str:
+    """The name of the counter of packets that the kernel gave a verdict by itself."""
+    return f"{direction}_{verdict.value}"
+
+
+def refused(direction: Direction) -> str:
+    """The name of the counter of packets whose flow found no room in a set."""
+    return f"{direction}_full"
 
 
 def flow_sets(generation: Generation, direction: Direction) -> Iterator[FlowSet]:
@@ -102,7 +112,8 @@ def definitions(generation: Generation, directions: Iterable[Direction]) -> str:
     """All sets of a generation and the counters, for the body of a table."""
     lines = []
     for direction in directions:
-        lines += [f"counter {direction}_{verdict.value} {{ }}" for verdict in Verdict]
+        names = [*(decided(direction, verdict) for verdict in Verdict), refused(direction)]
+        lines += [f"counter {name} {{ }}" for name in names]
         lines += [one.definition for one in flow_sets(generation, direction)]
     return "\n".join(lines)
 
@@ -121,15 +132,18 @@ def passing(generation: Generation, direction: Direction, queue: str) -> str:
 def learning(generation: Generation, direction: Direction, marks: Marks) -> str:
     """The rules behind the queue: flows with the generation's mark are learnt, our bits go.
 
-    What is marked as blocked is dropped, whatever generation the mark is of.
+    A flow is added by one packet only: the set counts that one, which was judged and counted
+    before. What is marked as blocked is dropped, whatever generation the mark is of.
     """
     ours = f"meta mark & {marks.mask:#010x}"
     rules = [f"{ours} == 0 accept"]
     for one in flow_sets(generation, direction):
         permitted = one.verdict is Verdict.PERMIT
         mark = (marks.permit if permitted else marks.block)(generation.number)
-        rules.append(f"{ours} == {mark:#010x} {_shape(one)} update @{one.name} {{ {one.key} }}")
-    rules.append(f"meta mark & {marks.blocked:#010x} != 0 counter name {direction}_block drop")
+        unknown = f"{ours} == {mark:#010x} {_shape(one)} {one.key} != @{one.name}"
+        rules.append(f"{unknown} add @{one.name} {{ {one.key} }}")
+        rules.append(f"{unknown} counter name {refused(direction)}")
+    rules.append(f"meta mark & {marks.blocked:#010x} != 0 drop")
     rules.append(clearing(marks))
     return "\n".join(rules)
 

@@ -17,6 +17,7 @@ from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.rules import TABLE, RulesConfig
 
 _KEY, _EXPIRATION, _EXPRESSION = 1, 5, 7
+_DATA = 2  # behind an expression's name
 _NUMBER: Final = struct.Struct("!Q")
 _PORTS: Final = struct.Struct("!HxxHxx")
 _INTERFACE: Final = struct.Struct("=I")
@@ -38,7 +39,8 @@ class Flow(NamedTuple):
     """Ports are 0 for protocols without."""
     packets: int
     octets: int
-    """What passed, or was dropped, without being judged; the first packets were judged."""
+    """What passed, or was dropped, without being judged; and the one packet, judged, that the flow
+    was learnt from."""
     seconds_left: float
     """Until a packet of it is judged again."""
 
@@ -52,11 +54,9 @@ def read(sets: Iterable[FlowSet]) -> Iterator[Flow]:
                     yield _flow(one, elements, start, end)
 
 
-def read_all(config: RulesConfig, generation: Generation) -> list[Flow]:
+def read_all(config: RulesConfig, generation: Generation) -> Iterator[Flow]:
     """All flows that the kernel learnt under a generation; raises KernelError."""
-    return list(
-        read(one for direction in config.directions for one in flow_sets(generation, direction))
-    )
+    return read(one for direction in config.directions for one in flow_sets(generation, direction))
 
 
 def _flow(one: FlowSet, data: bytes, start: int, end: int) -> Flow:
@@ -68,19 +68,10 @@ def _flow(one: FlowSet, data: bytes, start: int, end: int) -> Flow:
         elif kind == _EXPIRATION:
             (milliseconds,) = _NUMBER.unpack_from(data, begin)
         elif kind == _EXPRESSION:
-            octets, packets = _counter(data, begin, stop)
+            for what, place, over in nfnetlink.attributes(data, begin, stop):
+                if what == _DATA:  # of the one expression that elements of ours have
+                    octets, packets = nfnetlink.counted(data, place, over)
     return _named(one, key, packets, octets, milliseconds / 1000)
-
-
-def _counter(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Bytes and packets of the one expression that elements of ours have."""
-    found = dict.fromkeys((1, 2), 0)
-    for kind, begin, stop in nfnetlink.attributes(data, start, end):
-        if kind == 2:  # the expression's data, behind its name
-            for what, place, _ in nfnetlink.attributes(data, begin, stop):
-                if what in found:
-                    (found[what],) = _NUMBER.unpack_from(data, place)
-    return found[1], found[2]
 
 
 def _named(one: FlowSet, key: bytes, packets: int, octets: int, seconds: float) -> Flow:

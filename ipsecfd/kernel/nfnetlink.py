@@ -1,5 +1,5 @@
-"""Netlink messages that no library at hand can send: queue settings, verdicts in batches, and the
-iptables NFQUEUE target in an nftables chain, and the elements of a set.
+"""Netlink messages that no library at hand can send: queue settings, verdicts in batches, the
+iptables NFQUEUE target in an nftables chain, the elements of a set, and counters.
 
 Layouts are those of linux/netfilter/nfnetlink_queue.h, nf_tables.h, nf_tables_compat.h and
 xt_NFQUEUE.h.
@@ -25,6 +25,7 @@ _NESTED = 0x8000
 _HEADER: Final = struct.Struct("=IH10x")
 _HEADER_BYTES: Final = 16
 _ATTRIBUTE: Final = struct.Struct("=HH")
+_NUMBER: Final = struct.Struct("!Q")
 _DUMP_BYTES: Final = 1 << 18
 
 _QUEUE_VERDICT = _SUBSYS_QUEUE << 8 | 1
@@ -37,7 +38,9 @@ QUEUE_FLAG_GSO: Final = 1 << 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_RULE = _SUBSYS_NFTABLES << 8 | 6
 _GET_ELEMENTS = _SUBSYS_NFTABLES << 8 | 13
+_GET_OBJECTS = _SUBSYS_NFTABLES << 8 | 19
 _ELEMENTS = 3
+_COUNTER = 1
 _INET = 1
 
 DROP: Final = 0
@@ -111,23 +114,56 @@ def dump_set(netlink: socket.socket, table: str, name: str) -> Iterator[bytes]:
     A set that does not exist has none. Raises KernelError.
     """
     payload = _attribute(1, table.encode() + b"\0") + _attribute(2, name.encode() + b"\0")
-    netlink.send(_message(_GET_ELEMENTS, _REQUEST | _DUMP, _INET, 0, payload))
+    for data, start, end in _dump(netlink, _GET_ELEMENTS, payload, f"set {name}"):
+        for what, begin, stop in attributes(data, start, end):
+            if what == _ELEMENTS:
+                yield data[begin:stop]
+
+
+def dump_counters(netlink: socket.socket, table: str) -> Iterator[tuple[str, int, int]]:
+    """The named counters of an `inet` table: name, packets, bytes; none if there is no such table.
+
+    Raises KernelError.
+    """
+    payload = _attribute(1, table.encode() + b"\0") + _attribute(3, struct.pack("!I", _COUNTER))
+    for data, start, end in _dump(netlink, _GET_OBJECTS, payload, "the counters"):
+        name, packets, octets = "", 0, 0
+        for what, begin, stop in attributes(data, start, end):
+            if what == 2:
+                name = data[begin:stop].rstrip(b"\0").decode()
+            elif what == 4:
+                octets, packets = counted(data, begin, stop)
+        yield name, packets, octets
+
+
+def counted(data: bytes, start: int, end: int) -> tuple[int, int]:
+    """Bytes and packets of a counter by its attributes."""
+    found = dict.fromkeys((1, 2), 0)
+    for what, begin, _ in attributes(data, start, end):
+        if what in found:
+            (found[what],) = _NUMBER.unpack_from(data, begin)
+    return found[1], found[2]
+
+
+def _dump(
+    netlink: socket.socket, kind: int, payload: bytes, what: str
+) -> Iterator[tuple[bytes, int, int]]:
+    """Ask for all of something: each answer with where its attributes begin and end."""
+    netlink.send(_message(kind, _REQUEST | _DUMP, _INET, 0, payload))
     while True:
         data = netlink.recv(_DUMP_BYTES)
         position = 0
         while position < len(data):
-            length, kind = _HEADER.unpack_from(data, position)
+            length, answer = _HEADER.unpack_from(data, position)
             body = position + _HEADER_BYTES
-            if kind == _DONE:
+            if answer == _DONE:
                 return
-            if kind == _ERROR:
+            if answer == _ERROR:
                 (error,) = struct.unpack_from("=i", data, body)
                 if error == -errno.ENOENT:
                     return
-                raise KernelError(f"set {name} cannot be read: {os.strerror(-error)}")
-            for what, start, end in attributes(data, body + 4, position + length):
-                if what == _ELEMENTS:
-                    yield data[start:end]
+                raise KernelError(f"{what} cannot be read: {os.strerror(-error)}")
+            yield data, body + 4, position + length
             position += length + (-length % 4)
 
 

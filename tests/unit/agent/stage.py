@@ -20,6 +20,7 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.connections import TcpConnection
+from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.rules import RulesConfig
@@ -80,7 +81,7 @@ class FakeProcess:
         self.stage = stage
         self.number = number
         self.settings: Settings | None = None
-        self.judged = (Judged(Direction.IN, BLOCKED, 5, 300),)
+        self.judged = stage.judged
         """What it has judged and not yet told."""
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stubborn = False
@@ -142,10 +143,14 @@ class Stage:
         self.rules_there = False
         self.refuses_rules = False
         self.queue_taken = False
+        self.judged: tuple[Judged, ...] = (Judged(Direction.IN, BLOCKED, 5, 300),)
+        """What each packet process judges as soon as it starts."""
         self.tells_learning = False
         """Whether the transcript has what the kernel is told to learn and to forget."""
         self.flows: dict[int, list[Flow]] = {}
         """What the kernel has learnt, by generation."""
+        self.counters = Counters()
+        """What the kernel decided by itself."""
         self.processes: dict[int, FakeProcess] = {}
         self.said: list[str] = []
         self.events: list[tuple[int, str]] = []
@@ -180,6 +185,7 @@ class Stage:
         parts = Parts(
             rules=self,
             read_flows=self.read_flows,
+            read_counters=lambda: self.counters,
             boot_file=self.boot_file,
             start_process=self.start_process,
             log=self,

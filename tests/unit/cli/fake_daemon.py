@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from typer.testing import CliRunner, Result
 
 from ipsecfd.agent.report import (
+    CacheReport,
     Count,
     DomainReport,
+    FilterCount,
+    FilterPage,
+    FlowList,
+    FlowReport,
     Foresight,
     LogReport,
     PolicyReport,
@@ -28,6 +34,7 @@ POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 123
 DOMAIN = DomainReport(
     *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
 )
+CACHE = CacheReport(True, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE)
 STATUS = Status(
     release="0.1.0",
     pid=4711,
@@ -52,15 +59,25 @@ STATUS = Status(
     packets=[ReasonCount("permit", "filter", 1234567), ReasonCount("block", "no-filter", 5)],
     queues=[QueueReport(88, 4712, 20_000_000, 0, 12, 0), QueueReport(89, 0, 0, 0, 0, 0)],
     restarts=1,
+    cache=CACHE,
     log=LogReport("/var/log/ipsecfd/diagnostic.jsonl", 7, 0, 14312, 0, None),
     warnings=["Something that a careful administrator wants to know " * 3, "and more"],
 )
-COUNT = Count("in", "block", "filter", "Web server", "Block", "me <-> any", True, None, None, 99)
+COUNT = Count(
+    *("in", "block", "filter", "Web server", "Block", "me <-> any", True, None, None),
+    *(99, 9900, 33, SINCE),
+)
+FILTER = FilterCount("Web server", "Block", "me <-> any", "block", 99, 9900, 33, SINCE)
+FLOW = FlowReport(
+    *("in", "permit", None, "tcp", "203.0.113.66", 40000, "192.0.2.10", 80),
+    *(1_234_567, 987_654_321, 42, "filter", "Web server", "Web", "any <-> me:80 tcp", False, None),
+)
 RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
 
 
 class FakeDaemon:
-    """Answers by method; `asked` is what it was asked."""
+    """Answers by method, one after the other where they are an iterator; `asked` is what it was
+    asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Path, str, dict[str, Any]]] = []
@@ -68,7 +85,9 @@ class FakeDaemon:
             "GetMode": "block",
             "SetMode": None,
             "Status": STATUS,
-            "Stats": Stats(SINCE, [COUNT]),
+            "Stats": Stats(SINCE, [COUNT], CACHE),
+            "FilterStats": FilterPage(SINCE, 3, [FILTER], 2, None, CACHE),
+            "ListFlows": FlowList(1, 1_234_567, 987_654_321, [FLOW]),
             "ListPolicies": [POLICY],
             "ShowPolicy": [PolicyText(POLICY, [RULE])],
             "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],
@@ -85,6 +104,8 @@ class FakeDaemon:
     def call(self, socket: Path, method: str, **parameters: Any) -> Any:
         self.asked.append((socket, method, parameters))
         answer = self.answers[method]
+        if isinstance(answer, Iterator):
+            answer = next(answer)
         if isinstance(answer, Exception):
             raise answer
         return answer

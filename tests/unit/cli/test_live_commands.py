@@ -10,17 +10,18 @@ import pytest
 
 from ipsecfd.agent import client
 from ipsecfd.agent.config import DEFAULT_SOCKET
-from ipsecfd.agent.report import Stats, TrialReport
+from ipsecfd.agent.report import TrialReport
 from ipsecfd.cli.main import main
-from ipsecfd.cli.stats import stats_lines
 from ipsecfd.cli.status import status_lines
-from tests.unit.cli.fake_daemon import COUNT, SINCE, STATUS, FakeDaemon, ipsecfd
+from tests.unit.cli.fake_daemon import STATUS, FakeDaemon, ipsecfd
 
 COMMANDS = [
     (["status"], "Status"),
     (["mode"], "GetMode"),
     (["reload"], "Reload"),
     (["stats"], "Stats"),
+    (["stats", "filters"], "FilterStats"),
+    (["flows"], "ListFlows"),
     (["policy", "list"], "ListPolicies"),
     (["policy", "show"], "ShowPolicy"),
     (["apply", "/x.toml"], "Foresee AssignPolicy"),
@@ -140,6 +141,9 @@ def test_status_fits_and_ends_with_the_warnings() -> None:
         "policies: local 3, dynamic 1 rule",
         "domain       https://policies.example/web.toml",
         "last looked at 2026-01-02",
+        "cache        on, 321 flows learnt",
+        "8,765,432 packets (12.3 GB) decided by the kernel alone",
+        "2 packets queued because a set was full",
         "2 warnings",
     ):
         assert words in text
@@ -173,15 +177,6 @@ def test_status_says_what_is_on_trial() -> None:
     assert status_lines(found, 80)[1] == (
         "  mode block is taken back in 42 s unless `ipsecfd confirm` is given"
     )
-
-
-def test_stats_tell_what_they_leave_out() -> None:
-    """The most frequent first; the rest is counted."""
-    counts = [replace(COUNT, packets=number) for number in (5000, 20, 1)]
-    lines = stats_lines(Stats(SINCE, counts), 1, 80)
-    assert lines[2] == "  5,000  in       block    me <-> any (its mirror) [Block]"
-    assert lines[3] == "     21  in 2 more lines: --top 3"
-    assert stats_lines(Stats(SINCE, []), 5, 80)[-1] == "  none"
 
 
 def test_policy_show_prints_rules_and_filters(daemon: FakeDaemon) -> None:

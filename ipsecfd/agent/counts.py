@@ -1,0 +1,121 @@
+"""Counts as reports: by cause, by filter, and what the kernel decided by itself."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import islice
+from typing import Final
+
+from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.desk import local_time
+from ipsecfd.agent.policies import PolicySet
+from ipsecfd.agent.policy_reports import action_words
+from ipsecfd.agent.report import CacheReport, Count, FilterCount, FilterPage
+from ipsecfd.agent.tally import Cause, Row
+from ipsecfd.errors import IpsecfdError
+
+PAGE: Final = 2_000
+"""Filters in one answer."""
+
+_Key = tuple[str, str, str]
+"""Policy, rule and filter as written; a filter that a rule has twice counts as one."""
+
+
+def cache_report(agent: Agent) -> CacheReport:
+    """What the kernel decides by itself, as of the last reading."""
+    tally = agent.tally
+    missing_packets, missing_octets = tally.missing
+    return CacheReport(
+        on=agent.hook.caching,
+        flows=agent.hook.learnt,
+        packets=tally.kernel.packets,
+        octets=tally.kernel.octets,
+        missing_packets=missing_packets,
+        missing_octets=missing_octets,
+        refused=tally.kernel.refused,
+        read=_time(tally.read),
+    )
+
+
+def count_report(cause: Cause, row: Row) -> Count:
+    """What one cause decided."""
+    return Count(
+        direction=str(cause.direction),
+        verdict=cause.verdict,
+        reason=cause.reason,
+        policy=cause.policy,
+        rule=cause.rule,
+        filter=cause.filter,
+        mirrored=cause.mirrored,
+        exemption=cause.exemption,
+        detail=cause.detail,
+        packets=row.packets,
+        octets=row.octets,
+        learnt=row.learnt,
+        last=_time(row.last),
+    )
+
+
+def filter_page(agent: Agent, *, every: bool, first: int) -> FilterPage:
+    """The filters from place `first` on, PAGE of them: all, or those that decided about packets.
+
+    Takes a while for very many filters, so call it in a thread. Raises IpsecfdError.
+    """
+    if first < 0:
+        raise IpsecfdError(f"first {first}: expected 0 or more")
+    counted = _by_filter(dict(agent.tally.rows))
+    actions = _in_force(agent.policies)
+    keys = [*actions, *sorted(counted.keys() - actions.keys(), key=str)]
+    listed = (place for place in range(first, len(keys)) if every or keys[place] in counted)
+    places = list(islice(listed, PAGE))
+    end = places[-1] + 1 if len(places) == PAGE else max(first, len(keys))
+    return FilterPage(
+        since=local_time(agent.started),
+        version=agent.policies.version,
+        filters=[
+            _filter_count(key, actions.get(key, ""), counted.get(key, Row()))
+            for key in (keys[place] for place in places)
+        ],
+        left_out=end - first - len(places),
+        next=end if end < len(keys) else None,
+        cache=cache_report(agent),
+    )
+
+
+def _in_force(policies: PolicySet) -> dict[_Key, str]:
+    """The filters in force with their actions, in the order of the policies."""
+    return {
+        (policy.name, rule.name, one.written): action_words(rule.action)
+        for _, policy in policies.policies
+        for rule in policy.rules
+        if rule.active
+        for one in rule.filter_list.filters
+    }
+
+
+def _by_filter(rows: Mapping[Cause, Row]) -> dict[_Key, Row]:
+    """What each filter decided, if anything."""
+    found: dict[_Key, Row] = defaultdict(Row)
+    for cause, row in rows.items():
+        if cause.policy is None or cause.rule is None or cause.filter is None or not row.packets:
+            continue
+        total = found[cause.policy, cause.rule, cause.filter]
+        total.packets += row.packets
+        total.octets += row.octets
+        total.learnt += row.learnt
+        times = [one for one in (total.last, row.last) if one is not None]
+        total.last = max(times, default=None)
+    return found
+
+
+def _filter_count(key: _Key, action: str, row: Row) -> FilterCount:
+    policy, rule, written = key
+    return FilterCount(
+        policy, rule, written, action, row.packets, row.octets, row.learnt, _time(row.last)
+    )
+
+
+def _time(moment: datetime.datetime | None) -> str | None:
+    return None if moment is None else local_time(moment)

@@ -1,0 +1,109 @@
+"""`ipsecfd flows`: what the kernel has learnt, and lets pass or drops by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from ipsecfd.cli.decision_text import half, wrap
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
+from ipsecfd.cli.log import Wanted
+from ipsecfd.cli.offline import usage_errors
+from ipsecfd.cli.policy import many
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.report import FlowList, FlowReport
+
+TOP: Final = 50
+"""Flows shown, if nothing else is said."""
+
+_MOST = 10_000  # the daemon gives no more at once
+_WAYS: Final = {"in": "in ", "out": "out", "forward": "fwd"}
+
+
+def flows(
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="ADDRESS[/PREFIX]", help="Flows from or to there."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Flows from or to it."),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option("--rule", metavar="NAME", help="Flows by this rule, in any case.")
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option("--direction", metavar="DIRECTION", help="Flows in, out or forward."),
+    ] = None,
+    top: Annotated[
+        int, typer.Option(metavar="N", min=1, max=_MOST, help="Show the N with most packets.")
+    ] = TOP,
+    as_json: JsonOption = False,
+    socket: SocketOption = None,
+) -> None:
+    """Show the flows that the kernel has learnt, and the filters that decide about them.
+
+    The packets of such a flow pass, or are dropped, without being judged,
+    until it is forgotten: after a minute, or with the next change of
+    policies, mode or addresses.
+    """
+    with usage_errors():
+        Wanted.of_options(address, port, rule, direction, None)
+    found: FlowList = ask(
+        socket,
+        "ListFlows",
+        address=address,
+        port=port,
+        rule=rule,
+        direction=direction,
+        most=top,
+    )
+    if as_json:
+        print_json(found)
+    else:
+        print("\n".join(flow_lines(found, width())))
+
+
+def flow_lines(found: FlowList, columns: int) -> list[str]:
+    """The flows as a table, those with most packets first."""
+    lines = [
+        f"{many(found.total, 'flow')} learnt: {many(found.packets, 'packet')}, {size(found.octets)}"
+    ]
+    if not found.flows:
+        return lines
+    digits = max(7, len(f"{found.flows[0].packets:,}"))
+    lines.append(f"{'packets':>{digits}}  {'bytes':>8}  left  flow, and what decides about it")
+    for one in found.flows:
+        label = f"{one.packets:>{digits},}  {size(one.octets):>8}  {one.seconds_left:>3}s  "
+        lines += wrap(label, _flow(one), columns)
+        lines += wrap(" " * (len(label) + 2), _why(one), columns)
+    left = found.total - len(found.flows)
+    if left:
+        more = f": --top {min(found.total, _MOST)}" if len(found.flows) < _MOST else ""
+        lines.append(f"and {left:,} more{more}")
+    return lines
+
+
+def _flow(one: FlowReport) -> str:
+    ends = (
+        (one.source, one.source_port),
+        (one.destination, one.destination_port),
+    )
+    source, destination = (_end(*end) for end in ends)
+    where = f" {one.interface}" if one.interface else ""
+    return f"{_WAYS[one.direction]}{where} {one.protocol} {source} -> {destination}"
+
+
+def _end(address: str, port: int | None) -> str:
+    if port is None:
+        return address
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _why(one: FlowReport) -> str:
+    if one.filter is not None:
+        return f"{one.verdict} {half(one.filter, one.mirrored)} [{one.rule}]"
+    return " ".join(filter(None, (one.verdict, one.reason, one.exemption)))

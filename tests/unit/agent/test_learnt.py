@@ -1,0 +1,103 @@
+"""Learnt flows: each put down to its filter, counted from reading to reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from ipsecfd.agent.learnt import Learnt
+from ipsecfd.agent.tally import Cause, Passed
+from ipsecfd.driver.decision import Direction, Verdict
+from ipsecfd.kernel.cache import Generation
+from ipsecfd.kernel.flows import Flow
+from tests.builders import Clock, make_driver
+
+ME, STRANGER = 0xC000020A, 0xCB007142
+
+
+def flow(port: int, packets: int, *, left: float = 60.0) -> Flow:
+    """A TCP flow from a stranger's port 4000 to a port of ours, 100 bytes a packet."""
+    ends = (STRANGER, ME, 6, 4000, port)
+    return Flow(Direction.IN, Verdict.PERMIT, 0, 4, *ends, packets, 100 * packets, left)
+
+
+class World:
+    """A kernel whose flows a test sets, and a clock."""
+
+    def __init__(self) -> None:
+        self.flows: list[Flow] = []
+        self.clock = Clock()
+        driver = make_driver("permit any <-> me:80 tcp", "permit any <-> me:81 tcp")
+        settings = replace(driver.settings, generation=1)
+        self.learnt = Learnt(Generation(1), settings, self.read, self.clock)
+
+    def read(self, _generation: Generation) -> Iterable[Flow]:
+        return self.flows
+
+    def counts(self, *flows: Flow, after: float = 5.0) -> dict[str | None, Passed]:
+        """What a reading counts, by filter, when these are the flows a while after the last."""
+        self.clock.now += after
+        self.flows = list(flows)
+        return {cause.filter: found for cause, found in self.learnt.counts().items()}
+
+
+class Everything:
+    """Wants all flows."""
+
+    def has(self, _flow: Flow) -> bool:
+        return True
+
+    def has_cause(self, _cause: Cause) -> bool:
+        return True
+
+
+class OfFilter(Everything):
+    """Wants the flows of one filter."""
+
+    def __init__(self, written: str) -> None:
+        self._written = written
+
+    def has_cause(self, cause: Cause) -> bool:
+        return cause.filter == self._written
+
+
+def test_each_flow_is_put_down_to_its_filter() -> None:
+    """By the driver that judges packets; of a new flow one packet was judged and counted before."""
+    found = World().counts(flow(80, 6), flow(81, 4))
+    assert found == {
+        "any <-> me:80 tcp": Passed(5, 600, 1),
+        "any <-> me:81 tcp": Passed(3, 400, 1),
+    }
+
+
+def test_only_what_is_new_counts() -> None:
+    """From reading to reading; what ended is not heard of again."""
+    world = World()
+    world.counts(flow(80, 6), flow(81, 4))
+    assert world.counts(flow(80, 10, left=55)) == {"any <-> me:80 tcp": Passed(4, 400, 0)}
+    assert len(world.learnt) == 1
+
+
+def test_a_flow_that_was_learnt_again_begins_anew() -> None:
+    """It lasts longer than the one before, also when it has counted more by now."""
+    world = World()
+    world.counts(flow(80, 6, left=2))
+    assert world.counts(flow(80, 9, left=58)) == {"any <-> me:80 tcp": Passed(8, 900, 1)}
+
+
+def test_the_flows_with_most_packets_are_told() -> None:
+    """As many as are asked for; the others are counted."""
+    world = World()
+    world.flows = [flow(80, 6), flow(81, 40), flow(82, 5)]
+    found = world.learnt.flows(Everything(), 2)
+    assert [one.flow.packets for one in found.flows] == [40, 6]
+    assert found.flows[0].cause.filter == "any <-> me:81 tcp"
+    assert (found.total, found.packets, found.octets) == (3, 51, 5100)
+
+
+def test_flows_are_chosen_by_their_cause() -> None:
+    """Those that are not wanted do not count either."""
+    world = World()
+    world.flows = [flow(80, 6), flow(81, 40)]
+    found = world.learnt.flows(OfFilter("any <-> me:80 tcp"), 2)
+    assert (len(found.flows), found.total, found.packets) == (1, 1, 6)

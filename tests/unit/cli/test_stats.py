@@ -1,0 +1,117 @@
+"""`ipsecfd stats`: tables by cause and by filter, and what is said to be missing."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from dataclasses import replace
+
+import pytest
+
+from ipsecfd.agent.report import CacheReport, FilterCount, FilterPage, Stats
+from ipsecfd.cli.live import size
+from ipsecfd.cli.stats import filter_lines, stats_lines
+from ipsecfd.errors import IpsecfdError
+from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
+
+NO_CACHE = CacheReport(False, 0, 0, 0, 0, 0, 0, None)
+
+
+def page(*filters: FilterCount, left_out: int = 0, **changes: object) -> FilterPage:
+    """A part of the list of filters."""
+    made = FilterPage(SINCE, 3, list(filters), left_out, None, NO_CACHE)
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_the_most_frequent_come_first_and_the_rest_is_counted() -> None:
+    """With bytes, and how much of it the kernel decided by itself."""
+    counts = [replace(COUNT, packets=number, learnt=10) for number in (5000, 20)]
+    counts.append(replace(COUNT, packets=1, learnt=0))
+    lines = stats_lines(Stats(SINCE, counts, NO_CACHE), 2, 80)
+    assert lines[1:] == [
+        "packets     bytes  kernel  way  verdict  why",
+        "  5,000    9.9 kB      0%  in   block    me <-> any (its mirror) [Block]",
+        "     20    9.9 kB     50%  in   block    me <-> any (its mirror) [Block]",
+        "      1  in 1 more lines: --top 3",
+    ]
+    assert stats_lines(Stats(SINCE, [], NO_CACHE), 5, 80)[-1] == "  none"
+
+
+def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
+    """Below the table, as of the last reading."""
+    lines = stats_lines(Stats(SINCE, [COUNT], CACHE), 2, 80)
+    assert lines[3:] == [
+        "",
+        "The kernel decided 8,765,432 packets (12.3 GB) by itself, as last read",
+        "2026-01-02 03:04:05.",
+        "Of these 1,234 packets (98.8 kB) are in no line above: of flows that ended",
+        "between two readings.",
+    ]
+
+
+def test_filters_by_hits() -> None:
+    """Those that decided nothing are counted, or last; so is what is not in force any more."""
+    gone = replace(FILTER, action="", packets=100)
+    never = replace(FILTER, filter="any <-> me:22 tcp", packets=0, octets=0, last=None)
+    lines = filter_lines([page(left_out=2)], [FILTER, never, gone], 3, 80)
+    assert lines[1:] == [
+        "   hits     bytes  last hit    action and filter",
+        "    100    9.9 kB  2026-01-02  (not in force)  me <-> any [Block]",
+        "     99    9.9 kB  2026-01-02  block   me <-> any [Block]",
+        "      0       0 B  never       block   any <-> me:22 tcp [Block]",
+        "2 filters decided nothing: --all",
+    ]
+    assert filter_lines([page()], [gone, FILTER], 1, 80)[-1] == "     99  in 1 more lines: --top 2"
+    assert filter_lines([page(left_out=3)], [], 1, 80)[1:] == ["3 filters decided nothing: --all"]
+
+
+def test_a_hit_of_today_is_told_by_its_time() -> None:
+    """The date would say less."""
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    [line] = filter_lines([page()], [replace(FILTER, last=now)], 1, 80)[2:]
+    assert now[11:19] in line
+
+
+def test_parts_are_put_together(daemon: FakeDaemon) -> None:
+    """With --json as one list, without a word of parts."""
+    second = replace(FILTER, rule="Web")
+    parts = [page(FILTER, left_out=1, next=7), page(second, left_out=2)]
+    daemon.answers["FilterStats"] = iter(parts)
+    found = json.loads(ipsecfd("stats", "filters", "--json").stdout)
+    assert [one["rule"] for one in found["filters"]] == ["Block", "Web"]
+    assert (found["left_out"], "next" in found) == (3, False)
+    assert [parameters["first"] for _, _, parameters in daemon.asked] == [0, 7]
+
+
+def test_parts_of_other_policies_are_thrown_away(daemon: FakeDaemon) -> None:
+    """After a reload the list begins again; when there is no end to that it is an error."""
+    parts = [page(FILTER, next=7), page(FILTER, version=4), page(FILTER, version=4)]
+    daemon.answers["FilterStats"] = iter(parts)
+    assert len(json.loads(ipsecfd("stats", "filters", "--json").stdout)["filters"]) == 1
+    daemon.answers["FilterStats"] = (page(version=number, next=7) for number in range(1000))
+    assert isinstance(ipsecfd("stats", "filters").exception, IpsecfdError)
+
+
+@pytest.mark.parametrize("words", [["--all"], ["filters", "--all", "--top", "3"], ["filter"]])
+def test_options_that_make_no_sense_are_usage_mistakes(
+    daemon: FakeDaemon, words: list[str]
+) -> None:
+    """Exit status 2, and the daemon is not asked."""
+    assert ipsecfd("stats", *words).exit_code == 2
+    assert daemon.asked == []
+
+
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (1 << 64, "18.4 EB"),
+    ],
+)
+def test_sizes(octets: int, text: str) -> None:
+    """In at most 8 columns."""
+    assert size(octets) == text
