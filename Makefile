@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint deb install uninstall clean
+.PHONY: help demo test bench lint lab lab-test lab-down deb install uninstall clean
 
 PREFIX ?= /usr/local
 LIB := $(PREFIX)/lib/ipsecfd
@@ -20,7 +20,7 @@ give_back = trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -user root -exec ch
 need_root = [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
 
 help: ## this list
-	awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## two hosts in network namespaces, the web server policy, real packets (root)
 	$(need_root); $(give_back)
@@ -43,6 +43,17 @@ lint: ## ruff and mypy only
 	$(give_back)
 	tools/prepare test
 	$(checks)
+
+lab: ## two virtual machines by Vagrant, guard and peer; without a public box it builds one (root)
+	$(give_back)
+	tools/lab up
+
+lab-test: ## what only whole machines can show: tests/vm. ARGS='-k reboot' for some
+	$(give_back)
+	tools/lab test $(ARGS)
+
+lab-down: ## end the two virtual machines and leave nothing of them
+	tools/lab down
 
 define checks
 .venv/bin/ruff check --quiet

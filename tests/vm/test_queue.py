@@ -1,0 +1,23 @@
+"""A stock kernel has nftables' own queue statement, and packets come by it."""
+
+from __future__ import annotations
+
+from tests.vm.guests import GUARD, Machines
+
+BLOCK_PING = """
+name = "No ping"
+[[rule]]
+action = "block"
+filters = ["me <-> any icmp"]
+"""
+
+
+def test_packets_come_by_the_queue_statement_of_nftables(lab: Machines) -> None:
+    """The status names it, the rules contain it, and a verdict given through it holds."""
+    guard = lab.guard
+    assert guard.status()["hook"] == "nft queue"
+    assert "queue to 88" in guard.run("nft list table inet ipsecfd")
+    assert lab.peer.succeeds(f"ping -c1 -W3 {GUARD}")
+    guard.assign(BLOCK_PING)
+    assert not lab.peer.succeeds(f"ping -c2 -i0.5 -W1 {GUARD}")
+    assert [drop["destination"] for drop in guard.drops()] == [GUARD, GUARD]
