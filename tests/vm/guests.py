@@ -21,6 +21,8 @@ CHECKOUT: Final = Path(__file__).parents[2]
 GUARD, PEER = "10.77.0.11", "10.77.0.12"
 GUARD6, PEER6 = "fd77::11", "fd77::12"
 
+COMMAND_SECONDS: Final = 120
+"""Enough for a busy host. While ipsecfd restarts, ssh waits as well, and twice as long."""
 _VAGRANT_SECONDS: Final = 300
 _BOOT_SECONDS: Final = 240
 _MULTIPLEX: Final = """
@@ -30,7 +32,7 @@ Host *
     ControlPersist 600
     ConnectTimeout 10
     ServerAliveInterval 5
-    ServerAliveCountMax 6
+    ServerAliveCountMax 20
 """
 
 
@@ -50,7 +52,7 @@ class Guest:
         self._config = place / "ssh-multiplexed"
         self._config.write_text(_MULTIPLEX.format(place=place) + (place / "ssh-config").read_text())
 
-    def try_to(self, command: str, *, seconds: float = 60, stdin: str = "") -> Result:
+    def try_to(self, command: str, *, seconds: float = COMMAND_SECONDS, stdin: str = "") -> Result:
         """Run a shell command; a status of 255 says that ssh had no connection."""
         ssh = ["ssh", "-F", str(self._config), self.name]
         try:
@@ -71,7 +73,7 @@ class Guest:
             ) from None
         return Result(done.returncode, done.stdout)
 
-    def run(self, command: str, *, seconds: float = 60, stdin: str = "") -> str:
+    def run(self, command: str, *, seconds: float = COMMAND_SECONDS, stdin: str = "") -> str:
         """Run a shell command that must succeed; what it printed."""
         result = self.try_to(command, seconds=seconds, stdin=stdin)
         assert result.status == 0, (
@@ -79,7 +81,7 @@ class Guest:
         )
         return result.output
 
-    def succeeds(self, command: str, *, seconds: float = 60) -> bool:
+    def succeeds(self, command: str, *, seconds: float = COMMAND_SECONDS) -> bool:
         """Whether a shell command ends with status 0."""
         result = self.try_to(command, seconds=seconds)
         assert result.status != 255, f"{self.name} cannot be reached: {result.output}"
@@ -89,7 +91,7 @@ class Guest:
         """Write a file."""
         self.run(f"mkdir -p {Path(path).parent} && cat >{path}", stdin=text)
 
-    def wait_until(self, command: str, seconds: float = 60) -> None:
+    def wait_until(self, command: str, seconds: float = COMMAND_SECONDS) -> None:
         """Wait until a shell command succeeds; it is tried again and again."""
         self.run(f"until {{ {command}; }} >/dev/null 2>&1; do sleep 0.2; done", seconds=seconds)
 
@@ -116,7 +118,8 @@ class Guest:
 
     def said(self, name: str) -> str:
         """What a program of `service` has printed since the machine started."""
-        return self.run(f"journalctl --boot --unit=test-{name} --output=cat --no-pager")
+        unit = f"_SYSTEMD_UNIT=test-{name}.service"
+        return self.run(f"journalctl --boot --output=cat --no-pager {unit}")
 
     def listening(self, port: int, protocol: str = "tcp") -> str:
         """The command that succeeds once somebody listens on a port."""
@@ -126,15 +129,15 @@ class Guest:
         """Another one after each boot."""
         return self.run("cat /proc/sys/kernel/random/boot_id").strip()
 
-    def wait_for_boot(self, old: str) -> None:
-        """Wait until ssh answers from another boot than this."""
+    def connect(self, *, not_to: str = "") -> None:
+        """Open a new connection, as soon as there is somebody, and it is not this boot."""
         end = time.monotonic() + _BOOT_SECONDS
         while True:
             self.disconnect()
-            result = self.try_to("cat /proc/sys/kernel/random/boot_id", seconds=60)
-            if result.status == 0 and result.output.strip() != old:
+            result = self.try_to("cat /proc/sys/kernel/random/boot_id")
+            if result.status == 0 and result.output.strip() != not_to:
                 return
-            assert time.monotonic() < end, f"{self.name} does not come back: {result.output}"
+            assert time.monotonic() < end, f"{self.name} does not answer: {result.output}"
             time.sleep(1)
 
     def disconnect(self) -> None:
@@ -202,6 +205,7 @@ class Machines:
             guest.disconnect()
         vagrant("snapshot", "restore", "--no-provision", "clean")
         for guest in (self.guard, self.peer):
+            guest.connect()
             guest.run(f"date --set=@{time.time():.0f}")
 
     def reset(self, guest: Guest) -> None:
@@ -214,7 +218,7 @@ class Machines:
             capture_output=True,
             timeout=60,
         )
-        guest.wait_for_boot(old)
+        guest.connect(not_to=old)
 
 
 def vagrant(*words: str) -> str:

@@ -213,7 +213,7 @@ def test_persistent_block_80(world: Machines) -> None:
     """A persistent policy adds to the local one, and is there again after a restart."""
     guard = world.guard
     guard.write("/root/block80.netsh", BLOCK_80)
-    guard.run("ipsecfd import /root/block80.netsh")
+    guard.run("ipsecfd netsh -f /root/block80.netsh")
     for command in ("true", "systemctl restart ipsecfd"):
         guard.run(command)
         assert world.peer.outcomes(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.vm.guests import GUARD, Machines
+
+pytestmark = pytest.mark.needs_nft_queue
 
 BLOCK_PING = """
 name = "No ping"

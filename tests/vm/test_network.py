@@ -1,0 +1,128 @@
+"""What the network does to packets on their way: fragments, neighbours, narrow links."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines
+
+WEB_ONLY = """
+name = "Web only"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+[[rule]]
+action = "permit"
+filters = ["any <-> me:80 tcp", "any <-> me:9 udp", "me <-> any:80 tcp"]
+"""
+WEB_AND_ERRORS = WEB_ONLY.replace('"any <-> me:80 tcp"', '"any <-> me:80 tcp", "me <-> any icmp"')
+UDP_ECHO = """
+import socket
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.bind(("::", 9))
+while True:
+    data, peer = server.recvfrom(65535)
+    server.sendto(str(len(data)).encode(), peer)
+"""
+ASK = """
+import socket, sys
+host, port, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+client = socket.socket(family, socket.SOCK_DGRAM)
+client.settimeout(3)
+client.sendto(bytes(size), (host, port))
+try:
+    print(client.recv(100).decode())
+except (TimeoutError, ConnectionRefusedError):
+    print("nothing")
+"""
+
+
+@pytest.fixture(scope="module")
+def world(lab: Machines) -> Iterator[Machines]:
+    """A web site with a large page, and something that answers datagrams of any size."""
+    guard = lab.guard
+    guard.write("/root/echo.py", UDP_ECHO)
+    guard.run("mkdir -p /srv/large && head -c 400000 /dev/zero >/srv/large/page")
+    lab.peer.write("/root/ask.py", ASK)
+    with contextlib.ExitStack() as stack:
+        for name, command, port, protocol in (
+            ("web", "python3 -m http.server --bind :: --directory /srv 80", 80, "tcp"),
+            ("echo", "python3 /root/echo.py", 9, "udp"),
+        ):
+            ready = guard.listening(port, protocol)
+            stack.enter_context(guard.service(name, command, ready=ready))
+        yield lab
+
+
+def ask(lab: Machines, host: str, port: int, size: int) -> str:
+    """How many bytes arrived of a datagram from the peer; `nothing` without an answer."""
+    return lab.peer.run(f"python3 /root/ask.py {host} {port} {size}").strip()
+
+
+def page(guest: Guest, host: str) -> bool:
+    """Whether the guest gets the large page from a host within some seconds."""
+    fetch = f"curl --silent --fail --max-time 8 --output /dev/null http://{host}/large/page"
+    return guest.succeeds(fetch)
+
+
+@pytest.mark.parametrize("address", [GUARD, GUARD6])
+def test_fragments_are_judged_by_the_ports_of_the_whole_packet(
+    world: Machines, address: str
+) -> None:
+    """A datagram in many fragments passes where its port is permitted, and nowhere else (5)."""
+    world.guard.assign(WEB_ONLY)
+    assert [ask(world, address, 9, size) for size in (100, 9000)] == ["100", "9000"]
+    assert ask(world, address, 10, 9000) == "nothing"
+
+
+def test_lone_fragments_are_not_answered(world: Machines) -> None:
+    """A second fragment without a first says nothing of ports, and gets no further."""
+    world.guard.assign(WEB_ONLY)
+    fragment = f"""
+from scapy.layers.inet import IP, UDP
+from scapy.packet import Raw
+from scapy.sendrecv import send
+send(IP(dst="{GUARD}", proto=17, frag=100) / Raw(bytes(64)), verbose=False)
+send(IP(dst="{GUARD}", proto=17, flags="MF") / Raw(bytes(4) + bytes(4)), verbose=False)
+"""
+    world.peer.run("python3 -", stdin=fragment)
+    assert ask(world, GUARD, 9, 9000) == "9000"
+
+
+def test_neighbours_find_each_other_under_a_policy_that_blocks_all(world: Machines) -> None:
+    """IPv6 neighbour discovery is exempt in the profile `linux`; ping is not."""
+    world.guard.assign(WEB_ONLY)
+    for guest in (world.guard, world.peer):
+        guest.run("ip -6 neighbour flush dev eth1")
+    assert page(world.peer, f"[{GUARD6}]")
+    world.guard.run("ip -6 neighbour flush dev eth1")
+    assert not world.peer.succeeds(f"ping -c1 -W2 {GUARD6}")
+    assert not world.guard.succeeds(f"ping -c1 -W2 {PEER6}")
+    assert page(world.peer, f"[{GUARD6}]")
+
+
+def test_narrow_link_on_the_way(world: Machines) -> None:
+    """Behind a narrow link a host that blocks ICMP cannot send large pages; with ICMP it can.
+
+    The narrow link is behind a router: another network of the peer's.
+    """
+    guard, peer = world.guard, world.peer
+    peer.run(
+        "ip netns add far && ip link add near type veth peer name eth0 netns far"
+        " && ip address add 192.0.2.1/24 dev near && ip link set near mtu 1280 up"
+        # The far host does not know and asks for packets of the usual size.
+        " && ip -n far address add 192.0.2.9/24 dev eth0 && ip -n far link set eth0 up"
+        " && ip -n far route add default via 192.0.2.1"
+        " && sysctl -qw net.ipv4.ip_forward=1"
+    )
+    guard.run(f"ip route add 192.0.2.0/24 via {PEER}; sysctl -qw net.ipv4.tcp_mtu_probing=0")
+    fetch = f"ip netns exec far curl -sf --max-time 8 -o /dev/null http://{GUARD}/large/page"
+    guard.assign(WEB_ONLY)
+    assert not peer.succeeds(fetch)
+    guard.assign(WEB_AND_ERRORS)
+    assert peer.succeeds(fetch)
+    assert "mtu 1280" in guard.run("ip route get 192.0.2.9")
