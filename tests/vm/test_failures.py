@@ -49,7 +49,7 @@ from ipsecfd.agent.client import call
 from ipsecfd.agent.config import DEFAULT_SOCKET
 
 for name in cycle(("web", "files")):
-    call(DEFAULT_SOCKET, "AssignFile", file=f"/etc/ipsecfd/{name}.toml")
+    call(DEFAULT_SOCKET, "AssignPolicy", file=f"/etc/ipsecfd/{name}.toml", confirm=None)
     Path("/run/assigned").write_text(name)
 """
 
