@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.hand_mode import hand_mode, mode_named, set_mode
 from ipsecfd.agent.policies import PolicySet
-from ipsecfd.agent.sources import Places
+from ipsecfd.agent.sources import Held, Places
 from ipsecfd.agent.trials import Trials
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import Mode
@@ -73,9 +73,10 @@ class Changes:
             await self._note_pending()
             new = await self._read(self._remembered())
             if new.sources == agent.policies.sources:
+                reassigned = _assigned(new.held) != _assigned(agent.policies.held)
                 agent.policies = replace(agent.policies, held=new.held)
                 if not agent.trouble:
-                    return []
+                    return self._standing_in(agent.places) if reassigned else []
             await agent.put_in_force(new, Event.APPLIED, "the stores changed")
             self._forget_superseded(new)
             return self._standing_in(agent.places)
@@ -286,6 +287,11 @@ class Changes:
 
     def _refused(self, message: str, error: IpsecfdError) -> None:
         self._agent.event(Event.FAILED, f"{message}: {error}")
+
+
+def _assigned(held: Iterable[Held]) -> str | None:
+    """The policy that is assigned in the local store."""
+    return next((one.assigned for one in held if one.store is Store.LOCAL), None)
 
 
 def _renew(draft: Draft, answers: Mapping[str, tuple[IPAddress, ...]]) -> None:

@@ -128,6 +128,9 @@ async def test_policy_given_by_command_line_stands_in(stage: Stage) -> None:
     [note] = await Changes(agent).take_stores()
     assert "--policy" in note
     assert in_force(agent) == ["always", "web"]
+    assert await Changes(agent).take_stores() == []
+    stage.stores.replace(Store.LOCAL, content("another"))
+    assert await Changes(agent).take_stores() == [note]
     await agent.stop()
 
 

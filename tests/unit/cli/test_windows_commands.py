@@ -614,7 +614,9 @@ def test_last_word(line: str, begin: int) -> None:
 
 
 def test_prompt_in_a_terminal(host: Host) -> None:
-    """The context stands in the prompt, the tabulator completes, each line is kept at once."""
+    """The context stands in the prompt, the tabulator completes, each line is kept at once; a
+    script is one line, and leaves the context as it is."""
+    (host.directory / "s.txt").write_text("add policy name=first\n..\ndynamic\n")
     leader, follower = pty.openpty()
     shell = subprocess.Popen(
         [sys.executable, "-m", "ipsecfd", "netsh", "--config", str(host.config)],
@@ -628,14 +630,14 @@ def test_prompt_in_a_terminal(host: Host) -> None:
         assert terminal(leader, "netsh>")
         for typed, expected in (
             ("ipsec static\n", "netsh ipsec static>"),
-            ("add policy name=first\n", "netsh ipsec static>"),
+            (f"exec {host.directory}/s.txt\n", "netsh ipsec static>"),
             ("delete pol\tname=fi\t\n", "netsh ipsec static>"),
             ("set batch mode=enable\n", "netsh ipsec static>"),
             ("add policy name=second\n", "netsh ipsec static>"),
         ):
             os.write(leader, typed.encode())
             assert terminal(leader, expected), typed
-            if "first" in typed:
+            if "exec" in typed:
                 assert list(host.local.policies) == ["first"]
         assert list(host.local.policies) == []
         os.write(leader, b"set batch mode=disable\n")
