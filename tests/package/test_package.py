@@ -18,6 +18,7 @@ from tests.unit.test_docs import ROOT, alike, offline, shown
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
+UNITS = [path.name for path in (ROOT / "systemd").glob("*.service")]
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
 LOOK_EVERYWHERE = "find / -xdev ( -path /packages -o -path /proc ) -prune -o -name *ipsecfd* -print"
 AT_ONCE = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=1\n[Service]\nRestart=no\n"
@@ -100,7 +101,8 @@ def test_installing_changes_no_traffic(fresh: Debian, shelf: Shelf) -> None:
     fresh.install(shelf.deb)
     seen = stream.stop()
     assert fresh.state() == "active"
-    assert fresh.run("systemctl", "is-enabled", "ipsecfd").strip() == "enabled"
+    for unit in UNITS:
+        assert fresh.run("systemctl", "is-enabled", unit).strip() == "enabled"
     assert seen.sent > 100
     assert (seen.permitted, seen.forbidden) == (seen.sent, seen.sent)
 
@@ -119,7 +121,7 @@ def test_what_is_installed_works(installed: Debian) -> None:
         assert one.output is None or alike(one.output, answer), answer
     assert len(commands) >= 2
     assert "Usage: ipsecfd" in installed.run("ipsecfd", "--help")
-    assert installed.run("systemd-analyze", "verify", "ipsecfd.service") == ""
+    assert installed.run("systemd-analyze", "verify", *UNITS) == ""
     assert "error" not in installed.run("logrotate", "--debug", "/etc/logrotate.d/ipsecfd")
     assert installed.run("dpkg", "--verify", "ipsecfd") == ""
     assert installed.run("grep", "-rlF", f"{ROOT}/ipsecfd", "/usr/lib/ipsecfd", ok=False) == ""
