@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,7 @@ class Agent:
         self.lock = asyncio.Lock()
         """One change at a time."""
         self._managed = managed
+        self._rules_trouble = ""
         self._generation = self.hook.following(0)
         self._ever_assigned = False
         self._follower: asyncio.Task[None] | None = None
@@ -152,19 +154,28 @@ class Agent:
             self.event(Event.PERMIT, "the policy agent stopped: nothing is filtered")
         await self.pool.close()
 
-    async def keep_rules(self) -> None:
-        """Put the rules back when another program flushed them; call it every few seconds."""
-        if self.lock.locked():
-            return  # whoever changes something now may take long; the next call will do
-        async with self.lock:
-            try:
-                if not await self.hook.present():
-                    self._generation = self.hook.following(self._generation)
-                    await self.hook.install(self.settings(self.mode))
-                    await self.pool.install(self.settings(self.mode))
-                    self.event(Event.FAILURE, "our rules were gone: installed again")
-            except KernelError as error:
+    async def keep_rules(self, since: float) -> bool:
+        """Put the rules back if another program changed them, which it did at `since` or later, in
+        seconds of `time.monotonic`; False when they cannot be put back.
+
+        Nobody has to wait for it: it may come between the steps of another change.
+        """
+        try:
+            if await self.hook.keep():
+                gap = round((time.monotonic() - since) * 1000)
+                self.event(
+                    Event.FAILURE,
+                    "another program removed or changed our rules; they are back after"
+                    f" {gap:,} ms, and until then packets may have passed unjudged",
+                    gap_ms=gap,
+                )
+        except KernelError as error:
+            if str(error) != self._rules_trouble:  # said once, however often it is tried
                 self.event(Event.FAILURE, f"our rules cannot be looked after: {error}")
+            self._rules_trouble = str(error)
+            return False
+        self._rules_trouble = ""
+        return True
 
     async def keep_boot_file(self) -> None:
         """Have the next boot begin as the next start would; a failure changes nothing else.

@@ -21,7 +21,8 @@ from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.rules import Installed, RulesConfig
+from ipsecfd.kernel.standing import Standing
 
 _Result = TypeVar("_Result")
 
@@ -29,10 +30,10 @@ _Result = TypeVar("_Result")
 class Rules(Protocol):
     """The kernel's rules, as `kernel.rules` has them. Each call may take a while."""
 
-    def install(self, config: RulesConfig, generation: Generation | None) -> str:
-        """Queue packets from now on, and learn flows under a generation; says by which hook."""
+    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
+        """Queue packets from now on, and learn flows under a generation."""
 
-    def relearn(self, config: RulesConfig, generation: Generation) -> None:
+    def relearn(self, config: RulesConfig, generation: Generation) -> Standing | None:
         """Learn flows under another generation from now on."""
 
     def forget(self, config: RulesConfig, generation: Generation) -> None:
@@ -43,6 +44,9 @@ class Rules(Protocol):
 
     def present(self) -> bool:
         """Whether there are rules, perhaps of a run that crashed."""
+
+    def stands(self) -> Standing:
+        """How the rules stand now."""
 
 
 ReadFlows = Callable[[RulesConfig, Generation], Iterable[Flow]]
@@ -77,7 +81,12 @@ class Hook:
         )
         self.kind = ""
         """How packets come to the queue, once they do."""
+        self._standing: Standing | None = None
+        self._put_back = False  # since `keep` was last called
+        self._settings = Settings()
+        self._tables = 0  # that were installed, one after the other
         self._learnt: Learnt | None = None
+        self._changing = asyncio.Lock()
         self._reading = asyncio.Lock()
 
     @property
@@ -103,13 +112,8 @@ class Hook:
 
         Raises KernelError and changes nothing when refused.
         """
-        generation = _generation(settings) if self._caching else None
-        async with self._reading:  # or counters of the old table are taken for those of the new
-            self.kind = await _to_the_end(
-                asyncio.to_thread(self._rules.install, self._config, generation)
-            )
-            self._tally.new_table()
-        self._learn(generation, settings)
+        async with self._changing:
+            await self._install(settings)
 
     async def relearn(self, settings: Settings) -> None:
         """Forget all learnt flows, and learn under other settings, which the packet processes get
@@ -117,17 +121,39 @@ class Hook:
 
         Raises KernelError and changes nothing when refused. Does nothing before `install`.
         """
-        generation = _generation(settings)
         if not self.kind or not self._caching:
             return
-        await _to_the_end(asyncio.to_thread(self._rules.relearn, self._config, generation))
-        before = self._learnt
-        self._learn(generation, settings)
+        async with self._changing:
+            before: Learnt | None = None
+            try:
+                self._standing = await _to_the_end(
+                    asyncio.to_thread(self._rules.relearn, self._config, _generation(settings))
+                )
+            except KernelError:
+                if await self._stands():
+                    raise
+                await self._install_again(settings)
+            else:
+                before = self._learnt
+                self._learn(settings)
         if before is not None:
             # Nothing passes by it any more: what it counted is complete, and may be lost.
             with contextlib.suppress(KernelError):
                 await self._count(before)
-                await asyncio.to_thread(self._rules.forget, self._config, before.generation)
+            with contextlib.suppress(KernelError):
+                async with self._changing:
+                    await asyncio.to_thread(self._rules.forget, self._config, before.generation)
+
+    async def keep(self) -> bool:
+        """Put the rules back, with new sets, if somebody else changed them; whether that was so.
+
+        Raises KernelError. Does nothing before `install`.
+        """
+        async with self._changing:
+            if self.kind and not await self._stands():
+                await self._install_again(self._settings)
+            put_back, self._put_back = self._put_back, False
+            return put_back
 
     async def read_learnt(self) -> None:
         """Add to the tally what learnt flows have counted; raises KernelError."""
@@ -144,19 +170,50 @@ class Hook:
 
     async def remove(self) -> None:
         """Take all rules away; raises KernelError."""
-        await asyncio.to_thread(self._rules.remove)
+        async with self._changing:
+            await asyncio.to_thread(self._rules.remove)
+            self.kind = ""
 
-    def _learn(self, generation: Generation | None, settings: Settings) -> None:
+    async def _stands(self) -> bool:
+        """Whether nobody else changed the rules."""
+        return await asyncio.to_thread(self._rules.stands) == self._standing
+
+    async def _install(self, settings: Settings) -> None:
+        generation = _generation(settings) if self._caching else None
+        self.kind, self._standing = await _to_the_end(
+            asyncio.to_thread(self._rules.install, self._config, generation)
+        )
+        self._tables += 1
+        self._tally.new_table()
+        self._learn(settings)
+
+    async def _install_again(self, settings: Settings) -> None:
+        """Put the rules back; who removed them may be about to remove more."""
+        for last in (False, False, True):
+            try:
+                await self._install(settings)
+            except KernelError:
+                if last:
+                    raise
+            else:
+                self._put_back = True
+                return
+
+    def _learn(self, settings: Settings) -> None:
+        self._settings = settings
         self._learnt = None
-        if generation is not None:
+        if self._caching:
             self._learnt = Learnt(
-                generation, settings, lambda one: self._read_flows(self._config, one)
+                _generation(settings), settings, lambda one: self._read_flows(self._config, one)
             )
 
     async def _count(self, learnt: Learnt) -> None:
         async with self._reading:
+            table = self._tables
             counters = await asyncio.to_thread(self._read_counters)
-            self._tally.learnt(counters, await asyncio.to_thread(learnt.counts))
+            counts = await asyncio.to_thread(learnt.counts)
+            if table == self._tables:  # otherwise some are of one table and some of another
+                self._tally.learnt(counters, counts)
 
 
 def _generation(settings: Settings) -> Generation:

@@ -35,12 +35,16 @@ from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
 from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
+from ipsecfd.kernel.rulewatch import RuleWatch
 from ipsecfd.policy import files, names
 from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded
 
 WATCH_SECONDS: Final = 5.0
 """How often the queues' health is looked at, and systemd told that packets are judged."""
+
+RETRY_SECONDS: Final = 0.5
+"""Pause between two tries to put our rules back."""
 
 _CAP_NET_ADMIN = 12
 _MAX_POLICY_BYTES = 64 << 20
@@ -77,6 +81,9 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
             answers.warn(server.warning)
             _say(f"warning: {server.warning}")
 
+        rule_watch = await stack.enter_async_context(RuleWatch())
+        keeping = asyncio.create_task(_keep_rules(agent, rule_watch))
+        stack.callback(keeping.cancel)
         stopping = _on_signals(lambda: _reload(changes, systemd))
         starting = asyncio.create_task(agent.start())
         stop = asyncio.create_task(stopping.wait())
@@ -86,6 +93,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
             systemd.ready()
             await changes.trials.after_start()
             tasks = [
+                keeping,
                 asyncio.create_task(_watch(agent, answers, systemd)),
                 asyncio.create_task(changes.trials.watch()),
             ]
@@ -137,11 +145,21 @@ async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
     pause = min(WATCH_SECONDS, wanted / 3) if wanted else WATCH_SECONDS
     while True:
         answers.watch()
-        await agent.keep_rules()
         systemd.status(f"{agent.mode} mode, {agent.policies}")
         if all((await agent.count()).values()):
             systemd.alive()
         await asyncio.sleep(pause)
+
+
+async def _keep_rules(agent: Agent, watch: RuleWatch) -> None:
+    """Put our rules back as soon as somebody else has changed them. Now and then they are looked
+    at unasked, in case the kernel did not tell."""
+    looked, pause = time.monotonic(), WATCH_SECONDS
+    while True:
+        heard = await watch.changed(pause)
+        now = time.monotonic()
+        kept = await agent.keep_rules(looked if heard is None else heard)
+        looked, pause = (now, WATCH_SECONDS) if kept else (looked, RETRY_SECONDS)
 
 
 def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> Parts:

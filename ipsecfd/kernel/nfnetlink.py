@@ -1,5 +1,5 @@
 """Netlink messages that no library at hand can send: queue settings, verdicts in batches, the
-iptables NFQUEUE target in an nftables chain, the elements of a set, and counters.
+iptables NFQUEUE target in an nftables chain, and what is in a table, faster than nft(8) tells it.
 
 Layouts are those of linux/netfilter/nfnetlink_queue.h, nf_tables.h, nf_tables_compat.h and
 xt_NFQUEUE.h.
@@ -7,6 +7,7 @@ xt_NFQUEUE.h.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -36,12 +37,24 @@ _VERDICT_HEADER, _VERDICT_MARK = 2, 3
 QUEUE_FLAG_GSO: Final = 1 << 2
 
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
+_NEW_TABLE = _SUBSYS_NFTABLES << 8 | 0
+_NEW_CHAIN = _SUBSYS_NFTABLES << 8 | 3
 _NEW_RULE = _SUBSYS_NFTABLES << 8 | 6
+GET_TABLES: Final = _SUBSYS_NFTABLES << 8 | 1
+GET_CHAINS: Final = _SUBSYS_NFTABLES << 8 | 4
+GET_RULES: Final = _SUBSYS_NFTABLES << 8 | 7
+GET_SETS: Final = _SUBSYS_NFTABLES << 8 | 10
 _GET_ELEMENTS = _SUBSYS_NFTABLES << 8 | 13
-_GET_OBJECTS = _SUBSYS_NFTABLES << 8 | 19
+GET_OBJECTS: Final = _SUBSYS_NFTABLES << 8 | 19
 _ELEMENTS = 3
-_COUNTER = 1
+COUNTER: Final = 1
+_OBJECT_TYPE = 3
 _INET = 1
+_INTERRUPTED = 0x10
+_TRIES = 10
+
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_NFTABLES_GROUP = 7
 
 DROP: Final = 0
 ACCEPT: Final = 1
@@ -66,8 +79,9 @@ def verdict(queue: int, verdict: int, *, batch: bool, mark: int | None = None) -
     return bytearray(_message(kind, _REQUEST, socket.AF_UNSPEC, queue, payload))
 
 
-def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: bool) -> None:
-    """Append the iptables NFQUEUE target to a chain of an `inet` table, as one transaction.
+def add_queue_chain(table: str, chain: str, first: int, count: int, *, bypass: bool) -> None:
+    """Add a chain to an `inet` table, which is made where it is missing, with the iptables NFQUEUE
+    target as its rule; all or nothing.
 
     It spreads packets over `count` queues from number `first`, both directions of a flow to the
     same one; `bypass` accepts packets of queues that nobody is bound to, which are dropped
@@ -80,13 +94,16 @@ def add_queue_target(table: str, chain: str, first: int, count: int, *, bypass: 
         + _attribute(3, information)
     )
     expression = _attribute(1, b"target\0") + _attribute(2 | _NESTED, target)
+    in_table, name = _attribute(1, table.encode() + b"\0"), chain.encode() + b"\0"
     rule = (
-        _attribute(1, table.encode() + b"\0")
-        + _attribute(2, chain.encode() + b"\0")
+        in_table
+        + _attribute(2, name)
         + _attribute(4 | _NESTED, _attribute(1 | _NESTED, expression))
     )
     batch = (
         _message(_BATCH_BEGIN, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
+        + _message(_NEW_TABLE, _REQUEST | _CREATE, _INET, 0, in_table)
+        + _message(_NEW_CHAIN, _REQUEST | _CREATE, _INET, 0, in_table + _attribute(3, name))
         + _message(_NEW_RULE, _REQUEST | _ACK | _CREATE | _APPEND, _INET, 0, rule)
         + _message(_BATCH_END, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
     )
@@ -108,16 +125,56 @@ def connect() -> socket.socket:
     return netlink
 
 
+def listen() -> socket.socket:
+    """A netlink socket that hears of every change of nftables in this network namespace."""
+    netlink = connect()
+    netlink.setblocking(False)
+    netlink.bind((0, 0))
+    netlink.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_GROUP)
+    return netlink
+
+
+def tables_named(data: bytes) -> Iterator[str]:
+    """The `inet` tables that messages of `listen` are about."""
+    for start, end, kind in _messages(data):
+        if kind >> 8 != _SUBSYS_NFTABLES or data[start] != _INET:
+            continue
+        for what, begin, stop in attributes(data, start + 4, end):
+            if what == 1:  # in messages of every kind but one, which is of no family
+                yield data[begin:stop].rstrip(b"\0").decode()
+
+
+def dump(netlink: socket.socket, what: int, table: str) -> list[dict[int, bytes]]:
+    """All chains, rules or other things (GET_...) of an `inet` table, their attributes by number.
+
+    Nothing of a table that does not exist. Raises KernelError, also when the table changes all the
+    time.
+    """
+    name = table.encode() + b"\0"
+    for _ in range(_TRIES):
+        found = []
+        try:
+            for data, start, end in _dump(netlink, what, _attribute(1, name)):
+                one = {kind: data[begin:stop] for kind, begin, stop in attributes(data, start, end)}
+                if one.get(1) == name:
+                    found.append(one)
+        except _ChangedError:
+            continue
+        return found
+    raise KernelError(f"table {table} cannot be read: it changes all the time")
+
+
 def dump_set(netlink: socket.socket, table: str, name: str) -> Iterator[bytes]:
     """The elements of a set of an `inet` table: lists of attributes, one an element.
 
     A set that does not exist has none. Raises KernelError.
     """
     payload = _attribute(1, table.encode() + b"\0") + _attribute(2, name.encode() + b"\0")
-    for data, start, end in _dump(netlink, _GET_ELEMENTS, payload, f"set {name}"):
-        for what, begin, stop in attributes(data, start, end):
-            if what == _ELEMENTS:
-                yield data[begin:stop]
+    with contextlib.suppress(_ChangedError):  # all sets were read: this one did not change
+        for data, start, end in _dump(netlink, _GET_ELEMENTS, payload):
+            for what, begin, stop in attributes(data, start, end):
+                if what == _ELEMENTS:
+                    yield data[begin:stop]
 
 
 def dump_counters(netlink: socket.socket, table: str) -> Iterator[tuple[str, int, int]]:
@@ -125,15 +182,10 @@ def dump_counters(netlink: socket.socket, table: str) -> Iterator[tuple[str, int
 
     Raises KernelError.
     """
-    payload = _attribute(1, table.encode() + b"\0") + _attribute(3, struct.pack("!I", _COUNTER))
-    for data, start, end in _dump(netlink, _GET_OBJECTS, payload, "the counters"):
-        name, packets, octets = "", 0, 0
-        for what, begin, stop in attributes(data, start, end):
-            if what == 2:
-                name = data[begin:stop].rstrip(b"\0").decode()
-            elif what == 4:
-                octets, packets = counted(data, begin, stop)
-        yield name, packets, octets
+    for one in dump(netlink, GET_OBJECTS, table):
+        if int.from_bytes(one[_OBJECT_TYPE], "big") == COUNTER:
+            octets, packets = counted(one[4], 0, len(one[4]))
+            yield one[2].rstrip(b"\0").decode(), packets, octets
 
 
 def counted(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -145,26 +197,42 @@ def counted(data: bytes, start: int, end: int) -> tuple[int, int]:
     return found[1], found[2]
 
 
-def _dump(
-    netlink: socket.socket, kind: int, payload: bytes, what: str
-) -> Iterator[tuple[bytes, int, int]]:
-    """Ask for all of something: each answer with where its attributes begin and end."""
-    netlink.send(_message(kind, _REQUEST | _DUMP, _INET, 0, payload))
+class _ChangedError(Exception):
+    """What was read is not all of one moment."""
+
+
+def _dump(netlink: socket.socket, what: int, payload: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The messages of an answer, each as data with the place of its attributes.
+
+    Raises _ChangedError at the end, and KernelError.
+    """
+    netlink.send(_message(what, _REQUEST | _DUMP, _INET, 0, payload))
+    changed = False
     while True:
         data = netlink.recv(_DUMP_BYTES)
-        position = 0
-        while position < len(data):
-            length, answer = _HEADER.unpack_from(data, position)
-            body = position + _HEADER_BYTES
-            if answer == _DONE:
+        for start, end, kind in _messages(data):
+            changed = changed or bool(data[start - 10] & _INTERRUPTED)
+            if kind == _DONE:
+                if changed:
+                    raise _ChangedError
                 return
-            if answer == _ERROR:
-                (error,) = struct.unpack_from("=i", data, body)
+            if kind == _ERROR:
+                (error,) = struct.unpack_from("=i", data, start)
                 if error == -errno.ENOENT:
                     return
-                raise KernelError(f"{what} cannot be read: {os.strerror(-error)}")
-            yield data, body + 4, position + length
-            position += length + (-length % 4)
+                raise KernelError(f"nftables cannot be read: {os.strerror(-error)}")
+            yield data, start + 4, end
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The netlink messages in a buffer: where each one's body begins and ends, and its kind."""
+    position = 0
+    while position + _HEADER_BYTES <= len(data):
+        length, kind = _HEADER.unpack_from(data, position)
+        if length < _HEADER_BYTES:
+            return
+        yield position + _HEADER_BYTES, position + length, kind
+        position += length + (-length % 4)
 
 
 def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cache as remembered
+from typing import Any, Final, NamedTuple
 
 from ipsecfd.driver.decision import Direction
-from ipsecfd.kernel import cache, nfnetlink, nft
-from ipsecfd.kernel.cache import Generation
-from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel import cache, nfnetlink, nft, standing
+from ipsecfd.kernel.cache import FlowSet, Generation
 from ipsecfd.kernel.marks import Marks
+from ipsecfd.kernel.standing import Standing
 
 TABLE: Final = "ipsecfd"
 NFT_QUEUE: Final = "nft queue"
 XT_NFQUEUE: Final = "iptables NFQUEUE target"
 
 _LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
+_JUDGES: Final = ("judge", "judge2", "judge3")
+"""Names of the chain that queues; it cannot be replaced in the transaction that uses it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,17 @@ class RulesConfig:
         return [one for one in Direction if self.forward or one is not Direction.FORWARD]
 
 
-def install(config: RulesConfig, generation: Generation | None = None) -> str:
-    """Queue packets from now on, in place of whatever our table held; says which hook is used.
+class Installed(NamedTuple):
+    """Rules that are in place."""
+
+    kind: str
+    """How packets come to the queue: NFT_QUEUE or XT_NFQUEUE."""
+    standing: Standing | None
+    """Our table with these rules; None when somebody else changed it before it was read."""
+
+
+def install(config: RulesConfig, generation: Generation | None = None) -> Installed:
+    """Queue packets from now on, in place of whatever our table held.
 
     With a generation the kernel learns flows; its sets are new. Until somebody binds the queues,
     packets are dropped (or pass, with `bypass`). Raises KernelError and changes nothing when the
@@ -53,58 +65,54 @@ def install(config: RulesConfig, generation: Generation | None = None) -> str:
     """
     kind = hook_kind()
     old = _named("chain")
-    chain = next(name for name in ("judge", "judge2", "judge3") if name not in old)
-    last = config.queue + config.processes - 1
-    numbers = f"{config.queue}-{last}" if config.processes > 1 else f"{config.queue}"
-    statement = f"queue {'flags bypass ' if config.bypass else ''}to {numbers}"
-    # The chain that queues leads nowhere until the second step puts it in use.
-    nft.apply(
-        f"add table inet {TABLE}\nadd chain inet {TABLE} {chain}\n"
-        + (f"add rule inet {TABLE} {chain} {statement}\n" if kind == NFT_QUEUE else "")
-    )
-    if kind == XT_NFQUEUE:
-        try:
-            nfnetlink.add_queue_target(
-                TABLE, chain, config.queue, config.processes, bypass=config.bypass
-            )
-        except KernelError:
-            nft.apply(f"delete chain inet {TABLE} {chain}" if old else f"delete table inet {TABLE}")
-            raise
+    judge = next(name for name in _JUDGES if name not in old)
+    chains = {}
+    if kind == NFT_QUEUE:
+        last = config.queue + config.processes - 1
+        numbers = f"{config.queue}-{last}" if config.processes > 1 else f"{config.queue}"
+        chains[judge] = f"queue {'flags bypass ' if config.bypass else ''}to {numbers}"
+    else:  # nft(8) has no words for this; it leads nowhere until the next step puts it in use
+        nfnetlink.add_queue_chain(
+            TABLE, judge, config.queue, config.processes, bypass=config.bypass
+        )
     sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
-    body = _chains(_queues(config, chain)) + _base_chains(_rules(config, generation))
-    _replace(sets + body, keep=chain)
-    return kind
+    inner, base = _inner(config, judge), _rules(config, generation)
+    _replace(sets + _chains(chains | inner) + _base_chains(base), keep=judge)
+    return Installed(kind, _standing(inner | base))
 
 
-def relearn(config: RulesConfig, generation: Generation) -> None:
-    """Let the kernel learn under another generation, and forget all that it learnt so far.
+def relearn(config: RulesConfig, generation: Generation) -> Standing | None:
+    """Let the kernel learn under another generation, and forget all that it learnt so far; tells
+    how our table stands then, as `Installed` does.
 
     The sets of the generation before stay, unused, until `forget`. Raises KernelError and changes
     nothing when nft refuses, or our rules are not there any more.
     """
+    # Left over when `forget` failed, and what they hold may be as old as their time-out.
+    stale = _named("set") & {one.name for one in _sets(config, generation)}
     sets = cache.definitions(generation, config.directions)
     rules = _rules(config, generation)
     nft.apply(
         "".join(f"flush chain inet {TABLE} {name}\n" for name in rules)
+        + "".join(f"delete set inet {TABLE} {name}\n" for name in stale)
         + f"table inet {TABLE} {{\n{sets}\n{_chains(rules)}}}\n"
     )
+    return _standing(_inner(config) | rules)
 
 
 def forget(config: RulesConfig, generation: Generation) -> None:
     """Remove the sets of a generation that was replaced; raises KernelError."""
-    nft.apply(
-        "".join(
-            f"delete set inet {TABLE} {one.name}\n"
-            for direction in config.directions
-            for one in cache.flow_sets(generation, direction)
-        )
-    )
+    nft.apply("".join(f"delete set inet {TABLE} {one.name}\n" for one in _sets(config, generation)))
+
+
+def stands() -> Standing:
+    """How our table stands now; raises KernelError."""
+    return standing.read(TABLE)
 
 
 def close() -> None:
     """Drop everything in and out but loopback and routed packets, in place of our table's rules."""
-    nft.apply(f"add table inet {TABLE}")
-    _replace(_base_chains(_rules(RulesConfig(), None, "drop")), keep=None)
+    _replace(_base_chains(_rules(RulesConfig(), None, "drop")))
 
 
 def remove() -> None:
@@ -145,10 +153,12 @@ _QUEUEING: Final = {
 _QUEUES: Final = {direction: f"queue_{direction}" for direction in Direction}
 _LEARNING: Final = {direction: f"learn_{direction}" for direction in Direction}
 _HOOKS: Final = {
-    "input": "input priority mangle",
-    "learn_in": "input priority mangle + 1",
-    "forward": "forward priority mangle",
-    "learn_forward": "forward priority mangle + 1",
+    # A mark that somebody sets between our two chains would be taken for a verdict; so they leave
+    # the usual place to others.
+    "input": "input priority mangle - 2",
+    "learn_in": "input priority mangle - 1",
+    "forward": "forward priority mangle - 2",
+    "learn_forward": "forward priority mangle - 1",
     "routed": f"forward priority {_LAST}",
     "own": f"output priority {_LAST}",
     "postrouting": f"postrouting priority {_FIRST}",
@@ -192,14 +202,17 @@ def _rules(
     }
 
 
-def _queues(config: RulesConfig, judge: str) -> dict[str, str]:
-    """The chains that lead to the one that queues; they tell the judge what IPsec protects.
+def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
+    """The rules of the chains that only chains of ours lead to, if any.
 
-    That is what came, or will leave, through a transformation of the kernel's, and ESP and AH
-    themselves: of those the kernel takes none in without an association.
+    Those to the queue tell the judge what IPsec protects: what came, or will leave, through a
+    transformation of the kernel's, and ESP and AH themselves: of those the kernel takes none in
+    without an association.
     """
     protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
-    chains = {}
+    # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
+    # expression loads that by being there, so no packet ever comes to this chain.
+    chains = {"defragment": DEFRAGMENT if _accepts(DEFRAGMENT, "prerouting") else ""}
     for direction in config.directions:
         matches = [f"meta l4proto {{ esp, ah }} {protect}"]
         for question, hook in _PROTECTED[direction]:
@@ -209,6 +222,8 @@ def _queues(config: RulesConfig, judge: str) -> dict[str, str]:
     return chains
 
 
+DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
+"""The rule that has fragments of both families reassembled."""
 _PROTECTED: Final = {
     Direction.IN: [("meta ipsec exists", "input")],
     Direction.OUT: [("rt ipsec exists", "postrouting")],
@@ -223,24 +238,20 @@ def _chains(rules: Mapping[str, str]) -> str:
 
 def _base_chains(rules: Mapping[str, str]) -> str:
     """The base chains with these rules."""
-    # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
-    # expression loads that by being there, so no packet ever comes to this chain.
-    defragment = DEFRAGMENT if _accepts(DEFRAGMENT, hook="prerouting") else ""
-    return f"chain defragment {{\n{defragment}\n}}\n" + "".join(
+    return "".join(
         f"chain {name} {{ type filter hook {_HOOKS[name]}; policy accept;\n{body}\n}}\n"
         for name, body in rules.items()
     )
 
 
-DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
-"""The rule that has fragments of both families reassembled."""
-
-
-def _replace(body: str, keep: str | None) -> None:
+def _replace(body: str, keep: str = "") -> None:
     """Put this in place of everything in our table but the chain `keep`, in one transaction."""
-    chains = [name for name in _named("chain") if name != keep]
+    if standing.dormant(TABLE):  # to wake it up takes a transaction of its own
+        nft.apply(f"add table inet {TABLE}")
+    chains = _named("chain") - {keep}
     nft.apply(
-        "".join(f"flush chain inet {TABLE} {name}\n" for name in chains)
+        f"add table inet {TABLE}\n"
+        + "".join(f"flush chain inet {TABLE} {name}\n" for name in chains)
         + "".join(f"delete chain inet {TABLE} {name}\n" for name in chains)
         + "".join(
             f"delete {kind} inet {TABLE} {name}\n"
@@ -251,11 +262,30 @@ def _replace(body: str, keep: str | None) -> None:
     )
 
 
-def _named(kind: str) -> list[str]:
+def _sets(config: RulesConfig, generation: Generation) -> list[FlowSet]:
+    """All sets of a generation."""
+    return [
+        one for direction in config.directions for one in cache.flow_sets(generation, direction)
+    ]
+
+
+def _standing(bodies: Mapping[str, str]) -> Standing | None:
+    """How our table stands, if these and the one that queues are its chains and have their rules.
+
+    Otherwise somebody else was here between our change and this look.
+    """
+    found = stands()
+    expected = {name: len(body.splitlines()) for name, body in bodies.items()}
+    judge = next((one.name for one in found if one.name in _JUDGES), _JUDGES[0])
+    return found if standing.has_rules(found, expected | {judge: 1}) else None
+
+
+def _named(kind: str) -> set[str]:
     """The names of our table's chains, sets, maps or counters."""
-    return [one[kind]["name"] for one in nft.listed("inet", TABLE, "-t") if kind in one]
+    return standing.names(TABLE, kind)
 
 
+@remembered
 def _accepts(rule: str, hook: str = "input") -> bool:
     """Whether this kernel knows a rule; nothing is changed."""
     return nft.accepts(

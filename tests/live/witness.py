@@ -42,11 +42,11 @@ table inet witness {{
         ip dscp != {MARKED >> 2} drop
         ip6 dscp != {MARKED >> 2} drop
     }}
-    chain before_in {{ type filter hook input priority mangle - 1; jump see; }}
+    chain before_in {{ type filter hook input priority mangle - 3; jump see; }}
     chain behind_in {{ type filter hook input priority {_LAST}; iif lo accept; goto pass; }}
     chain before_out {{ type filter hook postrouting priority {_FIRST}; jump see; }}
     chain behind_out {{ type filter hook postrouting priority {_LAST}; oif lo accept; goto pass; }}
-    chain routed {{ type filter hook forward priority mangle - 1; jump see; }}
+    chain routed {{ type filter hook forward priority mangle - 3; jump see; }}
 }}
 """
 

@@ -23,7 +23,8 @@ from ipsecfd.kernel.connections import TcpConnection
 from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.rules import Installed, RulesConfig
+from ipsecfd.kernel.standing import ChainState, Standing
 from ipsecfd.policy import files
 from ipsecfd.policy.model import Action, IPAddress, Policy
 from ipsecfd.policy.names import Names, Renewal
@@ -260,17 +261,23 @@ class Stage:
         self.processes[number] = FakeProcess(self, number)
         return self.processes[number]
 
-    def install(self, config: RulesConfig, generation: Generation | None) -> str:
+    def install(self, config: RulesConfig, generation: Generation | None) -> Installed:
+        if self.refuses_rules:
+            raise KernelError("nft refused our rules")
         self.rules_there = True
         self.boot_file.in_force = None
         self.note("rules" + (", bypass" if config.bypass else ""))
         self._learns(generation)
-        return "nft queue"
+        return Installed("nft queue", self.stands())
 
-    def relearn(self, _config: RulesConfig, generation: Generation) -> None:
-        if self.refuses_rules:
+    def relearn(self, _config: RulesConfig, generation: Generation) -> Standing:
+        if self.refuses_rules or not self.rules_there:
             raise KernelError("nft refused our rules")
         self._learns(generation)
+        return self.stands()
+
+    def stands(self) -> Standing:
+        return frozenset({ChainState("input", b"", b"", ())} if self.rules_there else ())
 
     def forget(self, _config: RulesConfig, generation: Generation) -> None:
         if self.tells_learning:

@@ -11,6 +11,7 @@ import pytest
 
 from ipsecfd.agent import state
 from ipsecfd.agent.changes import Changes
+from ipsecfd.agent.events import MODES
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
@@ -265,15 +266,49 @@ async def test_without_a_cache_nothing_is_learnt(stage: Stage) -> None:
 
 
 async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> None:
-    """A flushed rule set must not leave the host open without anybody noticing."""
+    """A flushed rule set must not leave the host open without anybody noticing; the same
+    generation goes on, in new sets, so that packets are judged as before."""
     agent = stage.agent(stage.policy_file("web", WEB))
     await agent.start()
     stage.happened()
-    await agent.keep_rules()
+    assert await agent.keep_rules(time.monotonic())
     assert stage.happened() == []
     stage.rules_there = False
-    await agent.keep_rules()
-    assert stage.happened() == ["rules", "88: secure v1", "event 4288"]
+    stage.tells_learning = True
+    assert await agent.keep_rules(time.monotonic() - 1)
+    assert stage.happened() == ["rules", "learn 2", "event 4288"]
+    assert "1,00" in stage.events[-1][1]
+    await agent.stop()
+    assert await agent.keep_rules(time.monotonic())
+    assert not stage.rules_there
+
+
+async def test_rules_that_cannot_come_back_are_told_of_once(stage: Stage) -> None:
+    """However often it is tried; and then they come."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    stage.rules_there, stage.refuses_rules = False, True
+    for _ in range(3):
+        assert not await agent.keep_rules(time.monotonic())
+    assert stage.happened() == ["event 4288"]
+    stage.refuses_rules = False
+    assert await agent.keep_rules(time.monotonic())
+    assert stage.happened() == ["rules", "event 4288"]
+    await agent.stop()
+
+
+async def test_change_that_finds_no_rules_puts_them_back(stage: Stage) -> None:
+    """A mode or policy is not refused because another program was here a moment ago, and the log
+    has the gap all the same."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await agent.start()
+    stage.happened()
+    stage.rules_there = False
+    await agent.enter(MODES["block"])
+    assert stage.happened() == ["rules", "88: block v1", "event 4292"]
+    await agent.keep_rules(time.monotonic())
+    assert stage.happened() == ["event 4288"]
     await agent.stop()
 
 

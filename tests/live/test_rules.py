@@ -1,0 +1,134 @@
+"""Our rules in the kernel while other programs remove or change them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from ipsecfd.lab import Lab
+from ipsecfd.lab.daemon import Daemon
+from tests.live.asking import HTTP, PING_OUT, passing
+from tests.live.streams import Stream
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+BLOCK_ALL = """
+name = "Closed"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+"""
+NEVER = 7003
+
+EVERYTHING = {"forward": True, "diagnostics": {"level": 0}}
+"""Asks for all rules that there are."""
+
+
+def gaps(daemon: Daemon) -> list[dict[str, Any]]:
+    """What the log says of the times without our rules."""
+    return [dict(record) for record in daemon.records() if "gap_ms" in record]
+
+
+def wait_for_gap(daemon: Daemon, number: int = 1) -> dict[str, Any]:
+    """The newest record of a gap, once there are so many."""
+    deadline = time.monotonic() + 5
+    while len(found := gaps(daemon)) < number:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.01)
+    return found[-1]
+
+
+def our_rules(lab: Lab) -> list[tuple[str, str]]:
+    """Chain and handle of each rule in our table."""
+    listed = lab["guard"].run(["nft", "-a", "list", "table", "inet", "ipsecfd"]).stdout
+    chain, found = "", []
+    for line in listed.splitlines():
+        if line.endswith("{") or " { # handle " in line:
+            chain = line.split()[1]
+        elif " # handle " in line:
+            found.append((chain, line.rpartition(" ")[2]))
+    return found
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "flush ruleset",  # as Debian's nftables.service begins
+        "flush table inet ipsecfd",
+        "delete table inet ipsecfd",
+        "flush chain inet ipsecfd input",
+        "flush chain inet ipsecfd judge",
+        "delete chain inet ipsecfd own",
+        "insert rule inet ipsecfd input accept",
+        "add table inet ipsecfd { flags dormant; }",
+        "flush ruleset; add table inet other; add table ip filter",
+    ],
+)
+def test_rules_come_back_at_once(lab: Lab, script: str) -> None:
+    """Whatever another program does to our table, the host is closed again within 100 ms; the log
+    has the gap with its length."""
+    daemon = lab.start_daemon(BLOCK_ALL)
+    guard = lab["guard"]
+    before = len(our_rules(lab))
+    guard.path("/run/other.nft").write_text(script)
+    command = "flush chain inet ipsecfd own; " if "delete chain" in script else ""
+    with Stream(lab, NEVER) as stream:
+        time.sleep(0.3)
+        guard.run(["nft", f"{command}{script}"], check=True)
+        record = wait_for_gap(daemon)
+        time.sleep(0.3)
+    assert record["event"] == 4288
+    assert 0 <= record["gap_ms"] <= 100
+    assert len(stream.arrived) <= 150
+    assert not stream.arrived or stream.arrived[-1] - stream.arrived[0] <= 150
+    assert len(our_rules(lab)) == before
+    assert passing(lab, HTTP, PING_OUT) == [False, False]
+
+
+def test_each_single_rule_is_missed(lab: Lab) -> None:
+    """Each rule of ours matters: any one that is deleted comes back."""
+    daemon = lab.start_daemon(BLOCK_ALL, EVERYTHING)
+    number = len(our_rules(lab))
+    assert number > 40
+    places = range(0, number, 3)
+    for gap, place in enumerate(places, 1):
+        chain, handle = our_rules(lab)[place]  # after each gap they are others
+        delete = ["nft", "delete", "rule", "inet", "ipsecfd", chain, "handle", handle]
+        lab["guard"].run(delete, check=True)
+        wait_for_gap(daemon, gap)
+    assert passing(lab, HTTP, PING_OUT) == [False, False]
+    assert len(gaps(daemon)) == len(places)
+
+
+def test_own_changes_are_no_gap(lab: Lab) -> None:
+    """Reloads, modes and addresses change our rules, and nobody tampered with them; what others
+    do to tables of their own is no concern of ours."""
+    daemon = lab.start_daemon(BLOCK_ALL)
+    guard = lab["guard"]
+    for number in range(5):
+        daemon.reload(BLOCK_ALL)
+        daemon.cli("mode", "block")
+        daemon.cli("mode", "secure")
+        guard.add_address(f"192.0.2.{50 + number}/24")
+        guard.run(["nft", "add", "table", "inet", f"other{number}"], check=True)
+    time.sleep(0.5)
+    assert gaps(daemon) == []
+
+
+def test_changes_and_flushes_at_once(lab: Lab) -> None:
+    """A command that comes while our rules are gone is not refused, and holds."""
+    daemon = lab.start_daemon(BLOCK_ALL)
+    guard = lab["guard"]
+    flushing = guard.popen(
+        ["sh", "-c", "for i in $(seq 500); do nft flush ruleset; sleep 0.2; done"]
+    )
+    for mode in ("block", "permit", "secure") * 2:
+        daemon.cli("mode", mode)
+    guard.send_signal(flushing, signal.SIGKILL)
+    wait_for_gap(daemon)
+    time.sleep(0.3)
+    assert passing(lab, HTTP, PING_OUT) == [False, False]
