@@ -10,7 +10,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from heapq import nlargest
 from typing import NamedTuple, Protocol
@@ -118,19 +118,24 @@ class Learnt:
 
     def flows(self, wanted: Wanted, most: int) -> Found:
         """The wanted flows, `most` of them; raises KernelError."""
-        total = Counter[str]()
+        total = packets = octets = 0
 
-        def known() -> Iterator[Known]:
+        def chosen() -> Iterator[tuple[Flow, Cause]]:
+            nonlocal total, packets, octets
             for flow in self._read(self.generation):
                 if not wanted.has(flow):
                     continue
-                cause = self._cause(flow)
+                before = self._before.get(flow[:-3])
+                cause = self._cause(flow) if before is None else before.cause
                 if wanted.has_cause(cause):
-                    total.update(flows=1, packets=flow.packets, octets=flow.octets)
-                    yield Known(flow, _interface(flow.interface), cause)
+                    total += 1
+                    packets += flow.packets
+                    octets += flow.octets
+                    yield flow, cause
 
-        flows = nlargest(most, known(), key=lambda one: one.flow.packets)
-        return Found(flows, total["flows"], total["packets"], total["octets"])
+        largest = nlargest(most, chosen(), key=lambda one: one[0].packets)
+        flows = [Known(flow, _interface(flow.interface), cause) for flow, cause in largest]
+        return Found(flows, total, packets, octets)
 
     def _cause(self, flow: Flow) -> Cause:
         interface = _interface(flow.interface) or "?"  # without a name it is loopback by address
