@@ -24,6 +24,7 @@ from ipsecfd.agent.hook import Hook
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
+from ipsecfd.agent.shadow import Shadow
 from ipsecfd.agent.sources import GivenError, Places, StoreReader, gather
 from ipsecfd.agent.tally import Tally
 from ipsecfd.agent.transfer import PacketReport
@@ -81,6 +82,8 @@ class Agent:
         self._managed = managed
         self._rules_trouble = ""
         self._generation = self.hook.following(0)
+        self.shadow: Shadow | None = None
+        """What packets are judged by a second time, only to compare."""
         self._ever_assigned = False
         self._follower: asyncio.Task[None] | None = None
         numbers = range(config.queue.number, config.queue.number + config.queue.processes)
@@ -195,12 +198,24 @@ class Agent:
         reports = await self.pool.reports()
         with contextlib.suppress(KernelError):
             await self.hook.read_learnt()
+        if self.shadow is not None:
+            self.shadow.add(await self.pool.compared())
         return reports
 
     async def enter(self, mode: Mode) -> None:
         """Judge in this mode from now on. For whoever holds the lock."""
         await self._judge_in(mode)
         self._entered(mode)
+
+    async def put_beside(self, shadow: Shadow | None) -> None:
+        """Judge by this a second time from now on, only to compare. For whoever holds the lock;
+        raises KernelError and changes nothing when it cannot be."""
+        before, self.shadow = self.shadow, shadow
+        try:
+            await self._judge_in(self.mode)
+        except BaseException:
+            self.shadow = before
+            raise
 
     def host_changed(self, host: Host) -> None:
         """Follow a change of addresses or servers; several at once are one."""
@@ -211,7 +226,7 @@ class Agent:
     def settings(self, mode: Mode) -> Settings:
         """What packets are to be judged by in a mode."""
         config = self.config
-        return Settings(
+        settings = Settings(
             mode=mode,
             profile=config.driver_profile,
             exempt=config.exempt_value,
@@ -223,6 +238,7 @@ class Agent:
             generation=self._generation,
             learn_blocked=unrecorded(config.diagnostics.level),
         )
+        return settings if self.shadow is None else self.shadow.beside(settings)
 
     def startup_mode(self, config: Config) -> Mode:
         """The start-up mode of a start now, with this configuration (spec 6.1)."""
@@ -342,13 +358,14 @@ class Agent:
 
         When the packet processes refuse, the old ones stay.
         """
-        before = self.policies, self.places
-        self.policies, self.places = new, places or self.places
+        shadow = None if self.shadow is None else await self.shadow.following(new)
+        before = self.policies, self.places, self.shadow
+        self.policies, self.places, self.shadow = new, places or self.places, shadow
         mode = Mode.SECURE if self.trouble else self.mode
         try:
             await self._judge_in(mode)
         except BaseException:
-            self.policies, self.places = before
+            self.policies, self.places, self.shadow = before
             raise
         if self._remember(new):
             await self.keep_boot_file()

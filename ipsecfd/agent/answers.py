@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from ipsecfd import __version__
+from ipsecfd.agent import shadowing
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
-from ipsecfd.agent.counts import cache_report, count_report, filter_page
+from ipsecfd.agent.counts import cache_report, count_report, filter_page, why_off
 from ipsecfd.agent.desk import (
     desk_report,
     domain_report,
@@ -25,20 +26,18 @@ from ipsecfd.agent.desk import (
 from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
 from ipsecfd.agent.health import QueueWatch
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
     ExactPolicy,
-    FilterPage,
-    FlowList,
     Foresight,
     LogReport,
     PolicyReport,
     PolicyText,
     QueueReport,
     ReasonCount,
-    Stats,
     Status,
     StoreReport,
     TrialReport,
@@ -251,7 +250,20 @@ class Answers:
         if not 0 < most <= MOST:
             raise IpsecfdError(f"{most} flows: expected 1 to {MOST}")
         choice = FlowChoice.of(address, port, rule, direction)
-        return flow_list(await self._agent.hook.flows(choice, most))
+        found = await self._agent.hook.flows(choice, most)
+        return flow_list(found, why_off(self._agent))
+
+    async def start_shadow(self, file: str) -> list[str]:
+        """Have a file's policy judge beside those in force."""
+        return await shadowing.start(self._agent, _absolute(file))
+
+    async def shadow(self, *, most: int, flows: int) -> ShadowReport:
+        """What the shadow policy would change."""
+        return await shadowing.report(self._agent, most=most, flows=flows)
+
+    async def stop_shadow(self) -> None:
+        """Take the shadow policy away."""
+        await shadowing.stop(self._agent)
 
     async def status(self) -> Status:
         """Everything about the agent."""
@@ -326,6 +338,11 @@ class Answers:
             forwarding=self._forwarding(),
             forward=agent.config.forward,
         )
+        if agent.shadow is not None:
+            found.append(
+                f"the shadow policy {agent.shadow.path} judges every packet as well, and the kernel"
+                " learns nothing: `ipsecfd shadow off` ends it"
+            )
         for queue in self._queues.values():
             found += queue.warnings()
         for report in reports:

@@ -10,9 +10,14 @@ from typing import Final
 
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.desk import local_time
+from ipsecfd.agent.packet_reports import (
+    CacheReport,
+    Count,
+    FilterCount,
+    FilterPage,
+)
 from ipsecfd.agent.policies import PolicySet
 from ipsecfd.agent.policy_reports import action_words
-from ipsecfd.agent.report import CacheReport, Count, FilterCount, FilterPage
 from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.errors import IpsecfdError
 
@@ -27,8 +32,10 @@ def cache_report(agent: Agent) -> CacheReport:
     """What the kernel decides by itself, as of the last reading."""
     tally = agent.tally
     missing_packets, missing_octets = tally.missing
+    off = why_off(agent)
     return CacheReport(
-        on=agent.hook.caching,
+        on=off is None,
+        why_off=off,
         flows=agent.hook.learnt,
         packets=tally.kernel.packets,
         octets=tally.kernel.octets,
@@ -37,6 +44,15 @@ def cache_report(agent: Agent) -> CacheReport:
         refused=tally.kernel.refused,
         read=_time(tally.read),
     )
+
+
+def why_off(agent: Agent) -> str | None:
+    """Why the kernel learns nothing; None while it does."""
+    if not agent.hook.caching:
+        return "`cache` is off in the configuration"
+    if agent.shadow is not None:
+        return "a shadow policy judges every packet, too"
+    return None
 
 
 def count_report(cause: Cause, row: Row) -> Count:

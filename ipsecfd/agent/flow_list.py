@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ipsecfd.agent.learnt import Found, Known
-from ipsecfd.agent.report import FlowList, FlowReport
+from ipsecfd.agent.packet_reports import FlowList, FlowReport
 from ipsecfd.agent.tally import Cause
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import to_address
@@ -63,9 +63,10 @@ class FlowChoice:
         return self.rule is None or (cause.rule is not None and cause.rule.casefold() == self.rule)
 
 
-def flow_list(found: Found) -> FlowList:
-    """The flows that were found."""
-    return FlowList(found.total, found.packets, found.octets, [_report(one) for one in found.flows])
+def flow_list(found: Found, off: str | None) -> FlowList:
+    """The flows that were found; `off` says why the kernel learns nothing."""
+    flows = [_report(one) for one in found.flows]
+    return FlowList(off, found.total, found.packets, found.octets, flows)
 
 
 def _report(known: Known) -> FlowReport:

@@ -8,16 +8,14 @@ from typing import Final, Protocol
 
 from asyncvarlink import TypedVarlinkErrorReply, VarlinkInterface, varlinkmethod
 
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
 from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
     ExactPolicy,
-    FilterPage,
-    FlowList,
     Foresight,
     PolicyReport,
     PolicyText,
-    Stats,
     Status,
     TrialReport,
 )
@@ -27,7 +25,7 @@ NAME: Final = "io.ipsecfd.Control"
 LOOKING: Final = frozenset(
     {
         *("GetMode", "Status", "Stats", "FilterStats", "ListFlows", "ListPolicies", "ShowPolicy"),
-        *("GetDesk", "GetDomain", "Netdiag", "GetTrial", "GetPolicies"),
+        *("GetDesk", "GetDomain", "Netdiag", "GetTrial", "GetPolicies", "GetShadow"),
     }
 )
 """The methods that change nothing."""
@@ -70,6 +68,15 @@ class Service(Protocol):
         most: int,
     ) -> FlowList:
         """What the kernel has learnt."""
+
+    async def start_shadow(self, file: str) -> list[str]:
+        """Have a file's policy judge beside those in force."""
+
+    async def shadow(self, *, most: int, flows: int) -> ShadowReport:
+        """What the shadow policy would change."""
+
+    async def stop_shadow(self) -> None:
+        """Take the shadow policy away."""
 
     async def list_policies(self) -> list[PolicyReport]:
         """The policies in force, and those of the local store."""
@@ -182,6 +189,23 @@ class Control(VarlinkInterface, name=NAME):
         return await self._service.list_flows(
             address=address, port=port, rule=rule, direction=direction, most=most
         )
+
+    @varlinkmethod(return_parameter="notes")
+    async def StartShadow(self, *, file: str) -> list[str]:  # noqa: N802
+        """Have a file's policy, by its absolute path, judge every packet beside the policies in
+        force, and decide about none, until StopShadow or the end of the service."""
+        return await self._service.start_shadow(file)
+
+    @varlinkmethod(return_parameter="shadow")
+    async def GetShadow(self, *, most: int, flows: int) -> ShadowReport:  # noqa: N802
+        """What the shadow policy would change: so many changes, with so many flows each; 1,000 at
+        most of both. Refused where there is none."""
+        return await self._service.shadow(most=most, flows=flows)
+
+    @varlinkmethod
+    async def StopShadow(self) -> None:  # noqa: N802
+        """Take the shadow policy away."""
+        await self._service.stop_shadow()
 
     @varlinkmethod(return_parameter="policies")
     async def ListPolicies(self) -> list[PolicyReport]:  # noqa: N802

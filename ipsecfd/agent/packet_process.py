@@ -20,13 +20,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction
-from ipsecfd.driver.driver import Driver, Settings, is_dialup
+from ipsecfd.driver.driver import Driver, Judge, Settings, is_dialup
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.shadow import Comparison
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
@@ -40,6 +41,13 @@ DROPS_PER_MESSAGE: Final = 64
 _PR_SET_PDEATHSIG = 1
 _NICE = -5  # every packet of the host waits for this process
 _CONTROL_BYTES = 1 << 16
+
+
+class JudgeOf(Protocol):
+    """Finds judges, as `Driver.judge` does."""
+
+    def __call__(self, direction: Direction, *, dialup: bool = False) -> Judge:
+        """The judge of packets on a LAN or a dial-up interface."""
 
 
 class PacketProcess:
@@ -62,6 +70,7 @@ class PacketProcess:
         self._drops = drops
         self._assembly = Assembly()
         self._driver = Driver(Settings(mode=Mode.BLOCK), time.monotonic)  # until the agent speaks
+        self._comparison: Comparison | None = None
         self._handlers: list[Handler] = []
         self._next_tick = 0.0
         self._queue = Queue(queue, length, marks, self._on_drop, self._between)
@@ -113,8 +122,8 @@ class PacketProcess:
             self._command(message)
 
     def _command(self, message: bytes) -> None:
-        """Commands are one letter and a body: a piece of Settings, the wish for a Report, other
-        Diagnostics, or to Quit."""
+        """Commands are one letter and a body: a piece of Settings, the wish for a Report or for
+        what was Compared, other Diagnostics, or to Quit."""
         kind, body = message[:1], message[1:]
         if kind == b"S":
             settings = self._assembly.feed(body)
@@ -125,6 +134,8 @@ class PacketProcess:
                 self._answer(judged)
         elif kind == b"R":
             self._answer(self._report())
+        elif kind == b"C":
+            self._answer(self._comparison and self._comparison.take())
         elif kind == b"D":
             held = self._drops.drain()
             level, interval = pickle.loads(body)
@@ -151,10 +162,15 @@ class PacketProcess:
 
     def _use(self, settings: Settings) -> None:
         driver = Driver(settings, time.monotonic, self._driver)
-        lan, dialup = self._of_hooks(driver, dialup=False), self._of_hooks(driver, dialup=True)
+        self._comparison = self._comparison_for(settings)
+        judge_of = self._judges(driver)
+        lan = self._of_hooks(settings, judge_of, dialup=False)
+        dialup = self._of_hooks(settings, judge_of, dialup=True)
         self._handlers = [*lan.values(), *dialup.values()]
-        if settings.dialup_table is None:
-            self._queue.use(Handlers(lan, generation=settings.generation))
+        # Packets of learnt flows come to no judge, so with a second one nothing is learnt.
+        generation = settings.generation if settings.candidate is None else 0
+        if not _by_interface(settings):
+            self._queue.use(Handlers(lan, generation=generation))
         else:
             chosen: dict[int, Mapping[int, Handler]] = {}
 
@@ -165,8 +181,30 @@ class PacketProcess:
                     chosen[index] = dialup if is_dialup(name, settings.dialup_interfaces) else lan
                 return chosen[index]
 
-            self._queue.use(Handlers(lan, by_interface, settings.generation))
+            self._queue.use(Handlers(lan, by_interface, generation))
         self._driver = driver
+
+    def _comparison_for(self, settings: Settings) -> Comparison | None:
+        """The comparison that these settings ask for; one goes on under its number."""
+        running = self._comparison
+        if settings.candidate is None:
+            return None
+        if running is not None and running.number == settings.comparison:
+            return running
+        return Comparison(settings.comparison)
+
+    def _judges(self, driver: Driver) -> JudgeOf:
+        """The judges of a driver, each with the candidate's beside it where there is one."""
+        comparison, candidate = self._comparison, driver.settings.candidate
+        if comparison is None or candidate is None:
+            return driver.judge
+        other = Driver(candidate, time.monotonic)
+
+        def judge(direction: Direction, *, dialup: bool = False) -> Judge:
+            first = driver.judge(direction, dialup=dialup)
+            return comparison.judge(first, other.judge(direction, dialup=dialup), direction)
+
+        return judge
 
     def _report(self) -> PacketReport:
         return PacketReport(
@@ -178,13 +216,14 @@ class PacketProcess:
             refused_conversations=self._driver.refused_conversations,
         )
 
-    def _of_hooks(self, driver: Driver, *, dialup: bool) -> dict[int, Handler]:
+    @staticmethod
+    def _of_hooks(settings: Settings, judge_of: JudgeOf, *, dialup: bool) -> dict[int, Handler]:
         return {
             hook: Handler(
-                driver.judge(direction, dialup=dialup),
+                judge_of(direction, dialup=dialup),
                 direction,
                 {},
-                learn_blocked=direction in driver.settings.learn_blocked,
+                learn_blocked=direction in settings.learn_blocked,
             )
             for hook, direction in DIRECTION_OF_HOOK.items()
         }
@@ -209,6 +248,12 @@ class PacketProcess:
             except OSError:  # the agent is behind: count them, and give the counts later
                 self._drops.unsent(due[start:])
                 return
+
+
+def _by_interface(settings: Settings) -> bool:
+    """Whether it matters on which interface a packet is."""
+    both = (settings, settings.candidate)
+    return any(one is not None and one.dialup_table is not None for one in both)
 
 
 def _resident_bytes() -> int:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from ipsecfd.agent.drops import DropRecord
 from ipsecfd.agent.transfer import HEADER, Judged, PacketReport, pieces
 from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.shadow import Compared
 from ipsecfd.kernel.errors import KernelError
 
 __all__ = ["PacketProcess", "PacketReport"]
@@ -108,6 +109,13 @@ class PacketProcess:
             self._write(b"R")
             report: PacketReport = await self._read(_REPORT_SECONDS)
             return report
+
+    async def compared(self) -> Compared | None:
+        """Ask what the judges that are compared would decide differently; None without two."""
+        async with self._asking:
+            self._write(b"C")
+            compared: Compared | None = await self._read(_REPORT_SECONDS)
+            return compared
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         """Change what drops are recorded, and how long they are aggregated (spec 7.1)."""

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.shadow import Compared
 from ipsecfd.kernel.errors import KernelError
 
 RETRY_SECONDS: Final = (0.0, 0.5, 1.0, 5.0)
@@ -30,6 +31,9 @@ class Process(Protocol):
 
     async def report(self) -> PacketReport:
         """Say what was done so far."""
+
+    async def compared(self) -> Compared | None:
+        """What the judges that are compared would decide differently, since last asked."""
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         """Log drops at this level and interval."""
@@ -119,6 +123,19 @@ class Pool:
 
         await asyncio.gather(*(ask(*one) for one in self._processes.items()))
         return found
+
+    async def compared(self) -> list[Compared]:
+        """What a candidate would decide differently, since last asked; a process that does not
+        answer is left out."""
+
+        async def ask(process: Process) -> Compared | None:
+            try:
+                return await process.compared()
+            except (KernelError, OSError):
+                return None
+
+        found = await asyncio.gather(*map(ask, self._processes.values()))
+        return [one for one in found if one is not None]
 
     async def close(self) -> None:
         """End all processes."""

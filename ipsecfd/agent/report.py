@@ -5,6 +5,8 @@ asyncvarlink reads the annotations at run time, so they are not postponed here.
 
 from dataclasses import dataclass
 
+from ipsecfd.agent.packet_reports import CacheReport
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyReport:
@@ -111,132 +113,6 @@ class PolicyText:
 
     policy: PolicyReport
     rules: list[RuleReport]
-
-
-@dataclass(frozen=True, slots=True)
-class CacheReport:
-    """What the kernel decides by itself."""
-
-    on: bool
-    flows: int
-    """Flows that it had learnt at the last reading."""
-    packets: int
-    octets: int
-    """Packets, and bytes, that it decided by itself since the service started: all of them."""
-    missing_packets: int
-    missing_octets: int
-    """Those of them that no other count has: of flows that ended between two readings."""
-    refused: int
-    """Packets that were judged although their flow could have been learnt: a set was full."""
-    read: str | None
-    """The last reading; what came later is in no count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """Packets decided alike."""
-
-    direction: str
-    verdict: str
-    reason: str
-    policy: str | None
-    rule: str | None
-    filter: str | None
-    mirrored: bool
-    exemption: str | None
-    detail: str | None
-    packets: int
-    octets: int
-    learnt: int
-    """Packets of these that the kernel decided by itself."""
-    last: str | None
-    """The reading that last found new packets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """How often each decision was made."""
-
-    since: str
-    """When the service started."""
-    counts: list[Count]
-    """The most frequent first."""
-    cache: CacheReport
-
-
-@dataclass(frozen=True, slots=True)
-class FilterCount:
-    """What one filter decided, whichever way and mirrored or not."""
-
-    policy: str
-    rule: str
-    filter: str
-    """As its author wrote it."""
-    action: str
-    """Empty for a filter that is not in force any more."""
-    packets: int
-    octets: int
-    learnt: int
-    """Packets of these that the kernel decided by itself."""
-    last: str | None
-    """The reading that last found new packets."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterPage:
-    """A part of the list of filters, in the order of the policies; those that are not in force any
-    more come last."""
-
-    since: str
-    """When the service started."""
-    version: int
-    """Of the policies in force: parts of one version make up a list."""
-    filters: list[FilterCount]
-    left_out: int
-    """Filters of this part that decided nothing, and were not asked for."""
-    next: int | None
-    """Where the next part begins; None at the end."""
-    cache: CacheReport
-
-
-@dataclass(frozen=True, slots=True)
-class FlowReport:
-    """A flow that the kernel has learnt."""
-
-    direction: str
-    verdict: str
-    interface: str | None
-    """None where the interface is no part of the flow."""
-    protocol: str
-    """A name or a number."""
-    source: str
-    source_port: int | None
-    destination: str
-    destination_port: int | None
-    """Ports are None for protocols without."""
-    packets: int
-    octets: int
-    """What passed, or was dropped, since it was learnt, with the packet that it was learnt from."""
-    seconds_left: int
-    """Until a packet of it is judged again."""
-    reason: str
-    policy: str | None
-    rule: str | None
-    filter: str | None
-    mirrored: bool
-    exemption: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class FlowList:
-    """Learnt flows that were asked for."""
-
-    total: int
-    packets: int
-    octets: int
-    """How many there are, and what all of them count."""
-    flows: list[FlowReport]
-    """Those with most packets, these first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ Piece = tuple[str, Any]
 ("settings", Settings without pairs)."""
 
 _TABLES = ("table", "dialup_table")
+_CANDIDATE = "candidate's "  # before the names of the tables of settings that are only compared
 
 
 class Judged(NamedTuple):
@@ -94,12 +95,18 @@ class Assembly:
         return None
 
     def _complete(self, settings: Settings) -> Settings:
+        candidate = settings.candidate
+        if candidate is not None:
+            candidate = self._filled(candidate, _CANDIDATE)
+        return replace(self._filled(settings, ""), candidate=candidate)
+
+    def _filled(self, settings: Settings, prefix: str) -> Settings:
         tables: dict[str, Any] = {}
         for name in _TABLES:
             table: Table | None = getattr(settings, name)
             if table is not None:
                 families = {
-                    family: replace(one, pairs=self._pairs.get((name, family), {}))
+                    family: replace(one, pairs=self._pairs.get((prefix + name, family), {}))
                     for family, one in table.families.items()
                 }
                 tables[name] = replace(table, families=families)
@@ -107,18 +114,30 @@ class Assembly:
 
 
 def _cut(settings: Settings) -> Iterator[Piece]:
+    candidate = settings.candidate
+    if candidate is not None:
+        yield from _cut_tables(candidate, _CANDIDATE)
+        candidate = _emptied_tables(candidate)
+    yield from _cut_tables(settings, "")
+    yield "settings", replace(_emptied_tables(settings), candidate=candidate)
+
+
+def _cut_tables(settings: Settings, prefix: str) -> Iterator[Piece]:
+    for name in _TABLES:
+        table: Table | None = getattr(settings, name)
+        if table is not None:
+            for family, one in table.families.items():
+                yield from _cut_family(prefix + name, family, one)
+
+
+def _emptied_tables(settings: Settings) -> Settings:
     empty: dict[str, Any] = {}
     for name in _TABLES:
         table: Table | None = getattr(settings, name)
-        if table is None:
-            continue
-        for family, one in table.families.items():
-            yield from _cut_family(name, family, one)
-        empty[name] = replace(
-            table,
-            families={family: replace(one, pairs={}) for family, one in table.families.items()},
-        )
-    yield "settings", replace(settings, **empty)
+        if table is not None:
+            families = {family: replace(one, pairs={}) for family, one in table.families.items()}
+            empty[name] = replace(table, families=families)
+    return replace(settings, **empty)
 
 
 def _cut_family(name: str, family: int, table: FamilyTable) -> Iterator[Piece]:

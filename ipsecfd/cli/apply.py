@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from ipsecfd.cli.foresight import look_ahead
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_notes
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_notes, visible_to_the_service
 from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
-from ipsecfd.errors import IpsecfdError
 
 
 def apply(
@@ -37,14 +36,7 @@ def apply_file(
 ) -> tuple[Path, list[str]]:
     """Assign a file; its absolute path, and notes. Raises IpsecfdError."""
     path = file.absolute()
-    try:
+    with visible_to_the_service(path):
         look_ahead(socket, file=str(path), sure=yes or confirm is not None)
         notes: list[str] = ask(socket, "AssignPolicy", file=str(path), confirm=confirm)
-    except IpsecfdError as error:
-        if "cannot be read" in str(error) and path.is_file():
-            raise IpsecfdError(
-                f"{error}; the service sees nothing of /home, /root and /tmp:"
-                " put the file under /etc/ipsecfd"
-            ) from error
-        raise
     return path, trial_notes(confirm) + notes

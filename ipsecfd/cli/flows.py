@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from ipsecfd.cli.decision_text import half, wrap
+from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
 from ipsecfd.cli.log import Wanted
 from ipsecfd.cli.offline import usage_errors
+from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.policy import many
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import FlowList, FlowReport
+    from ipsecfd.agent.packet_reports import FlowList, FlowReport
 
 TOP: Final = 50
 """Flows shown, if nothing else is said."""
 
 _MOST = 10_000  # the daemon gives no more at once
-_WAYS: Final = {"in": "in ", "out": "out", "forward": "fwd"}
 
 
 def flows(
@@ -72,6 +72,8 @@ def flow_lines(found: FlowList, columns: int) -> list[str]:
     lines = [
         f"{many(found.total, 'flow')} learnt: {many(found.packets, 'packet')}, {size(found.octets)}"
     ]
+    if found.why_off is not None:
+        lines += wrap("", f"nothing more is learnt: {found.why_off}", columns)
     if not found.flows:
         return lines
     digits = max(7, len(f"{found.flows[0].packets:,}"))
@@ -79,7 +81,7 @@ def flow_lines(found: FlowList, columns: int) -> list[str]:
     for one in found.flows:
         label = f"{one.packets:>{digits},}  {size(one.octets):>8}  {one.seconds_left:>3}s  "
         lines += wrap(label, _flow(one), columns)
-        lines += wrap(" " * (len(label) + 2), _why(one), columns)
+        lines += wrap(" " * (len(label) + 2), f"{one.verdict} {decided_by(one)}", columns)
     left = found.total - len(found.flows)
     if left:
         more = f": --top {min(found.total, _MOST)}" if len(found.flows) < _MOST else ""
@@ -88,22 +90,7 @@ def flow_lines(found: FlowList, columns: int) -> list[str]:
 
 
 def _flow(one: FlowReport) -> str:
-    ends = (
-        (one.source, one.source_port),
-        (one.destination, one.destination_port),
-    )
-    source, destination = (_end(*end) for end in ends)
+    source = endpoint(one.source, one.source_port)
+    destination = endpoint(one.destination, one.destination_port)
     where = f" {one.interface}" if one.interface else ""
-    return f"{_WAYS[one.direction]}{where} {one.protocol} {source} -> {destination}"
-
-
-def _end(address: str, port: int | None) -> str:
-    if port is None:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _why(one: FlowReport) -> str:
-    if one.filter is not None:
-        return f"{one.verdict} {half(one.filter, one.mirrored)} [{one.rule}]"
-    return " ".join(filter(None, (one.verdict, one.reason, one.exemption)))
+    return f"{WAYS[one.direction]}{where} {one.protocol} {source} -> {destination}"

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ipsecfd.cli.known import host_config
+from ipsecfd.errors import IpsecfdError
 
 SocketOption = Annotated[
     Path | None,
@@ -50,6 +52,20 @@ def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
 
         with contextlib.suppress(KernelError):  # nft is missing: no rules, or nobody knows
             raise NotRunningError(describe(path)) from error
+        raise
+
+
+@contextlib.contextmanager
+def visible_to_the_service(path: Path) -> Iterator[None]:
+    """Where the service cannot read a file that is there, say what it sees; raises IpsecfdError."""
+    try:
+        yield
+    except IpsecfdError as error:
+        if "cannot be read" in str(error) and path.is_file():
+            raise IpsecfdError(
+                f"{error}; the service sees nothing of /home, /root and /tmp:"
+                " put the file under /etc/ipsecfd"
+            ) from error
         raise
 
 

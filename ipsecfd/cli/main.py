@@ -28,6 +28,7 @@ from ipsecfd.cli.reload import reload
 from ipsecfd.cli.replay import replay
 from ipsecfd.cli.run import run
 from ipsecfd.cli.secedit import secedit
+from ipsecfd.cli.shadow import shadow
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.cli.trial import confirm, rollback
@@ -53,6 +54,7 @@ app.add_typer(policy, name="policy")
 app.add_typer(domain, name="domain")
 app.command()(stats)
 app.command()(flows)
+app.command()(shadow)
 app.command("import")(import_)
 app.command()(export)
 app.command(context_settings=PASS_THROUGH)(netsh)

@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from ipsecfd.cli.decision_text import half, wrap
+from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
 from ipsecfd.cli.offline import UsageError, usage_errors
+from ipsecfd.cli.packet_words import WAYS, decided_by
 from ipsecfd.cli.policy import many, time
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import CacheReport, Count, FilterCount, FilterPage, Stats
+    from ipsecfd.agent.packet_reports import (
+        CacheReport,
+        Count,
+        FilterCount,
+        FilterPage,
+        Stats,
+    )
 
 TOP: Final = 50
 """Lines of a table, if nothing else is said."""
 
 _TRIES = 5
-_WAYS: Final = {"forward": "fwd"}
 
 
 def stats(
@@ -76,7 +82,7 @@ def stats_lines(found: Stats, top: int, columns: int) -> list[str]:
     digits = max(7, len(f"{found.counts[0].packets:,}"))
     lines.append(f"{'packets':>{digits}}  {'bytes':>8}  kernel  way  verdict  why")
     for one in found.counts[:top]:
-        lines += wrap(_label(one, digits), _why(one), columns)
+        lines += wrap(_label(one, digits), decided_by(one, one.detail), columns)
     left = found.counts[top:]
     if left:
         rest = sum(one.packets for one in left)
@@ -86,16 +92,8 @@ def stats_lines(found: Stats, top: int, columns: int) -> list[str]:
 
 def _label(one: Count, digits: int) -> str:
     kernel = f"{one.learnt * 100 // one.packets}%" if one.learnt else "-"
-    way = _WAYS.get(one.direction, one.direction)
-    return (
-        f"{one.packets:>{digits},}  {size(one.octets):>8}  {kernel:>6}  {way:3}  {one.verdict:7}  "
-    )
-
-
-def _why(one: Count) -> str:
-    if one.filter is not None:
-        return f"{half(one.filter, one.mirrored)} [{one.rule}]"
-    return " ".join(filter(None, (one.reason, one.exemption, one.detail)))
+    counts = f"{one.packets:>{digits},}  {size(one.octets):>8}  {kernel:>6}"
+    return f"{counts}  {WAYS[one.direction]}  {one.verdict:7}  "
 
 
 def filter_pages(socket: Path | None, *, every: bool) -> list[FilterPage]:

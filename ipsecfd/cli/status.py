@@ -11,7 +11,8 @@ from ipsecfd.cli.policy import many, policy_lines, time
 from ipsecfd.cli.trial import trial_words
 
 if TYPE_CHECKING:
-    from ipsecfd.agent.report import CacheReport, DomainReport, QueueReport, Status
+    from ipsecfd.agent.packet_reports import CacheReport
+    from ipsecfd.agent.report import DomainReport, QueueReport, Status
 
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
@@ -132,10 +133,12 @@ def _queue(queue: QueueReport) -> str:
 
 
 def _cache(cache: CacheReport) -> Iterator[str]:
-    if not cache.on:
-        yield "off: every packet is queued"
+    if cache.on:
+        yield f"on, {many(cache.flows, 'flow')} learnt"
+    else:
+        yield f"every packet is queued: {cache.why_off}"
+    if cache.read is None:
         return
-    yield f"on, {many(cache.flows, 'flow')} learnt"
     yield f"{many(cache.packets, 'packet')} ({size(cache.octets)}) decided by the kernel alone"
     if cache.refused:
         yield f"{many(cache.refused, 'packet')} queued because a set was full"

@@ -61,6 +61,11 @@ class Settings:
     """The number that verdicts carry by which the kernel may learn flows; 0 for none."""
     learn_blocked: frozenset[Direction] = frozenset()
     """Directions in which blocked flows may be learnt as well as permitted ones."""
+    candidate: Settings | None = None
+    """What packets are judged by a second time, only to compare; then nothing may be learnt, since
+    packets of learnt flows meet no judge."""
+    comparison: int = 0
+    """The number of that comparison: what is found under another number is no part of it."""
 
 
 def is_dialup(interface: str, patterns: Iterable[str]) -> bool:

@@ -18,7 +18,12 @@ def passing(lab: Lab, *probes: Probe) -> list[bool]:
     return [seen.passed for seen in lab.probe(*probes, patience=0.5)]
 
 
+def answered(daemon: Daemon, *words: str) -> Any:
+    """What a command answers with --json."""
+    return json.loads(daemon.cli(*words, "--json").stdout)
+
+
 def status(daemon: Daemon) -> dict[str, Any]:
     """`ipsecfd status --json`."""
-    found: dict[str, Any] = json.loads(daemon.cli("status", "--json").stdout)
+    found: dict[str, Any] = answered(daemon, "status")
     return found

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from ipsecfd.lab import Lab
 from ipsecfd.lab.daemon import Daemon
+from tests.live.asking import answered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -52,14 +51,9 @@ def send(mouth: socket.socket, port: int, number: int, *, pause: float = 0.0) ->
         time.sleep(pause)
 
 
-def asked(daemon: Daemon, *words: str) -> Any:
-    """What a command answers."""
-    return json.loads(daemon.cli(*words, "--json").stdout)
-
-
 def hits(daemon: Daemon) -> dict[str, tuple[int, int]]:
     """Packets and bytes by filter."""
-    found = asked(daemon, "stats", "filters")
+    found = answered(daemon, "stats", "filters")
     return {one["filter"]: (one["packets"], one["octets"]) for one in found["filters"]}
 
 
@@ -78,7 +72,7 @@ def test_each_packet_counts_once(daemon: Daemon, mouth: socket.socket) -> None:
     send(mouth, 10, 2000)
     both = {"any <-> me:9 udp": (2000, 2000 * SIZE), "any <-> me:10 udp": (2000, 2000 * SIZE)}
     assert settled(daemon, "any <-> me:10 udp", 2000) == both
-    found = asked(daemon, "stats")
+    found = answered(daemon, "stats")
     assert all(one["learnt"] for one in found["counts"] if one["filter"] in both)
     cache = found["cache"]
     assert cache["packets"] == sum(one["learnt"] for one in found["counts"])
@@ -87,7 +81,7 @@ def test_each_packet_counts_once(daemon: Daemon, mouth: socket.socket) -> None:
     send(mouth, 9, 500)
     both["any <-> me:9 udp"] = (2500, 2500 * SIZE)
     assert settled(daemon, "any <-> me:9 udp", 2500) == both
-    assert asked(daemon, "status")["cache"]["missing_packets"] == 0
+    assert answered(daemon, "status")["cache"]["missing_packets"] == 0
 
 
 def test_what_ended_between_readings_is_said(
@@ -96,12 +90,12 @@ def test_what_ended_between_readings_is_said(
     """The packets are in no line, and their number is exact."""
     send(mouth, 9, 30, pause=0.002)
     settled(daemon, "any <-> me:9 udp", 30)
-    before = asked(daemon, "stats", "filters")["cache"]["missing_packets"]
+    before = answered(daemon, "stats", "filters")["cache"]["missing_packets"]
     send(mouth, 9, 40)
     time.sleep(0.1)
     flow = f"in4_ports_permit_2 {{ {PEER} . {GUARD} . udp . 5000 . 9 }}"
     lab["guard"].run(["nft", f"delete element inet ipsecfd {flow}"], check=True)
-    found = asked(daemon, "stats", "filters")
+    found = answered(daemon, "stats", "filters")
     [one] = [one for one in found["filters"] if one["filter"] == "any <-> me:9 udp"]
     # unless the daemon read by itself in between, all 40 are missing
     missing = found["cache"]["missing_packets"] - before
@@ -113,18 +107,18 @@ def test_what_is_learnt_can_be_listed(daemon: Daemon, mouth: socket.socket) -> N
     """With the deciding filter; chosen by address, port, rule and direction."""
     send(mouth, 9, 30, pause=0.002)
     send(mouth, 10, 40, pause=0.002)
-    found = asked(daemon, "flows", "--direction", "in")
+    found = answered(daemon, "flows", "--direction", "in")
     assert [(one["destination_port"], one["rule"]) for one in found["flows"]] == [
         (10, "Bad"),
         (9, "Good"),
     ]
     assert found["total"] == 2
-    [one] = asked(daemon, "flows", "--rule", "good")["flows"]
+    [one] = answered(daemon, "flows", "--rule", "good")["flows"]
     assert (one["source"], one["source_port"], one["verdict"]) == (PEER, 5000, "permit")
     assert one["packets"] > 20
-    assert asked(daemon, "flows", "--address", "10.0.0.0/8")["total"] == 0
+    assert answered(daemon, "flows", "--address", "10.0.0.0/8")["total"] == 0
     daemon.cli("mode", "permit")
-    assert asked(daemon, "flows")["total"] == 0
+    assert answered(daemon, "flows")["total"] == 0
 
 
 def test_without_a_cache_every_packet_is_judged(lab: Lab, mouth: socket.socket) -> None:
@@ -132,24 +126,24 @@ def test_without_a_cache_every_packet_is_judged(lab: Lab, mouth: socket.socket) 
     daemon = lab.start_daemon(POLICY, {"cache": "off"})
     send(mouth, 9, 500, pause=0.0002)
     settled(daemon, "any <-> me:9 udp", 500)
-    cache = asked(daemon, "status")["cache"]
+    cache = answered(daemon, "status")["cache"]
     assert (cache["on"], cache["flows"], cache["packets"], cache["read"]) == (False, 0, 0, None)
-    assert asked(daemon, "flows")["total"] == 0
+    assert answered(daemon, "flows")["total"] == 0
 
 
 def test_counts_outlast_the_table(lab: Lab, daemon: Daemon, mouth: socket.socket) -> None:
     """Another program removes our table: it is installed again, and counting goes on."""
     send(mouth, 9, 30, pause=0.002)
     before = settled(daemon, "any <-> me:9 udp", 30)
-    kernel = asked(daemon, "status")["cache"]["packets"]
+    kernel = answered(daemon, "status")["cache"]["packets"]
     lab["guard"].run(["nft", "delete", "table", "inet", "ipsecfd"], check=True)
     deadline = time.monotonic() + 20
     while "chain input" not in lab["guard"].run(["nft", "list", "ruleset"]).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(0.5)
-    assert asked(daemon, "status")["cache"]["packets"] == kernel
+    assert answered(daemon, "status")["cache"]["packets"] == kernel
     send(mouth, 9, 30, pause=0.002)
     packets, _ = before["any <-> me:9 udp"]
     settled(daemon, "any <-> me:9 udp", packets + 30)
-    assert asked(daemon, "status")["cache"]["packets"] > kernel
+    assert answered(daemon, "status")["cache"]["packets"] > kernel

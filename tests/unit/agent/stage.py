@@ -16,6 +16,7 @@ from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.shadow import Compared
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.cache import Generation
@@ -84,6 +85,8 @@ class FakeProcess:
         self.settings: Settings | None = None
         self.judged = stage.judged
         """What it has judged and not yet told."""
+        self.found: Compared | None = None
+        """What it has compared and not yet told."""
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stubborn = False
         """Whether it takes no settings any more."""
@@ -101,6 +104,10 @@ class FakeProcess:
             raise KernelError("packet process 1 has ended")
         judged, self.judged = self.judged, ()
         return PacketReport(1000 + self.number, 30_000_000, 1, judged, 0, 0)
+
+    async def compared(self) -> Compared | None:
+        found, self.found = self.found, None
+        return found
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         self.stage.note(f"{self.number}: level {level}, interval {interval:g}")

@@ -23,6 +23,7 @@ from asyncvarlink.serviceerrors import PermissionDenied
 from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
 from ipsecfd.agent.interface import LOOKING, NAME, Control
+from ipsecfd.agent.packet_reports import Stats
 from ipsecfd.agent.report import (
     CutReport,
     DeskReport,
@@ -31,7 +32,6 @@ from ipsecfd.agent.report import (
     Foresight,
     PolicyReport,
     PolicyText,
-    Stats,
     Status,
     TrialReport,
 )

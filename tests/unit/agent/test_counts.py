@@ -11,7 +11,7 @@ from ipsecfd.agent import counts
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.counts import cache_report, filter_page
-from ipsecfd.agent.report import FilterPage
+from ipsecfd.agent.packet_reports import FilterPage
 from ipsecfd.agent.tally import Cause, Passed
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict

@@ -67,7 +67,7 @@ def test_mistakes_are_named(address: str | None, direction: str | None, words: s
 def test_report() -> None:
     """Addresses and names as text; no ports where there are none."""
     found = Found([Known(WEB, "eth0", CAUSE), Known(PING, "", CAUSE)], 9, 70, 7000)
-    listed = flow_list(found)
+    listed = flow_list(found, None)
     assert (listed.total, listed.packets, listed.octets) == (9, 70, 7000)
     web, ping = listed.flows
     assert (web.protocol, web.source, web.source_port) == ("tcp", "203.0.113.66", 4000)

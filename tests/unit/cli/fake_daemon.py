@@ -8,14 +8,21 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from ipsecfd.agent.report import (
+from ipsecfd.agent.packet_reports import (
     CacheReport,
     Count,
-    DomainReport,
     FilterCount,
     FilterPage,
     FlowList,
     FlowReport,
+    ShadowChange,
+    ShadowFlow,
+    ShadowReport,
+    Stats,
+    Why,
+)
+from ipsecfd.agent.report import (
+    DomainReport,
     Foresight,
     LogReport,
     PolicyReport,
@@ -23,7 +30,6 @@ from ipsecfd.agent.report import (
     QueueReport,
     ReasonCount,
     RuleReport,
-    Stats,
     Status,
     StoreReport,
 )
@@ -34,7 +40,7 @@ POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 123
 DOMAIN = DomainReport(
     *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
 )
-CACHE = CacheReport(True, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE)
+CACHE = CacheReport(True, None, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE)
 STATUS = Status(
     release="0.1.0",
     pid=4711,
@@ -73,6 +79,20 @@ FLOW = FlowReport(
     *(1_234_567, 987_654_321, 42, "filter", "Web server", "Web", "any <-> me:80 tcp", False, None),
 )
 RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
+SHADOW = ShadowReport(
+    *("/etc/ipsecfd/new.toml", "New web server", "local", SINCE, "secure", 12_345, 1_300),
+    [
+        ShadowChange(
+            "in",
+            Why("permit", "filter", "Web server", "Web", "any <-> me:80 tcp", False, None, None),
+            Why("block", "filter", "New", "Block", "me <-> any", True, None, None),
+            1_234,
+            [ShadowFlow("tcp", "203.0.113.66", 40000, "192.0.2.10", 80, 1_000)],
+            *(7, 200, 34),
+        )
+    ],
+    *(1, 66, 0),
+)
 
 
 class FakeDaemon:
@@ -87,7 +107,10 @@ class FakeDaemon:
             "Status": STATUS,
             "Stats": Stats(SINCE, [COUNT], CACHE),
             "FilterStats": FilterPage(SINCE, 3, [FILTER], 2, None, CACHE),
-            "ListFlows": FlowList(1, 1_234_567, 987_654_321, [FLOW]),
+            "ListFlows": FlowList(None, 1, 1_234_567, 987_654_321, [FLOW]),
+            "GetShadow": SHADOW,
+            "StartShadow": [],
+            "StopShadow": None,
             "ListPolicies": [POLICY],
             "ShowPolicy": [PolicyText(POLICY, [RULE])],
             "Reload": ["exempt changed from 3 to 0: takes effect at the next start"],

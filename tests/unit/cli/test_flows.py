@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecfd.agent.report import FlowList
+from ipsecfd.agent.packet_reports import FlowList
 from ipsecfd.cli.flows import flow_lines
 from tests.unit.cli.fake_daemon import FLOW, FakeDaemon, ipsecfd
 
 
 def test_each_flow_has_two_lines() -> None:
     """What it is, and what decides about it; the others are counted."""
-    assert flow_lines(FlowList(3, 1_234_570, 987_654_621, [FLOW]), 80) == [
+    assert flow_lines(FlowList(None, 3, 1_234_570, 987_654_621, [FLOW]), 80) == [
         "3 flows learnt: 1,234,570 packets, 987.7 MB",
         "  packets     bytes  left  flow, and what decides about it",
         "1,234,567  987.7 MB   42s  in  tcp 203.0.113.66:40000 -> 192.0.2.10:80",
@@ -38,7 +38,7 @@ def test_ipv6_without_ports_and_filter_fits() -> None:
         rule=None,
         reason="no-filter",
     )
-    lines = flow_lines(FlowList(1, 1, 1, [flow]), 80)
+    lines = flow_lines(FlowList(None, 1, 1, 1, [flow]), 80)
     assert max(map(len, lines)) <= 80
     assert "fwd ppp0 47" in lines[2]
     assert lines[-1].strip() == "permit no-filter"
@@ -46,12 +46,12 @@ def test_ipv6_without_ports_and_filter_fits() -> None:
 
 def test_nothing_learnt() -> None:
     """One line says so."""
-    assert flow_lines(FlowList(0, 0, 0, []), 80) == ["0 flows learnt: 0 packets, 0 B"]
+    assert flow_lines(FlowList(None, 0, 0, 0, []), 80) == ["0 flows learnt: 0 packets, 0 B"]
 
 
 def test_no_more_than_the_daemon_gives() -> None:
     """What is left beyond that can only be asked for by address, port, rule or direction."""
-    many = FlowList(20_000, 1, 1, [FLOW] * 10_000)
+    many = FlowList(None, 20_000, 1, 1, [FLOW] * 10_000)
     assert flow_lines(many, 80)[-1] == "and 10,000 more"
 
 

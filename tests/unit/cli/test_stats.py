@@ -8,13 +8,18 @@ from dataclasses import replace
 
 import pytest
 
-from ipsecfd.agent.report import CacheReport, FilterCount, FilterPage, Stats
+from ipsecfd.agent.packet_reports import (
+    CacheReport,
+    FilterCount,
+    FilterPage,
+    Stats,
+)
 from ipsecfd.cli.live import size
 from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
 from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
 
-NO_CACHE = CacheReport(False, 0, 0, 0, 0, 0, 0, None)
+NO_CACHE = CacheReport(False, "off", 0, 0, 0, 0, 0, 0, None)
 
 
 def page(*filters: FilterCount, left_out: int = 0, **changes: object) -> FilterPage:
