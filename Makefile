@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint lab lab-test lab-down deb install uninstall clean
+.PHONY: help demo test test-pythons bench lint lab lab-test lab-down deb install uninstall clean
 
 PREFIX ?= /usr/local
 LIB := $(PREFIX)/lib/ipsecfd
@@ -33,6 +33,11 @@ test: ## every check and test; without root the live ones are skipped. ARGS='-k 
 	[ "$$(id -u)" = 0 ] || echo "Not root: the live tests are skipped, sudo make test runs them."
 	$(checks)
 	.venv/bin/pytest $(ARGS)
+
+test-pythons: ## unit and property tests on every other Python from 3.11 to 3.13 that is here
+	$(give_back)
+	tools/prepare test
+	tools/pythons $(ARGS)
 
 bench: ## how fast, beside iptables, scapy and a bare queue (root)
 	$(need_root); $(give_back)

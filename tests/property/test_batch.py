@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipsecfd.policy.grammar import GrammarError
@@ -91,6 +91,7 @@ def resolve(name: str) -> tuple[IPAddress, ...]:
     st.one_of(st.none(), st.lists(st.text('ab %"^&', max_size=5), max_size=3)),
     st.booleans(),
 )
+@example("(call ^\n%A%", None, False)
 @settings(deadline=None, max_examples=300)
 def test_any_script_ends(text: str, arguments: list[str] | None, succeeds: bool) -> None:
     """Commands have places in the file, problems have a line and a reason, and it takes no time."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch.nodes import COMPARISONS, Chain, Condition, For, If, Node, Simple
 from ipsecfd.policy.scripts.batch.scanner import PLAIN, QUOTED, Scanner
+from ipsecfd.policy.scripts.batch.variables import readable
 
 DEEPEST: Final = 30
 """Parentheses, `if` and `for` inside one another."""
@@ -122,7 +123,8 @@ class Parser(Scanner):
             if one is not None:
                 parts.append(one)
             if (self._number, self._at) == before:  # an operator that nothing stands before
-                raise self._mistake(f'expected a command, not "{here}"')
+                found = readable(self._text[self._at :].split(maxsplit=1)[0])
+                raise self._mistake(f'expected a command, not "{found}"')
         self._redirections()
         if len(parts) < 2:
             return parts[0] if parts else None
