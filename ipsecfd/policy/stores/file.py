@@ -24,12 +24,15 @@ def read(path: Path) -> Content:
         raise StoreFileError(error.mistakes) from error
 
 
-def write(path: Path, content: Content, remark: str) -> None:
+def write(path: Path, content: Content, remark: str, before: Content | None = None) -> None:
     """Put a store into its file, whole or not at all, also when the power goes.
 
-    Raises StoreFileError when it cannot be written, or could not be read again.
+    Nothing is written when it is to the letter what was there before. Raises StoreFileError when
+    it cannot be written, or could not be read again.
     """
     text = render(content, remark)
+    if before is not None and render(before, remark) == text:
+        return
     try:
         data = text.encode()
         _check_readable(text, content, str(path))

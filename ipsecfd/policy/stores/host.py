@@ -113,8 +113,7 @@ class Stores:
             add_text(draft, text, file, self._names)
 
     def _keep(self, store: Store, before: Content, after: Content) -> None:
-        if storefile.render(before) != storefile.render(after):
-            storefile.write(self.path(store), after, _REMARKS[store])
+        storefile.write(self.path(store), after, _REMARKS[store], before)
         self._remember(store)
 
     def _remember(self, store: Store) -> None:
