@@ -401,6 +401,14 @@ def test_a_choice_that_nobody_made_is_not_guessed(text: str, asked: str) -> None
             ["e"],
             "nothing behind",
         ),
+        (
+            "if exist x goto b\nif exist y goto b\nNS a\nexit\n:b\nNS b",
+            [],
+            "nothing behind it is done",
+        ),
+        ("if exist x goto b\nNS a\nif exist y exit\n:b\nNS b", ["b"], "at line 4"),
+        ("if exist x goto b\nif exist y goto c\nNS a\n:b\nNS b\n:c\nNS c", ["c"], "at line 6"),
+        ("if exist x goto b\ncall:s\ngoto :eof\n:b\nNS b\ngoto :eof\n:s\nNS s", [], "nothing"),
         ("goto %X%\nNS a", [], "%X% is not known"),
     ],
 )

@@ -17,8 +17,8 @@ class Way:
     jump: int | None = None
     """The line it goes on with, counted from 0; None for the next statement."""
     differs: bool = False
-    """Whether the IPsec commands that follow depend on the condition: then `jump` is where all
-    ways meet, and None when they do not."""
+    """Whether the IPsec commands that follow depend on the condition: then `jump` is the line that
+    all ways come to, and None when there is none."""
     cost: int = 0
     """Lines that were looked at to find out."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
@@ -18,6 +19,9 @@ from ipsecfd.policy.scripts.batch.reasons import not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
 from ipsecfd.policy.scripts.batch.script import Script, simple_commands
 from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, readable, unknowns
+
+_LOOK: Final = 20
+"""Characters of text that take as long as a look at a line for where ways meet."""
 
 
 def run(
@@ -164,7 +168,7 @@ class _Run(Commands):
         variables.status = None
         way = way_behind(node, behind, script)
         line = frame.next_line
-        self._limits.spend(script, line, script.lines[line - 1], way.cost)
+        self._limits.spend(script, line, script.lines[line - 1], _LOOK * way.cost)
         if way.differs:
             goes_on = "nothing behind it is done"
             if way.jump is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -18,12 +18,12 @@ _IPSEC: Final = re.compile(
     re.IGNORECASE,
 )
 _GOTO: Final = re.compile(r"\s*@?\s*goto[\s:]\s*:?([^\s:+,;=&|<>]+)", re.IGNORECASE)
-_JUMP: Final = re.compile(r"\b(?:goto(?:\s*:|\s)|call\s+:)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
+_JUMP: Final = re.compile(r"\b(?:goto(?:\s*:|\s)|call\s*:)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
 _GOTOS: Final = re.compile(r"\bgoto(?:\s*:|\s)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
 _OPEN: Final = -1
 """Stands for a line whose way is being followed."""
 _EXIT: Final = re.compile(r"\s*@?\s*exit\b", re.IGNORECASE)
-_ASSIGNMENT: Final = re.compile(r"\bset\s|\bshift\b|\bcall\s", re.IGNORECASE)
+_ASSIGNMENT: Final = re.compile(r"\bset\s|\bshift\b|\bcall[\s:]", re.IGNORECASE)
 
 
 def speaks_of_ipsec(text: str) -> bool:
@@ -115,25 +115,26 @@ class Script:
         return known[line]
 
     def meeting(self, lines: Iterable[int]) -> tuple[int | None, int]:
-        """The nearest line outside of blocks that all of these lead to, or are; None without one.
+        """The next line outside of blocks that all ways from these lines come to; None without one.
 
-        Also how many lines were looked at. Subroutines do not count: they come back.
+        Also how many lines were looked at. Ways out that lead to no IPsec command do not count, and
+        neither do subroutines: they come back.
         """
-        reached = [dict.fromkeys([line]) for line in lines]
-        waiting = [deque(each) for each in reached]
+        waiting = sorted(set(lines))
+        known = set(waiting)
         looked = 0
-        while any(waiting):
-            for queue, mine in zip(waiting, reached, strict=True):
-                if not queue:
-                    continue
-                line = queue.popleft()
-                looked += 1
-                if all(line in each for each in reached) and not self._depends(line):
-                    return line, looked
-                for one in self._ways(line):
-                    if one not in mine:
-                        mine[one] = None
-                        queue.append(one)
+        while waiting:
+            line = heapq.heappop(waiting)
+            looked += 1
+            if not waiting and not self._depends(line):
+                return line, looked
+            ways = [one for one in self._ways(line) if self.leads_to_ipsec(one)]
+            if not ways:
+                break  # one way ends here
+            for one in ways:
+                if one not in known:
+                    known.add(one)
+                    heapq.heappush(waiting, one)
         return None, looked
 
     def _ways(self, line: int) -> list[int]:
