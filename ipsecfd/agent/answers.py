@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
-from ipsecfd import __version__
 from ipsecfd.agent import shadowing
-from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import NO_DOMAIN, Changes
@@ -20,12 +15,9 @@ from ipsecfd.agent.desk import (
     domain_report,
     local_time,
     netdiag_view,
-    next_startup_mode,
-    startup_name,
 )
 from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
-from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
@@ -33,64 +25,27 @@ from ipsecfd.agent.report import (
     DomainReport,
     ExactPolicy,
     Foresight,
-    LogReport,
     PolicyReport,
     PolicyText,
-    QueueReport,
-    ReasonCount,
     Status,
-    StoreReport,
     TrialReport,
 )
-from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.agent.status import StatusPage
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel.queue import Health
 from ipsecfd.policy import exact
-from ipsecfd.policy.model import IPAddress, Policy, Store
+from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.netdiag import netdiag
 from ipsecfd.policy.stores.content import name_key
 
 
-class LogState(Protocol):
-    """What the diagnostic log says of itself, as `agent.diagnostics.Diagnostics` does."""
-
-    path: Path
-    problem: str | None
-    lost_drops: int
-    lost_events: int
-
-
 class Answers:
     """Answers questions about an agent, and passes on what it is told to do."""
 
-    def __init__(
-        self,
-        agent: Agent,
-        changes: Changes,
-        log: LogState,
-        *,
-        health: Callable[[int], Health | None],
-        forwarding: Callable[[], bool],
-    ) -> None:
+    def __init__(self, agent: Agent, changes: Changes, page: StatusPage) -> None:
         self._agent = agent
         self._changes = changes
-        self._log = log
-        self._health = health
-        self._forwarding = forwarding
-        self._warnings: list[str] = []
-        queue = agent.config.queue
-        numbers = range(queue.number, queue.number + queue.processes)
-        self._queues = {number: QueueWatch(number) for number in numbers}
-
-    def warn(self, warning: str) -> None:
-        """Show this warning in every status from now on."""
-        self._warnings.append(warning)
-
-    def watch(self) -> None:
-        """Take a sample of the queues' health; call it every few seconds."""
-        for number, queue in self._queues.items():
-            queue.note(self._health(number))
+        self._page = page
 
     def mode(self) -> str:
         """The mode's name."""
@@ -153,7 +108,8 @@ class Answers:
     async def list_policies(self) -> list[PolicyReport]:
         """The policies in force, then those of the local store that are not."""
         stored = await asyncio.to_thread(self._stored)
-        return self._in_force() + [stored_report(self._store_file, one) for one in stored]
+        in_force = [policy_report(one) for one in self._agent.policies.sources]
+        return in_force + [stored_report(self._store_file, one) for one in stored]
 
     async def show_policy(self, name: str | None) -> list[PolicyText]:
         """Policies, whole: all in force, or those of a name."""
@@ -176,9 +132,6 @@ class Answers:
                 f" {self._agent.policies}"
             )
         return texts
-
-    def _in_force(self) -> list[PolicyReport]:
-        return [policy_report(source) for source in self._agent.policies.sources]
 
     def _stored(self) -> list[Policy]:
         """The policies of the local store that are not in force."""
@@ -267,95 +220,7 @@ class Answers:
 
     async def status(self) -> Status:
         """Everything about the agent."""
-        agent = self._agent
-        config = agent.config
-        reports = await agent.pool.reports()
-        host = agent.host
-        return Status(
-            release=__version__,
-            pid=os.getpid(),
-            since=local_time(agent.started),
-            mode=str(agent.mode),
-            mode_reason=agent.mode_reason,
-            trial=self.trial(),
-            started_in=startup_name(agent.started_in) if agent.started_in else None,
-            startup_mode=await asyncio.to_thread(next_startup_mode, agent),
-            profile=config.profile,
-            exempt=config.exempt_value,
-            on_failure=config.on_failure,
-            hook=agent.hook.kind,
-            forward=config.forward,
-            version=agent.policies.version,
-            policies=self._in_force(),
-            stores=[
-                StoreReport(one.store.name.lower(), one.policies, one.assigned)
-                for one in agent.policies.held
-            ],
-            dynamic_rules=len(agent.places.dynamic.rules),
-            domain=None if agent.domain is None else domain_report(agent.domain, agent.parts.now()),
-            addresses=[str(one) for one in sorted(host.addresses, key=_by_family)],
-            servers={
-                kind.value: [str(one) for one in sorted(found, key=_by_family)]
-                for kind, found in host.servers.items()
-                if found
-            },
-            packets=[
-                ReasonCount(verdict, reason, packets)
-                for (verdict, reason), packets in agent.tally.by_reason().most_common()
-            ],
-            queues=[self._queue(number, reports.get(number)) for number in self._queues],
-            restarts=agent.pool.restarts,
-            cache=cache_report(agent),
-            log=LogReport(
-                str(self._log.path),
-                config.diagnostics.level,
-                config.diagnostics.interval,
-                self._log.lost_drops,
-                self._log.lost_events,
-                self._log.problem,
-            ),
-            warnings=await self._all_warnings(reports.values()),
-        )
-
-    def _queue(self, number: int, report: PacketReport | None) -> QueueReport:
-        health = self._health(number)
-        return QueueReport(
-            number=number,
-            pid=report.pid if report else 0,
-            memory=report.memory if report else 0,
-            waiting=health.waiting if health else 0,
-            dropped_full=health.dropped_full if health else 0,
-            dropped_socket=health.dropped_socket if health else 0,
-        )
-
-    async def _all_warnings(self, reports: Iterable[PacketReport | None]) -> list[str]:
-        agent = self._agent
-        found = [*self._warnings, *agent.pending, *agent.policies.warnings]
-        found += await asyncio.to_thread(  # it looks at every filter
-            advice,
-            agent.policies.policies,
-            agent.settings(agent.mode),
-            forwarding=self._forwarding(),
-            forward=agent.config.forward,
-        )
-        if agent.shadow is not None:
-            found.append(
-                f"the shadow policy {agent.shadow.path} judges every packet as well, and the kernel"
-                " learns nothing: `ipsecfd shadow off` ends it"
-            )
-        for queue in self._queues.values():
-            found += queue.warnings()
-        for report in reports:
-            if report is None:
-                found.append("a packet process is down: the packets of its queue are not judged")
-            elif report.faults:
-                found.append(
-                    f"{report.faults:,} packets were dropped because judging them failed, which is"
-                    " a defect of ipsecfd: please report it"
-                )
-        if self._log.problem:
-            found.append(f"{self._log.path}: cannot be written: {self._log.problem}")
-        return found
+        return await self._page.status(self.trial())
 
 
 def _absolute(file: str) -> Path:
@@ -363,10 +228,6 @@ def _absolute(file: str) -> Path:
     if not path.is_absolute():
         raise IpsecfdError(f"{file!r}: expected an absolute path")
     return path
-
-
-def _by_family(address: IPAddress) -> tuple[int, int]:
-    return address.version, int(address)
 
 
 def _renewed(one: Renewal) -> str:

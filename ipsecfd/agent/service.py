@@ -28,6 +28,7 @@ from ipsecfd.agent.lock import only_instance
 from ipsecfd.agent.packets import PacketProcess
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.pool import Process
+from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import counters, flows, queue, rules
@@ -74,11 +75,12 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         agent.host = watcher.host
         changes = Changes(agent)
         await changes.trials.before_start()
-        answers = Answers(agent, changes, log, health=queue.health, forwarding=forwarding)
+        page = StatusPage(agent, log, health=queue.health, forwarding=forwarding)
+        answers = Answers(agent, changes, page)
         server = ControlServer(config.control.socket, config.control.group, answers)
         await stack.enter_async_context(server)
         if server.warning:
-            answers.warn(server.warning)
+            page.warn(server.warning)
             _say(f"warning: {server.warning}")
 
         rule_watch = await stack.enter_async_context(RuleWatch())
@@ -94,7 +96,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
             await changes.trials.after_start()
             tasks = [
                 keeping,
-                asyncio.create_task(_watch(agent, answers, systemd)),
+                asyncio.create_task(_watch(agent, page, systemd)),
                 asyncio.create_task(changes.trials.watch()),
             ]
             if agent.domain is not None:
@@ -139,12 +141,12 @@ async def _reload(changes: Changes, systemd: Systemd) -> None:
         systemd.ready()
 
 
-async def _watch(agent: Agent, answers: Answers, systemd: Systemd) -> None:
+async def _watch(agent: Agent, page: StatusPage, systemd: Systemd) -> None:
     """Look after the queues, and tell systemd that packets are judged as long as they are."""
     wanted = watchdog_seconds()
     pause = min(WATCH_SECONDS, wanted / 3) if wanted else WATCH_SECONDS
     while True:
-        answers.watch()
+        page.watch()
         systemd.status(f"{agent.mode} mode, {agent.policies}")
         if all((await agent.count()).values()):
             systemd.alive()

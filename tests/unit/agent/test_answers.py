@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,26 +12,15 @@ from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
-from ipsecfd.agent.report import QueueReport, ReasonCount
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import ServerKind, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.unit.agent.stage import Stage, content, dynamic
-
-
-@dataclass
-class FakeLog:
-    """A log that cannot be written at the moment."""
-
-    path: Path = Path("/var/log/x")
-    problem: str | None = "No space left on device"
-    lost_drops: int = 7
-    lost_events: int = 0
+from tests.unit.agent.test_status import page
 
 
 @pytest.fixture
@@ -55,77 +43,9 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
     await agent.stop()
 
 
-def answers(agent: Agent, *, forwarding: bool = False) -> Answers:
-    """Answers about an agent whose queue has seen 3 packets too many."""
-    return Answers(
-        agent,
-        Changes(agent),
-        FakeLog(),
-        health=lambda _number: Health(1, 3, 0),
-        forwarding=lambda: forwarding,
-    )
-
-
-async def test_status(agent: Agent) -> None:
-    """Everything that design.md wants of `status`."""
-    found = await answers(agent).status()
-    assert (found.mode, found.mode_reason, found.startup_mode) == ("secure", None, "stateful")
-    assert (found.profile, found.exempt, found.hook) == ("linux", 3, "nft queue")
-    assert found.addresses == ["192.0.2.9", "192.0.2.10", "2001:db8::10"]
-    assert found.servers == {"dns": ["192.0.2.53"]}
-    assert found.version == 1
-    [policy] = found.policies
-    assert (policy.name, policy.store, policy.rules, policy.filters) == ("web", "local", 2, 2)
-    assert found.packets == [ReasonCount("block", "filter", 5)]
-    assert found.queues == [QueueReport(88, 1088, 30_000_000, 1, 3, 0)]
-    assert (found.log.lost_drops, found.log.problem) == (7, "No space left on device")
-
-
-async def test_warnings(stage: Stage, agent: Agent) -> None:
-    """Queue, log, process, configuration: whatever is wrong is among the warnings."""
-    asked = answers(agent)
-    asked.watch()
-    asked.warn("a group is missing")
-    stage.config_text = 'on_failure = "permit"\n'
-    await Changes(agent).reload()
-    stage.queue_taken = True
-    stage.processes[88].die("signal 9")
-    text = "\n".join((await asked.status()).warnings)
-    for words in (
-        "a group is missing",
-        "on_failure changed from block to permit",
-        "queue 88 was full: 3 packets",
-        "a packet process is down",
-        "/var/log/x: cannot be written: No space left on device",
-    ):
-        assert words in text
-
-
-async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None:
-    """A first start was permit, whatever was assigned since; the next one does as it is told."""
-    agent = stage.agent(stage.policy_file("web", "block me <-> any"))
-    await agent.start()
-    found = await answers(agent).status()
-    assert (found.started_in, found.startup_mode) == ("permit", "stateful")
-    stage.config_text = '[startup]\nmode = "block"\n'
-    found = await answers(agent).status()
-    assert (found.started_in, found.startup_mode) == ("permit", "block")
-    stage.config_text = "damaged"
-    assert (await answers(agent).status()).startup_mode == "stateful"
-    stage.config_text = ""
-    stage.crash(agent)
-    again = stage.agent()
-    await again.start()
-    found = await answers(again).status()
-    assert (found.started_in, found.startup_mode) == (None, "stateful")
-    await again.stop()
-
-
-async def test_advice_is_part_of_the_warnings(agent: Agent) -> None:
-    """Forwarding that is on and not judged is told."""
-    assert any(
-        "forward" in one for one in (await answers(agent, forwarding=True).status()).warnings
-    )
+def answers(agent: Agent) -> Answers:
+    """Answers about an agent."""
+    return Answers(agent, Changes(agent), page(agent))
 
 
 async def test_stats_add_up_over_processes(agent: Agent) -> None:
