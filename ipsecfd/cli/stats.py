@@ -35,7 +35,7 @@ _TRIES = 5
 def stats(
     what: Annotated[
         Literal["filters"] | None,
-        typer.Argument(metavar="[filters]", help="Count by filter.", show_choices=False),
+        typer.Argument(metavar="filters", help="Count by filter.", show_choices=False),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Filters that decided nothing, too, and all lines.")
