@@ -9,6 +9,7 @@ import pickle
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from ipsecfd.agent.drops import DropRecord
@@ -122,6 +123,18 @@ class PacketProcess:
         async with self._asking:
             self._write(b"D" + pickle.dumps((level, interval)))
             await self._read(_ANSWER_SECONDS)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it (SIGSTOP), so that it judges nothing."""
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        return False
+
+    def kill(self) -> None:
+        """End the process at once, with all that waits for it."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     async def stop(self) -> None:
         """End the process, which first hands over the drops it holds; what waits in its queue is

@@ -38,6 +38,13 @@ class Process(Protocol):
     async def set_diagnostics(self, level: int, interval: float) -> None:
         """Log drops at this level and interval."""
 
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped it, so that it judges nothing."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
     async def stop(self) -> None:
         """End the process."""
 
@@ -69,6 +76,7 @@ class Pool:
         self._count = count
         self._settings: Settings | None = None
         self._processes: dict[int, Process] = {}
+        self._stopped: set[Process] = set()
         self._guards: list[asyncio.Task[None]] = []
         self.restarts = 0
         """Processes that were replaced since the pool opened."""
@@ -137,6 +145,14 @@ class Pool:
         found = await asyncio.gather(*map(ask, self._processes.values()))
         return [one for one in found if one is not None]
 
+    def end_stopped(self) -> None:
+        """Have processes replaced that were stopped already when this was called last; call it
+        every second or so. One that is only slow gets its time."""
+        stopped = {process for process in self._processes.values() if process.stopped}
+        for process in stopped & self._stopped:
+            process.kill()
+        self._stopped = stopped
+
     async def close(self) -> None:
         """End all processes."""
         for guard in self._guards:
@@ -176,14 +192,17 @@ class Pool:
             self._say(f"queue {number} is judged again")
 
     async def _replace(self, number: int) -> None:
+        """Start another process for a queue, and have it judge.
+
+        It is one of the pool's before it gets any settings: whoever installs others meanwhile
+        waits until it has taken those, too.
+        """
         process = await self._start(number, self._drops)
-        settings = None
+        self._processes[number] = process
+        assert self._settings is not None
         try:
-            while settings is not self._settings:  # they may have changed meanwhile
-                settings = self._settings
-                assert settings is not None
-                self._count(await process.install(settings))
+            self._count(await process.install(self._settings))
         except BaseException:
+            self._processes.pop(number, None)  # `close` may have been quicker
             await process.stop()
             raise
-        self._processes[number] = process

@@ -44,6 +44,9 @@ from ipsecfd.policy.tomlfile import Loaded
 WATCH_SECONDS: Final = 5.0
 """How often the queues' health is looked at, and systemd told that packets are judged."""
 
+STOPPED_SECONDS: Final = 0.5
+"""A packet process that a signal stopped is replaced after as long, or twice that at most."""
+
 RETRY_SECONDS: Final = 0.5
 """Pause between two tries to put our rules back."""
 
@@ -96,6 +99,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
             await changes.trials.after_start()
             tasks = [
                 keeping,
+                asyncio.create_task(_end_stopped(agent)),
                 asyncio.create_task(_watch(agent, page, systemd)),
                 asyncio.create_task(changes.trials.watch()),
             ]
@@ -151,6 +155,13 @@ async def _watch(agent: Agent, page: StatusPage, systemd: Systemd) -> None:
         if all((await agent.count()).values()):
             systemd.alive()
         await asyncio.sleep(pause)
+
+
+async def _end_stopped(agent: Agent) -> None:
+    """Have packet processes replaced that a signal stopped."""
+    while True:
+        agent.pool.end_stopped()
+        await asyncio.sleep(STOPPED_SECONDS)
 
 
 async def _keep_rules(agent: Agent, watch: RuleWatch) -> None:

@@ -90,10 +90,15 @@ class FakeProcess:
         self.died: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stubborn = False
         """Whether it takes no settings any more."""
+        self.stopped = False
+        self._asking = asyncio.Lock()
 
     async def install(self, settings: Settings) -> tuple[Judged, ...]:
         if self.stubborn:
             raise KernelError("packet process 1 did not answer in 10 s")
+        async with self._asking:
+            if self.stage.taking is not None:
+                await self.stage.taking.wait()
         self.settings = settings
         self.stage.note(f"{self.number}: {settings.mode} v{settings.table.version}")
         judged, self.judged = self.judged, ()
@@ -111,6 +116,9 @@ class FakeProcess:
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         self.stage.note(f"{self.number}: level {level}, interval {interval:g}")
+
+    def kill(self) -> None:
+        self.die("signal 9")
 
     async def stop(self) -> None:
         self.die("signal 9")
@@ -160,6 +168,8 @@ class Stage:
         self.counters = Counters()
         """What the kernel decided by itself."""
         self.processes: dict[int, FakeProcess] = {}
+        self.taking: asyncio.Event | None = None
+        """What processes wait for before they take settings."""
         self.said: list[str] = []
         self.events: list[tuple[int, str]] = []
         self.renewals: tuple[Renewal, ...] = ()

@@ -113,3 +113,36 @@ async def test_defect_in_replacing_is_noticed(
     with pytest.raises(ZeroDivisionError):
         await one.reports()
     await one.close()
+
+
+async def test_change_waits_for_a_process_that_starts(stage: Stage) -> None:
+    """A successor that is taking the old settings takes the new ones before anybody is told that
+    those are in force."""
+    one = pool(stage, range(88, 89))
+    await one.open(SECURE)
+    stage.taking = asyncio.Event()
+    stage.processes[88].die("signal 9")
+    await asyncio.sleep(0.01)  # the next one has been asked to take the old ones
+    change = asyncio.create_task(one.install(PERMIT))
+    await asyncio.sleep(0.01)
+    assert not change.done()
+    stage.taking.set()
+    await change
+    assert stage.processes[88].settings is PERMIT
+    await one.close()
+
+
+async def test_stopped_process_is_replaced(stage: Stage) -> None:
+    """One that is still stopped at the second look; not one that went on meanwhile."""
+    one = pool(stage, range(88, 89))
+    await one.open(SECURE)
+    stage.happened()
+    for stopped in (True, False, True):
+        stage.processes[88].stopped = stopped
+        one.end_stopped()
+    await asyncio.sleep(0.01)
+    assert stage.happened() == []
+    one.end_stopped()
+    await asyncio.sleep(0.01)
+    assert stage.happened() == ["88: ends", "88: starts", "88: secure v0"]
+    await one.close()
