@@ -1,7 +1,8 @@
 """From the bytes of a script to its lines: the encodings that Windows' own editors leave behind.
 
 Nobody declares them: a byte order mark tells, then zero bytes, then whether it is valid UTF-8, and
-last whether the bytes look like Chinese (cp936) or like Western European (cp1252).
+last whether the bytes look like Chinese (cp936), or like Western European as Windows' editors write
+it (cp1252) or as cmd.exe and DOS editors do (cp850).
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ def _decode(data: bytes) -> str:
         pass
     if _is_chinese(data):
         return data.decode("cp936", errors="replace")
-    # The five bytes that cp1252 leaves undefined are control characters to Windows, too.
-    return "".join(
-        data[at : at + 1].decode("latin-1") if one == "\ufffd" else one
-        for at, one in enumerate(data.decode("cp1252", errors="replace"))
-    )
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        # One of five bytes that cp1252 leaves undefined. To cmd.exe they are letters, as 0x81, "ü".
+        return data.decode("cp850")
 
 
 def _unmarked_utf16(data: bytes) -> str:
