@@ -9,7 +9,7 @@ from ipsecfd.policy.netsh import objects, values
 from ipsecfd.policy.netsh import static_tags as tags
 from ipsecfd.policy.netsh.config import SET_CONFIG
 from ipsecfd.policy.netsh.errors import Code, CommandError
-from ipsecfd.policy.netsh.state import PolicyFiles, State
+from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments, Command, Run, Tag
 from ipsecfd.policy.netsh.tags import AUTHENTICATION, show_request
 from ipsecfd.policy.netsh.values import NAME, YES_NO, Kind, choice
@@ -30,12 +30,6 @@ def _set_interactive(_: State, __: Arguments) -> str:
     return ""  # Windows' commands ask nothing, and neither do these
 
 
-def _files(state: State) -> PolicyFiles:
-    if state.files is None:
-        raise CommandError(Code.REFUSED, "files are neither read nor written here")
-    return state.files
-
-
 def _path(arguments: Arguments) -> str:
     path: str = arguments["file"]
     name = path.replace("\\", "/").rpartition("/")[2]
@@ -43,12 +37,16 @@ def _path(arguments: Arguments) -> str:
 
 
 def _export(state: State, arguments: Arguments) -> str:
-    _files(state).write(_path(arguments), state.draft.content())
+    if state.files is not None:  # an import writes no files; to the stores it makes no difference
+        state.files.write(_path(arguments), state.draft.content())
     return ""
 
 
 def _import(state: State, arguments: Arguments) -> str:
-    _files(state).read(_path(arguments), state.draft)
+    path = _path(arguments)
+    if state.files is None:  # Windows would have read it: what it holds must not be missed unsaid
+        raise CommandError(Code.COMMAND, f"importpolicy: {path} is not read by an import")
+    state.files.read(path, state.draft)
     return ""
 
 

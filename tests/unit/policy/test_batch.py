@@ -531,6 +531,7 @@ def test_other_scripts() -> None:
         ("netsh ipsce static add policy x", 1, 'netsh knows no "ipsce"'),
         ("echo y | netsh", 1, "expected a command behind netsh"),
         ("psexec \\\\x netsh ipsec static delete all", 1, "expected netsh"),
+        ('wmic process call create "netsh ipsec static delete all"', 1, "expected netsh"),
         (":a\nNS a\ngoto a", 3, "this loop never ends"),
         (":a\ncall :a\nNS x", 2, "expected fewer blocks and calls"),
         ("(" * 31 + ")" * 31, 1, "expected at most 30 blocks"),

@@ -193,6 +193,17 @@ def test_what_is_not_understood_stops_the_import() -> None:
     assert [one.line for one in result.untranslated] == [2]
 
 
+def test_what_importpolicy_would_read_is_not_understood() -> None:
+    """Windows reads that file, an import does not; a file that is only written changes no store."""
+    text = "netsh ipsec static add policy P\nnetsh ipsec static exportpolicy c:\\old\n"
+    result = imported(text)
+    assert (result.failed, result.untranslated, result.policies) == ((), (), 1)
+    result = imported(f"{text}netsh ipsec static importpolicy file=c:\\new\n")
+    assert result.stopped
+    ((line, why),) = [(one.line, one.why) for one in result.untranslated]
+    assert (line, "c:\\new.ipsec is not read" in why) == (3, True)
+
+
 def test_what_happens_again_is_told_once() -> None:
     """A loop or a script that starts itself anew says the same thing many times."""
     text = "for %%i in (1 2 3) do (\nnetsh ipsec static delete policy x\nnesth ipsec %X%\n)\n"

@@ -43,7 +43,7 @@ _EXTENSION: Final = re.compile(r"\.(?:exe|com)$")
 _MAY_MENTION: Final = _words(
     "attrib cacls choice cscript fc find findstr gpresult gpupdate ipconfig ipsecmon mmc more mode"
     " msg net net1 netdiag netstat ping rasdial reg regsvr32 robocopy sc secedit sleep sort"
-    " systeminfo taskkill tasklist timeout title tskill wevtutil whoami wmic xcopy"
+    " systeminfo taskkill tasklist timeout title tskill wevtutil whoami xcopy"
 )
 _IPSEC_KEY: Final = re.compile(r"\\ipsec\b|\\policyagent\b", re.IGNORECASE)
 _OTHER_CONTEXTS: Final = _words(

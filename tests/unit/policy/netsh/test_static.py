@@ -212,7 +212,6 @@ def test_authentication_in_the_order_of_the_command() -> None:
         ("add policy x qmpermm=-1", "number"),
         ("restorepolicyexamples", "release"),
         ("restorepolicyexamples win98", "win2k or win2003"),
-        ("exportpolicy file=x", "neither read nor written"),
     ],
 )
 def test_refusals(line: str, why: str) -> None:
