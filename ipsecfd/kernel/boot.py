@@ -18,11 +18,10 @@ from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import DEFRAGMENT, TABLE
+from ipsecfd.kernel.rules import DEFRAGMENT, HOOKS, TABLE
 from ipsecfd.policy.model import ICMPV6, TCP, UDP
 
 MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
-_LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
 
 _PASS: Final = "counter accept"
 _DROP: Final = "counter drop"
@@ -174,19 +173,15 @@ def _base_chains(startup: Startup, *, defragment: bool) -> Iterator[str]:
     inbound, outbound, routed = (f"goto {chain_name(startup.mode, one)}" for one in Direction)
     bit = startup.marks.routed
     clear = f"meta mark & {bit:#010x} != 0 meta mark set meta mark & {~bit & 0xFFFFFFFF:#010x}"
-    for name, hook, rules in (
-        ("input", "input priority mangle", ["iif lo accept", inbound]),
-        ("forward", "forward priority mangle", [routed]),
-        ("routed", f"forward priority {_LAST}", [f"meta mark set meta mark | {bit:#010x}"]),
-        ("own", f"output priority {_LAST}", [clear]),
-        (
-            "postrouting",
-            f"postrouting priority {_FIRST}",
-            ["oif lo accept", f"{clear} accept", outbound],
-        ),
-    ):
+    for name, rules in {
+        "input": ["iif lo accept", inbound],
+        "forward": [routed],
+        "routed": [f"meta mark set meta mark | {bit:#010x}"],
+        "own": [clear],
+        "postrouting": ["oif lo accept", f"{clear} accept", outbound],
+    }.items():
         if name != "forward" or startup.forward:
-            yield _chain(name, [f"type filter hook {hook}; policy accept;", *rules])
+            yield _chain(name, [f"type filter hook {HOOKS[name]}; policy accept;", *rules])
     # By being there it has fragments reassembled; no packet ever comes to this chain.
     yield _chain("defragment", [DEFRAGMENT] if defragment else [])
 

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from ipsecfd.driver.decision import Direction
 from ipsecfd.kernel import cache, nfnetlink, nft, standing
 from ipsecfd.kernel.cache import FlowSet, Generation
+from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.standing import Standing
 
@@ -77,7 +78,7 @@ def install(config: RulesConfig, generation: Generation | None = None) -> Instal
         )
     sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
     inner, base = _inner(config, judge), _rules(config, generation)
-    _replace(sets + _chains(chains | inner) + _base_chains(base), keep=judge)
+    _replace(sets + _chains(chains | inner), base, keep=judge)
     return Installed(kind, _standing(inner | base))
 
 
@@ -112,7 +113,7 @@ def stands() -> Standing:
 
 def close() -> None:
     """Drop everything in and out but loopback and routed packets, in place of our table's rules."""
-    _replace(_base_chains(_rules(RulesConfig(), None, "drop")))
+    _replace("", _rules(RulesConfig(), None, "drop"))
 
 
 def remove() -> None:
@@ -152,7 +153,7 @@ _QUEUEING: Final = {
 }
 _QUEUES: Final = {direction: f"queue_{direction}" for direction in Direction}
 _LEARNING: Final = {direction: f"learn_{direction}" for direction in Direction}
-_HOOKS: Final = {
+HOOKS: Final = {
     # A mark that somebody sets between our two chains would be taken for a verdict; so they leave
     # the usual place to others.
     "input": "input priority mangle - 2",
@@ -164,6 +165,8 @@ _HOOKS: Final = {
     "postrouting": f"postrouting priority {_FIRST}",
     "learn_out": f"postrouting priority {_FIRST + 1}",
 }
+"""Hook and priority of the base chains. Rules that others leave in our table for us to take over,
+those of a boot, have them there, too."""
 
 
 def _rules(
@@ -239,27 +242,39 @@ def _chains(rules: Mapping[str, str]) -> str:
 def _base_chains(rules: Mapping[str, str]) -> str:
     """The base chains with these rules."""
     return "".join(
-        f"chain {name} {{ type filter hook {_HOOKS[name]}; policy accept;\n{body}\n}}\n"
+        f"chain {name} {{ type filter hook {HOOKS[name]}; policy accept;\n{body}\n}}\n"
         for name, body in rules.items()
     )
 
 
-def _replace(body: str, keep: str = "") -> None:
-    """Put this in place of everything in our table but the chain `keep`, in one transaction."""
+def _replace(inner: str, base: Mapping[str, str], keep: str = "") -> None:
+    """Put these chains and rules of base chains in place of everything in our table but the chain
+    `keep`, in one transaction.
+
+    Base chains that are there stay, with other rules: when a hook goes, the kernel drops whatever
+    waits in any queue, and for a moment a packet may meet neither the old chain nor the new one.
+    """
     if standing.dormant(TABLE):  # to wake it up takes a transaction of its own
         nft.apply(f"add table inet {TABLE}")
-    chains = _named("chain") - {keep}
-    nft.apply(
-        f"add table inet {TABLE}\n"
-        + "".join(f"flush chain inet {TABLE} {name}\n" for name in chains)
-        + "".join(f"delete chain inet {TABLE} {name}\n" for name in chains)
-        + "".join(
-            f"delete {kind} inet {TABLE} {name}\n"
-            for kind in ("set", "map", "counter")
-            for name in _named(kind)
-        )
-        + f"table inet {TABLE} {{\n{body}}}\n"
+    there = _named("chain") - {keep}
+    sets = "".join(
+        f"delete {kind} inet {TABLE} {name}\n"
+        for kind in ("set", "map", "counter")
+        for name in _named(kind)
     )
+
+    def script(gone: set[str]) -> str:
+        return (
+            f"add table inet {TABLE}\n"
+            + "".join(f"flush chain inet {TABLE} {name}\n" for name in there)
+            + "".join(f"delete chain inet {TABLE} {name}\n" for name in gone)
+            + f"{sets}table inet {TABLE} {{\n{inner}{_base_chains(base)}}}\n"
+        )
+
+    try:
+        nft.apply(script(there - base.keys()))
+    except KernelError:  # somebody's chains of these names have other hooks
+        nft.apply(script(there))
 
 
 def _sets(config: RulesConfig, generation: Generation) -> list[FlowSet]:
