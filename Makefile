@@ -79,6 +79,8 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 	tools/lay-out / $(PREFIX) $(LIB)/bin/python >$(LIB)/laid-out
 	getent group ipsecfd >/dev/null || groupadd --system ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
+	# Who has enabled an older version has enabled its units, not those of this one.
+	! systemctl --quiet is-enabled ipsecfd 2>/dev/null || systemctl --quiet enable ipsecfd
 	if systemctl --quiet is-active ipsecfd 2>/dev/null; then
 		echo "Installed. What runs is still the old one: systemctl restart ipsecfd"
 	else
@@ -88,6 +90,7 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ "$$(id -u)" = 0 ] || { echo "ipsecfd: sudo make uninstall" >&2; exit 1; }
 	[ ! -d /run/systemd/system ] || systemctl --quiet disable --now ipsecfd 2>/dev/null || true
+	[ ! -d /run/systemd/system ] || systemctl stop ipsecfd-boot ipsecfd-stop 2>/dev/null || true
 	nft delete table inet ipsecfd 2>/dev/null || true # what a failed service left
 	[ ! -e $(LIB)/laid-out ] || xargs -r -d '\n' rm -f <$(LIB)/laid-out
 	rm -rf $(LIB) $(PREFIX)/bin/ipsecfd $(PREFIX)/share/doc/ipsecfd /etc/logrotate.d/ipsecfd

@@ -20,11 +20,26 @@ from typing import Final
 
 CHECKOUT: Final = Path(__file__).parents[2]
 HERE, PEER = "10.77.0.1", "10.77.0.2"
+EVEN_WHERE_STARTS_ARE_SLOW: Final = "[Unit]\nStartLimitIntervalSec=600\n"
+"""For the unit: the start limit is reached however long each try takes."""
 
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_SECONDS: Final = 30
-_TARGET: Final = "[Unit]\nWants=systemd-journald.service\n"
+_TARGET: Final = "[Unit]\nWants=systemd-journald.service network.service\n"
+
+# Brings the interface up when systemd lets it, and notes what filtered just before.
+_NETWORK: Final = """
+[Unit]
+DefaultDependencies=no
+After=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'nft list ruleset >/run/rules-before-the-network'
+ExecStart=ip address add {here}/24 dev eth1
+ExecStart=ip link set eth1 up
+"""
 
 # The container's cgroups: the machine's own where they are unified, else systemd's own hierarchy.
 _BOOT: Final = """
@@ -44,9 +59,7 @@ nsenter --net=peer sh -ec '
     ip link add eth0 type veth peer name eth1 netns 1
     ip address add {peer}/24 dev eth0
     ip link set eth0 up'
-ip link set lo up
-ip address add {here}/24 dev eth1
-ip link set eth1 up
+{network}
 mount -t overlay overlay -o lowerdir={lower},upperdir=upper,workdir=work root
 systemd-nspawn --quiet --directory=root --boot --register=no --keep-unit --machine=ipsecfd-test \\
     --capability=CAP_NET_ADMIN,CAP_NET_RAW --link-journal=no --resolv-conf=off --timezone=off \\
@@ -67,14 +80,20 @@ def missing() -> str | None:
 
 
 class Container:
-    """One boot of the files in `lower`, as overlayfs names its layers, to a target."""
+    """A boot of the files in `lower`, as overlayfs names its layers, to a target.
 
-    def __init__(self, lower: str, target: str, binds: Iterable[str]) -> None:
+    With `cabled` its interface is up before anything in it runs.
+    """
+
+    def __init__(
+        self, lower: str, target: str, binds: Iterable[str], *, cabled: bool = True
+    ) -> None:
         self._place = Path(tempfile.mkdtemp(prefix="ipsecfd-", dir="/dev/shm"))
         for name in ("upper", "work", "root"):
             (self._place / name).mkdir()
         self._prepare(self._place / "upper")
-        script = _BOOT.format(
+        network = f"ip address add {HERE}/24 dev eth1\nip link set eth1 up"
+        self._script = _BOOT.format(
             unified=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
             place=self._place,
             lower=lower,
@@ -82,22 +101,30 @@ class Container:
             peer=PEER,
             target=target,
             binds=shlex.join(f"--bind-ro={bind}" for bind in binds),
+            network=network if cabled else "",
         )
+        self.power_on()
+        try:
+            self.wait_for_boot()
+        except BaseException:
+            self.close()
+            raise
+
+    def power_on(self) -> None:
+        """Begin another boot, once it is switched off, in which the peer is there from the start.
+
+        The files are those that the boots before have left.
+        """
         unshare = (
             "unshare --net --mount --pid --propagation private --mount-proc --fork --kill-child"
         )
         with (self._place / "console").open("wb") as console:
             self._holder = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *unshare.split(), "bash", "-ec", script],
+                ["setpriv", "--pdeathsig", "KILL", *unshare.split(), "bash", "-ec", self._script],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
             )
-        try:
-            self._wait_for_boot()
-        except BaseException:
-            self.close()
-            raise
 
     def run(self, *command: str, ok: bool = True) -> str:
         """Run a command in the container; its output, and AssertionError when it fails."""
@@ -115,6 +142,10 @@ class Container:
         """A command on the peer, which has the files of this machine."""
         peer = ["nsenter", f"--net={self._place / 'peer'}", *command]
         return ["nsenter", "--target", str(self._holder.pid), "--mount", *peer]
+
+    def peer_is_there(self) -> bool:
+        """Whether the peer can be used, which it can before anything is up in the container."""
+        return _completed(self.beside("true")).returncode == 0
 
     def write(self, path: str, text: str) -> None:
         """Write a file in the container."""
@@ -138,13 +169,20 @@ class Container:
             assert time.monotonic() < end, f"not {state} but {self.state()}:\n{self.journal()}"
             time.sleep(0.05)
 
-    def journal(self) -> str:
-        """What the unit said."""
-        return self.run("journalctl", "--unit=ipsecfd", "--output=cat", "--no-pager")
+    def journal(self, unit: str = "ipsecfd") -> str:
+        """What a unit said in this boot."""
+        return self.run("journalctl", "--boot", f"--unit={unit}", "--output=cat", "--no-pager")
 
     def has_rules(self) -> bool:
         """Whether ipsecfd's table is loaded."""
         return "table inet ipsecfd\n" in self.run("nft", "list", "tables")
+
+    def wait_until_open(self) -> None:
+        """Wait until ipsecfd's table is gone: what takes it away may end after the stop does."""
+        end = time.monotonic() + 10
+        while self.has_rules():
+            assert time.monotonic() < end, self.run("nft", "list", "table", "inet", "ipsecfd")
+            time.sleep(0.05)
 
     def reaches_peer(self, protocol: str = "icmp") -> bool:
         """Whether the peer answers a ping, or a UDP packet with port unreachable."""
@@ -174,14 +212,15 @@ class Container:
         (upper / "etc/fstab").touch()
         (upper / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
 
-    def _wait_for_boot(self) -> None:
+    def wait_for_boot(self, state: str = "running") -> None:
+        """Wait until all of the target is there; "degraded" if some of it could not be."""
         end = time.monotonic() + _BOOT_SECONDS
         while True:
             console = (self._place / "console").read_text(errors="replace")
             assert self._holder.poll() is None, f"the container ended:\n{console}"
             assert time.monotonic() < end, f"the container does not boot:\n{console}"
             try:
-                if self.run("systemctl", "is-system-running", ok=False).strip() == "running":
+                if self.run("systemctl", "is-system-running", ok=False).strip() == state:
                     return
             except LookupError:
                 pass
@@ -205,7 +244,8 @@ class Machine(Container):
     """
 
     def __init__(self) -> None:
-        super().__init__("/", "test.target", sorted({sys.prefix, sys.base_prefix, str(CHECKOUT)}))
+        binds = sorted({sys.prefix, sys.base_prefix, str(CHECKOUT)})
+        super().__init__("/", "test.target", binds, cabled=False)
 
     def _prepare(self, upper: Path) -> None:
         """What `make install` does, with this test's own Python; and no trace of a real one."""
@@ -215,13 +255,17 @@ class Machine(Container):
             os.setxattr(upper / hidden, "trusted.overlay.opaque", b"y")
         units = upper / "etc/systemd/system"
         (units / "test.target").write_text(_TARGET)
-        shutil.copy(CHECKOUT / "systemd/ipsecfd.service", units)
+        (units / "network.service").write_text(_NETWORK.format(here=HERE))
+        for unit in (CHECKOUT / "systemd").glob("*.service"):
+            shutil.copy(unit, units)
         (units / "ipsecfd.service.d").mkdir()
         # The sandbox hides /root, /home and /tmp, where a checkout and its Python may well be.
         (units / "ipsecfd.service.d/checkout.conf").write_text(
             "[Service]\nProtectHome=tmpfs\n"
             f"BindReadOnlyPaths={sys.prefix} {sys.base_prefix} {CHECKOUT}\n"
         )
+        (upper / "usr/local/lib/ipsecfd").mkdir(parents=True)
+        shutil.copy(CHECKOUT / "systemd/ipsecfd-boot", upper / "usr/local/lib/ipsecfd")
         (upper / "usr/local/bin").mkdir(parents=True)
         (upper / "usr/local/bin/ipsecfd").symlink_to(Path(sys.prefix, "bin/ipsecfd"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.machine import PEER, Machine, missing
+from tests.systemd.machine import EVEN_WHERE_STARTS_ARE_SLOW, PEER, Machine, missing
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
@@ -20,8 +20,6 @@ action = "permit"
 filters = ["me <-> {PEER} icmp"]
 """
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
-EVEN_WHERE_STARTS_ARE_SLOW = "[Unit]\nStartLimitIntervalSec=600\n"
-"""The start limit is reached however long each try takes."""
 
 
 @pytest.fixture
@@ -87,6 +85,24 @@ def test_start_that_fails_for_good_opens_where_asked(machine: Machine) -> None:
     machine.wait_until("failed")
     assert not machine.has_rules()
     assert machine.reaches_peer("udp")
+
+
+def test_stop_opens_while_nothing_runs(machine: Machine) -> None:
+    """A stop is one in every state: waiting for the next try after a crash, and failed for good."""
+    machine.override(EVEN_WHERE_STARTS_ARE_SLOW + "[Service]\nRestartSec=60s\n")
+    machine.run("systemctl", "kill", "--signal=KILL", "--kill-who=main", "ipsecfd")
+    machine.wait_until("activating")
+    assert machine.has_rules()
+    machine.run("systemctl", "stop", "ipsecfd")
+    machine.wait_until_open()
+
+    machine.run("systemctl", "start", "ipsecfd")
+    machine.override(EVEN_WHERE_STARTS_ARE_SLOW + "[Service]\nExecStartPre=false\n")
+    machine.run("systemctl", "restart", "ipsecfd", ok=False)
+    machine.wait_until("failed")
+    assert machine.has_rules()
+    machine.run("systemctl", "stop", "ipsecfd")
+    machine.wait_until_open()
 
 
 def test_shutdown_opens_nothing(machine: Machine) -> None:

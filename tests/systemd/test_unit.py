@@ -1,14 +1,16 @@
-"""The unit file: right in systemd's eyes, and confined."""
+"""The unit files: right in systemd's eyes, and confined."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-UNIT = Path(__file__).parents[2] / "systemd" / "ipsecfd.service"
+UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
+CONFINED = [unit for unit in UNITS if "ExecStart=" in unit.read_text()]
 MOST_EXPOSURE = 25
 """In tenths of `systemd-analyze security`, whose scale ends at 10."""
 
@@ -23,15 +25,18 @@ def analyze(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_unit_has_no_mistakes(tmp_path: Path) -> None:
+def test_units_have_no_mistakes(tmp_path: Path) -> None:
     """All keys and values are known to systemd; only the programs are not installed here."""
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text().replace("/usr/local/bin/ipsecfd", "/bin/true"))
-    result = analyze("verify", "--man=no", "--recursive-errors=no", str(unit))
+    for unit in UNITS:
+        text = re.sub(r"(Exec\w+=[-+]?)/usr/local/\S+", r"\1/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    paths = [str(tmp_path / unit.name) for unit in UNITS]
+    result = analyze("verify", "--man=no", "--recursive-errors=no", *paths)
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_unit_is_confined() -> None:
+@pytest.mark.parametrize("unit", CONFINED, ids=lambda unit: unit.name)
+def test_unit_is_confined(unit: Path) -> None:
     """The exposure level is 2.5 or better."""
-    result = analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSURE}", str(UNIT))
+    result = analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSURE}", str(unit))
     assert result.returncode == 0, result.stdout

@@ -43,6 +43,8 @@ def program() -> str:
             converted(section(_README, "Without locking yourself out")),
             roff.heading("When something fails"),
             converted(failures),
+            roff.heading("At boot"),
+            converted(section(_README, "At boot")),
             roff.heading("Exit status"),
             roff.paragraph(status),
             roff.heading("What it never sees"),

@@ -1,0 +1,206 @@
+"""`ipsecfd-boot`, which loads the start-up rules without Python: what becomes of the host when it
+can and when it cannot."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipsecfd.agent import state
+from ipsecfd.agent.bootfile import BootFile, render
+from ipsecfd.agent.config import load
+from ipsecfd.driver.modes import Mode
+from ipsecfd.lab import Lab, Probe
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+SCRIPT = Path(__file__).parents[2] / "systemd/ipsecfd-boot"
+CONFIG, STATE = "/run/lab/ipsecfd.toml", "/run/lab/state"
+
+SSH = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:22")
+HTTP = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:80")
+PING_OUT = Probe.parse("ping 192.0.2.10 -> 203.0.113.66")
+OPEN, CLOSED = [True, True, True], [False, False, False]
+STATEFUL = [True, False, True]
+"""Of SSH, a boot exemption, HTTP, and a ping of the host's own."""
+
+
+class Guard:
+    """The lab's guard, with a configuration, and a boot file that a run of the agent has left."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.host = lab, lab["guard"]
+        self.path = self.host.path(f"{STATE}/boot.nft")
+        self.configure("")
+        state.save(self.host.path(STATE), None)
+        self.keep()
+
+    def configure(self, text: str, state_dir: str = f'"{STATE}"') -> None:
+        self.host.path(CONFIG).write_text(f"state_dir = {state_dir}\n{text}")
+
+    def keep(self) -> None:
+        """Keep the boot file, as the agent does."""
+        inside = {"state_dir": self.host.path(STATE)}
+        config = load(self.host.path(CONFIG)).model_copy(update=inside)
+        self.host.call(BootFile(lambda: config).keep)
+
+    def boot(self, ok: bool = True) -> str:
+        """Load the rules of the boot; what the journal has of it."""
+        done = self.host.run([str(SCRIPT), "load", CONFIG])
+        assert (done.returncode == 0) is ok, done.stderr
+        assert done.stdout == ""
+        return done.stderr
+
+    def passing(self) -> list[bool]:
+        """Which of SSH, HTTP and a ping of the host's own pass."""
+        return [one.passed for one in self.lab.probe(SSH, HTTP, PING_OUT, patience=0.4)]
+
+    def nft(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.host.run(["nft", *words])
+
+
+@pytest.fixture
+def guard() -> Iterator[Guard]:
+    with Lab() as lab:
+        yield Guard(lab)
+
+
+def one_line(said: str, *words: str) -> None:
+    """Assert that a single line, with a priority for the journal, has all these words."""
+    (line,) = said.splitlines()
+    assert line[0] + line[2:12] == "<>ipsecfd: "
+    for word in words:
+        assert word in line
+
+
+def test_boot_file_is_loaded(guard: Guard) -> None:
+    """The mode that it holds is in force, and named."""
+    one_line(guard.boot(), "stateful mode")
+    assert guard.passing() == STATEFUL
+
+
+@pytest.mark.parametrize(
+    ("mode", "passing"), [("permit", OPEN), ("block", [False] * 3), ("stateful", STATEFUL)]
+)
+def test_each_mode(guard: Guard, mode: str, passing: list[bool]) -> None:
+    """As it was configured when the file was kept, whatever the configuration says since."""
+    guard.configure(f'[startup]\nmode = "{mode}"\nexemptions = ["tcp:0:22:inbound"]\n')
+    guard.keep()
+    guard.configure("")
+    one_line(guard.boot(), f"{mode} mode")
+    assert guard.passing() == passing
+
+
+def test_host_where_it_never_ran_is_left_alone(guard: Guard) -> None:
+    """Neither a missing state directory nor an empty one, as a package brings it, closes a host."""
+    guard.path.unlink()
+    guard.host.path(f"{STATE}/assigned.json").unlink()
+    one_line(guard.boot(), "never ran here")
+    guard.host.path(STATE).rmdir()
+    one_line(guard.boot(), "never ran here")
+    assert guard.passing() == OPEN
+
+
+def damaged(content: bytes) -> dict[str, bytes]:
+    """What may become of a file."""
+    body = content.partition(b"\n")[2]
+    nonsense = body.replace(b"counter drop", b"counter pass")
+    return {
+        "empty": b"",
+        "cut short": content[: len(content) // 2],
+        "without its end": content[:-3],
+        "another port": content.replace(b"22", b"23"),
+        "without its checksum": body,
+        "zeros": bytes(len(content)),
+        "no rules": b"# sha256 " + hashlib.sha256(b"").hexdigest().encode() + b"\n" + nonsense,
+        "rules that nft refuses": render(Mode.STARTUP_STATEFUL, nonsense.decode()),
+    }
+
+
+@pytest.mark.parametrize("damage", damaged(b""))
+def test_damage_closes_or_opens_as_configured(guard: Guard, damage: str) -> None:
+    """Rules of which anything is wrong are not loaded, not even in part (on_failure)."""
+    guard.path.write_bytes(damaged(guard.path.read_bytes())[damage])
+    why = "nft refuses" if damage == "rules that nft refuses" else "is damaged"
+    one_line(guard.boot(), f"{STATE}/boot.nft", why, "closed", "systemctl stop ipsecfd")
+    assert guard.passing() == CLOSED
+    assert guard.nft("delete", "table", "inet", "ipsecfd").returncode == 0
+    guard.configure("on_failure = 'permit' # not yet\n")
+    one_line(guard.boot(), f"{STATE}/boot.nft", why, "nothing is filtered", "on_failure")
+    assert guard.passing() == OPEN
+
+
+def test_missing_file_closes(guard: Guard) -> None:
+    """It was there once, for other files of the agent are."""
+    guard.path.unlink()
+    one_line(guard.boot(), f"{STATE}/boot.nft is missing", "closed")
+    assert guard.passing() == CLOSED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[queue]\non_failure = "permit"\n',
+        '# on_failure = "permit"\n',
+        'on_failure = "permit" or "block"\n',
+        "on_failure = permitted\n",
+        'on_failure_or_not = "permit"\n',
+    ],
+)
+def test_only_a_clear_word_opens(guard: Guard, text: str) -> None:
+    """What is not plainly on_failure = "permit" is not taken for it."""
+    guard.configure(text)
+    guard.path.unlink()
+    guard.boot()
+    assert guard.passing() == CLOSED
+
+
+@pytest.mark.parametrize("quoted", ["'{}'", '"{}"   # the big disk', "  '{}'"])
+def test_state_directory_elsewhere(guard: Guard, quoted: str) -> None:
+    """It is found as far as the configuration names it plainly."""
+    elsewhere = "/run/lab/with a space"
+    guard.host.path(STATE).rename(guard.host.path(elsewhere))
+    guard.configure("", state_dir=quoted.format(elsewhere))
+    one_line(guard.boot(), "stateful mode")
+
+
+@pytest.mark.parametrize("forward", ["false", "true"])
+def test_closed_host_routes_what_is_not_judged(guard: Guard, forward: str) -> None:
+    """With `forward` routed packets are dropped, too."""
+    guard.configure(f"forward = {forward}\n")
+    guard.path.unlink()
+    guard.boot()
+    assert (guard.nft("list", "chain", "inet", "ipsecfd", "forward").returncode == 0) is (
+        forward == "true"
+    )
+
+
+def test_rules_that_are_there_stay(guard: Guard) -> None:
+    """Started again beside a running agent, it neither opens nor disturbs anything."""
+    guard.lab.start_daemon('name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> any"]\n')
+    before = guard.nft("list", "ruleset").stdout
+    one_line(guard.boot(), "already")
+    assert before == guard.nft("list", "ruleset").stdout
+    assert guard.passing() == CLOSED
+
+
+def test_daemon_takes_over_from_closed_rules(guard: Guard) -> None:
+    """Closed until the policies decide, as after a crash."""
+    guard.path.unlink()
+    guard.boot()
+    daemon = guard.lab.start_daemon('name = "Nothing is filtered"\n')
+    assert guard.passing() == OPEN
+    assert "closed until policies decide" in daemon.output
+    assert guard.path.exists()
+
+
+def test_wrong_use(guard: Guard) -> None:
+    """It says how it is used."""
+    done = guard.host.run([str(SCRIPT), "reload"])
+    assert done.returncode == 2
+    assert done.stderr.startswith("ipsecfd-boot load|unload [CONFIG]: ")
