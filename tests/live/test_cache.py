@@ -1,0 +1,350 @@
+"""The verdict cache on real packets: what the kernel has learnt never changes a verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import struct
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.driver import Driver, Settings
+from ipsecfd.driver.exemptions import PROFILES
+from ipsecfd.driver.modes import Mode
+from ipsecfd.lab import Host, Lab
+from ipsecfd.lab.daemon import CONFIG, toml_text
+from ipsecfd.policy.model import Store
+from ipsecfd.policy.names import Names
+from ipsecfd.policy.tomlfile import parse_policy
+from tests.builders import DESTINATION_OPTIONS, extension, icmp, ip, ipv4, ipv6, tcp, udp
+from tests.live.streams import GUARD, PEER, Stream
+from tests.live.witness import Witness, numbered
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+OPEN_PORT, CLOSED_PORT = 7001, 7003
+POLICY = f"""
+name = "One port"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+[[rule]]
+action = "permit"
+filters = ["any <-> me:{OPEN_PORT} udp", "me <-> any:{OPEN_PORT} udp"]
+"""
+CLOSED = POLICY.partition('[[rule]]\naction = "permit"')[0]
+
+
+def counter(host: Host, name: str) -> int:
+    """Packets that a counter of our table has seen."""
+    listed = host.run(["nft", "-j", "list", "counter", "inet", "ipsecfd", name], check=True)
+    (found,) = (one["counter"] for one in json.loads(listed.stdout)["nftables"] if "counter" in one)
+    return int(found["packets"])
+
+
+# --- proof, not hope ---
+
+STRANGERS = ("192.0.2.77", "203.0.113.66", "10.0.11.9")
+STRANGERS6 = ("2001:db8::77", "2001:db8:66::66")
+PORTS = (80, 88, 443, 500, 7001)
+
+
+def random_policy(random_: Random) -> str:
+    """A few filters over the very addresses and ports of the packets."""
+
+    def filters() -> str:
+        found = []
+        for _ in range(random_.randrange(1, 7)):
+            family = random_.random() < 0.7
+            other = random_.choice(
+                ["any", *STRANGERS, "203.0.113.0/24", "10.0.0.0/8"]
+                if family
+                else ["any", *STRANGERS6, "2001:db8::/64"]
+            )
+            name = random_.choice(["any", "tcp", "udp", "icmp", "47"])
+            port = ""
+            if name in ("tcp", "udp") and random_.random() < 0.7:
+                port = f":{random_.choice(PORTS)}"
+            ends = [f"me{port}", other]
+            if random_.random() < 0.5:
+                ends.reverse()
+            if random_.random() < 0.3 and ":" not in other and name in ("tcp", "udp"):
+                ends = [f"{one}:{random_.choice(PORTS)}" if one == other else one for one in ends]
+            arrow = random_.choice(["<->", "->"])
+            found.append(f'"{ends[0]} {arrow} {ends[1]} {name}"')
+        return ", ".join(dict.fromkeys(found))
+
+    base = random_.choice(['action = "block"\nfilters = ["me <-> any"]', ""])
+    rules = [f"[[rule]]\n{base}\n"] if base else []
+    rules += [
+        f'[[rule]]\naction = "{one}"\nfilters = [{filters()}]\n' for one in ("permit", "block")
+    ]
+    return 'name = "Random"\n' + "".join(rules)
+
+
+def random_packet(random_: Random) -> tuple[bytes, Direction]:
+    """A packet in or out, whole or odd, of a few hundred flows."""
+    four = random_.random() < 0.6
+    me = GUARD if four else "2001:db8::10"
+    ends = [random_.choice(STRANGERS if four else STRANGERS6), me]
+    direction = random_.choice([Direction.IN, Direction.OUT])
+    if direction is Direction.OUT:
+        ends.reverse()
+    ports = [random_.choice(PORTS), random_.choice((1024, 4000, *PORTS))]
+    random_.shuffle(ports)
+    protocol = random_.choice([6, 6, 17, 17, 17, 1 if four else 58, 47])
+    payload = {
+        6: lambda: tcp(*ports),
+        17: lambda: udp(*ports),
+        1: lambda: icmp(random_.choice([0, 8])),
+        58: lambda: icmp(random_.choice([128, 129])),
+    }.get(protocol, lambda: bytes(12))()
+    if random_.random() < 0.1:
+        if four:
+            return ipv4(*ends, protocol, payload, options=b"\x01" * 4), direction
+        return ipv6(*ends, DESTINATION_OPTIONS, extension(protocol) + payload), direction
+    return ip(*ends, protocol, payload), direction
+
+
+@pytest.mark.parametrize("cache", ["on", "off"])
+def test_verdicts_are_the_drivers(lab: Lab, cache: str) -> None:
+    """Thousands of packets of random flows, each flow in several policies and modes one after the
+    other: what passes is what the driver says, from the first packet after a change returned."""
+    random_ = random.Random(20260101)
+    packets = [random_packet(random_) for _ in range(250)]
+    policies = [random_policy(random_) for _ in range(6)]
+    daemon = lab.start_daemon(policies[0], {"cache": cache})
+    guard = lab["guard"]
+    numbers = iter(range(1, 60_000))
+    judged = 0
+    with Witness(lab) as witness:
+        for turn, policy in enumerate(policies):
+            mode = Mode.BLOCK if turn == 3 else Mode.SECURE
+            daemon.reload(policy)
+            if turn in (3, 4):
+                daemon.cli("mode", str(mode))
+            driver = driver_of(policy, guard, mode)
+            expected: dict[int, dict[int, tuple[bool, bytes]]] = {4: {}, 6: {}}
+            for _ in range(3):
+                for packet, direction in packets:
+                    number = next(numbers)
+                    data = numbered(packet, number)
+                    permits = driver.decide(data, direction, "eth0").permits
+                    expected[data[0] >> 4][number] = permits, data
+                    witness.send(data, direction)
+                time.sleep(0.2)
+            witness.settle()
+            time.sleep(0.3)
+            for family, of_family in expected.items():
+                seen = witness.seen(family) & of_family.keys()
+                passed = witness.passed(family) & of_family.keys()
+                wrong = {
+                    number: of_family[number]
+                    for number in seen
+                    if of_family[number][0] is not (number in passed)
+                }
+                assert not wrong, (turn, policy, wrong)
+                assert passed <= seen
+                judged += len(seen)
+        assert judged > 3000
+    learnt = counter(guard, "in_permit") + counter(guard, "out_permit") if cache == "on" else 0
+    assert (learnt > 0) is (cache == "on")
+
+
+def driver_of(policy: str, guard: Host, mode: Mode) -> Driver:
+    """The driver that judges by a policy file on the guard."""
+    model = parse_policy(policy, "random.toml", Names(None)).policy
+    table = compile_table(specific_filters([(Store.LOCAL, model)], ipv6=True), 1)
+    settings = Settings(
+        mode=mode, profile=PROFILES["linux"], host=guard.seen_by_driver(), table=table
+    )
+    return Driver(settings, time.monotonic)
+
+
+# --- traps ---
+
+
+def test_forged_marks_open_nothing_and_others_bits_stay(lab: Lab) -> None:
+    """Whatever of our bits a packet brings along, each verdict of each generation among them, it
+    is judged all the same; behind us our bits are gone and all others as they were."""
+    guard = lab["guard"]
+    guard.set_sysctl("net/ipv4/fwmark_reflect", "1")
+    guard.set_sysctl("net/ipv4/tcp_fwmark_accept", "1")
+    marks = ", ".join(
+        f"{base + number} : {number << 26 | 0x1234:#x}"
+        for base in (9000, 9100)
+        for number in range(64)
+    )
+    guard.path("/run/foreign.nft").write_text(f"""
+table inet foreign {{
+    counter closed {{ }}
+    counter open {{ }}
+    chain first {{
+        type filter hook prerouting priority -300;
+        meta mark set udp dport map {{ {marks} }}
+    }}
+    chain last {{
+        type filter hook input priority 300;
+        udp dport 9000-9063 counter name closed
+        udp dport 9100-9163 meta mark 0x1234 counter name open
+    }}
+}}
+""")
+    guard.run(["nft", "-f", "/run/foreign.nft"], check=True)
+    ports = ", ".join(f'"any <-> me:{9100 + number} udp"' for number in range(64))
+    lab.start_daemon(f'{POLICY}[[rule]]\naction = "permit"\nfilters = [{ports}]\n')
+    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with mouth:
+        mouth.bind((PEER, 5000))
+        for _ in range(5):
+            for number in range(64):
+                mouth.sendto(b"forged", (GUARD, 9000 + number))
+                mouth.sendto(b"forged", (GUARD, 9100 + number))
+            time.sleep(0.2)
+    assert foreign(guard, "closed") == 0
+    assert foreign(guard, "open") == 5 * 64
+    assert counter(guard, "in_permit") >= 2 * 64
+
+
+def foreign(guard: Host, name: str) -> int:
+    """Packets that a counter of the foreign table has seen."""
+    listed = guard.run(["nft", "list", "counter", "inet", "foreign", name], check=True).stdout
+    return int(listed.partition("packets ")[2].split()[0])
+
+
+def test_forged_marks_of_own_sockets(lab: Lab) -> None:
+    """SO_MARK, with all values of our bits: closed stays closed, open stays open, learnt or not."""
+    lab.start_daemon(POLICY)
+    ear = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    closed = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ear, closed:
+        ear.bind((PEER, OPEN_PORT))
+        closed.bind((PEER, CLOSED_PORT))
+        for number in range(64):
+            mouth = lab["guard"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with mouth:
+                mark = struct.unpack("i", struct.pack("I", number << 26 | 1))[0]
+                mouth.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+                for _ in range(4):
+                    for port in (CLOSED_PORT, OPEN_PORT):
+                        try:
+                            mouth.sendto(b"forged", (PEER, port))
+                        except PermissionError:
+                            assert port == CLOSED_PORT
+        time.sleep(0.3)
+        assert received(ear) == 4 * 64
+        assert received(closed) == 0
+
+
+def received(ear: socket.socket) -> int:
+    """How many datagrams wait."""
+    number = 0
+    ear.setblocking(False)
+    while True:
+        try:
+            ear.recv(100)
+        except BlockingIOError:
+            return number
+        number += 1
+
+
+def test_routing_by_mark_while_flows_are_learnt(lab: Lab) -> None:
+    """A `not fwmark` rule, as wg-quick makes it, routes every packet of a flow: the first ones,
+    those it is learnt from, and those that pass by themselves."""
+    guard = lab["guard"]
+    for command in (
+        "ip route del default",
+        "ip route add default via 192.0.2.1 table 1000",
+        "ip rule add not fwmark 0xca6c table 1000",
+    ):
+        guard.run(command.split(), check=True)
+    lab.start_daemon(POLICY)
+    ear = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mouth = guard.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with ear, mouth:
+        ear.bind(("198.51.100.7", OPEN_PORT))
+        for _ in range(100):
+            mouth.sendto(b"routed", ("198.51.100.7", OPEN_PORT))
+            time.sleep(0.002)
+        time.sleep(0.3)
+        assert received(ear) == 100
+    assert counter(guard, "out_permit") > 50
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda daemon: daemon.reload(CLOSED),
+        lambda daemon: daemon.cli("mode", "block"),
+        lambda daemon: daemon.cli("mode", "stateful"),
+    ],
+    ids=["policy", "block", "stateful"],
+)
+def test_change_holds_for_learnt_flows(lab: Lab, change: Callable[[Any], object]) -> None:
+    """Nothing learnt before passes once the command has returned."""
+    daemon = lab.start_daemon(POLICY)
+    with Stream(lab, OPEN_PORT) as stream:
+        time.sleep(0.5)
+        change(daemon)
+        last = stream.sent
+        time.sleep(0.5)
+    assert counter(lab["guard"], "in_permit") > 0
+    assert stream.sent > last + 100
+    assert max(stream.arrived) <= last
+
+
+def test_in_does_not_open_out(lab: Lab) -> None:
+    """What is learnt inbound says nothing about the same ends outbound."""
+    one_way = CLOSED + f'[[rule]]\naction = "permit"\nfilters = ["any -> me:{OPEN_PORT} udp"]\n'
+    lab.start_daemon(one_way)
+    here = lab["guard"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    there = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with here, there:
+        here.bind((GUARD, OPEN_PORT))
+        there.bind((PEER, OPEN_PORT))
+        for _ in range(20):
+            there.sendto(b"in", (GUARD, OPEN_PORT))
+            time.sleep(0.005)
+        for _ in range(20):
+            try:
+                here.sendto(b"out", (PEER, OPEN_PORT))
+            except PermissionError:
+                continue
+        time.sleep(0.3)
+        assert received(here) == 20
+        assert received(there) == 0
+
+
+def test_blocked_flows_by_level(lab: Lab) -> None:
+    """They are learnt, dropped and counted where nobody wants a record of each; when the level is
+    raised, the records come back."""
+    guard = lab["guard"]
+    daemon = lab.start_daemon(POLICY, {"diagnostics": {"level": 0}})
+    with Stream(lab, CLOSED_PORT, rate=200) as stream:
+        time.sleep(1)
+        assert counter(guard, "in_block") > 50
+        assert not any(one.get("destination_port") == CLOSED_PORT for one in daemon.records())
+        config = daemon.config | {"diagnostics": daemon.config["diagnostics"] | {"level": 7}}
+        guard.path(CONFIG).write_text(toml_text(config))
+        daemon.cli("reload")
+        time.sleep(1)
+    assert stream.arrived == []
+    assert sum(one.get("destination_port") == CLOSED_PORT for one in daemon.records()) > 50
+
+
+def test_off_learns_nothing(lab: Lab) -> None:
+    """Without a cache there are no sets and every packet is judged."""
+    lab.start_daemon(POLICY, {"cache": "off"})
+    with Stream(lab, OPEN_PORT) as stream:
+        time.sleep(0.3)
+    assert len(stream.arrived) == stream.sent
+    listed = lab["guard"].run(["nft", "list", "table", "inet", "ipsecfd"], check=True).stdout
+    assert "set in" not in listed
