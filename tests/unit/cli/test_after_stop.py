@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from ipsecfd.cli.after_stop import Action, what_to_do
 from ipsecfd.cli.main import app
-from ipsecfd.kernel import rules
+from ipsecfd.driver.modes import Mode
+from ipsecfd.kernel import boot, rules
 
 UNIT = "ipsecfd.service"
 
@@ -66,6 +67,7 @@ class Edges:
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done: list[str] = []
         self.present = False
+        self.booted: Mode | None = None
         self.config = tmp_path / "ipsecfd.toml"
         self.state_dir = tmp_path / "state"
         self.state_dir.mkdir()
@@ -75,6 +77,7 @@ class Edges:
         self._monkeypatch = monkeypatch
         monkeypatch.setenv("PATH", f"{self._programs}:{os.environ['PATH']}")
         monkeypatch.setattr(rules, "present", lambda: self.present)
+        monkeypatch.setattr(boot, "loaded", lambda: self.booted)
         monkeypatch.setattr(rules, "remove", lambda: self.done.append("remove"))
         monkeypatch.setattr(rules, "close", lambda: self.done.append("close"))
 
@@ -117,6 +120,15 @@ def test_crash_with_rules_in_place_changes_nothing(edges: Edges) -> None:
     (edges.state_dir / "assigned.json").write_text('{"assigned": "/etc/ipsecfd/web.toml"}')
     assert "closed until ipsecfd runs again" in edges.after_stop("signal")
     assert edges.done == []
+
+
+def test_failed_start_at_a_boot_closes(edges: Edges) -> None:
+    """The start-up rules let packets pass that nobody judges: on_failure has the last word."""
+    edges.systemctl(NO_JOB)
+    edges.present, edges.booted = True, Mode.STARTUP_STATEFUL
+    (edges.state_dir / "assigned.json").write_text('{"assigned": null}')
+    edges.after_stop("exit-code")
+    assert edges.done == ["close"]
 
 
 @pytest.mark.parametrize("memory", ['{"assigned": null}', "damaged"])

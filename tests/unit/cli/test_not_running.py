@@ -12,7 +12,8 @@ from ipsecfd.agent.client import NotRunningError
 from ipsecfd.agent.config import Config
 from ipsecfd.cli import not_running
 from ipsecfd.cli.main import app
-from ipsecfd.kernel import rules
+from ipsecfd.driver.modes import Mode
+from ipsecfd.kernel import boot, rules
 from ipsecfd.kernel.errors import KernelError
 
 SOCKET = Path("/run/nobody.sock")
@@ -24,7 +25,12 @@ CLOSED = (
 
 
 def situation(
-    monkeypatch: pytest.MonkeyPatch, *, root: bool, present: bool | KernelError, runs: bool = False
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    root: bool,
+    present: bool | KernelError,
+    runs: bool = False,
+    booted: Mode | None = None,
 ) -> None:
     """Make the host look like this, whatever it is."""
 
@@ -35,6 +41,7 @@ def situation(
 
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
     monkeypatch.setattr(rules, "present", found)
+    monkeypatch.setattr(boot, "loaded", lambda: booted if found() else None)
     monkeypatch.setattr(not_running, "runs_in_network", lambda: runs)
 
 
@@ -70,6 +77,14 @@ def test_rules_that_let_packets_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     situation(monkeypatch, root=True, present=True)
     monkeypatch.setattr(not_running, "host_config", lambda: Config(on_failure="permit"))
     assert "let packets pass unjudged" in not_running.describe(SOCKET)
+
+
+def test_start_up_rules_of_a_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They close nothing for good, and are named."""
+    situation(monkeypatch, root=True, present=True, booted=Mode.STARTUP_STATEFUL)
+    said = not_running.describe(SOCKET)
+    assert "start-up rules of the boot are in force: stateful mode" in said
+    assert "closed" not in said
 
 
 def test_a_daemon_with_another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
