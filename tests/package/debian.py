@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.systemd import machine
 from tests.systemd.machine import CHECKOUT, Container
@@ -94,12 +94,32 @@ def root(deb: Path) -> Path:
     return kept
 
 
+class Shelf(NamedTuple):
+    """What there is to install, and where."""
+
+    debian: Path
+    packages: Path
+    deb: str
+    upgrade: str
+    next_version: str
+
+
 class Debian(Container):
     """A boot of a Debian from its layers, with packages at hand."""
 
-    def __init__(self, packages: Path, *layers: Path) -> None:
+    def __init__(
+        self,
+        packages: Path,
+        *layers: Path,
+        cabled: bool = True,
+        beside: Container | None = None,
+    ) -> None:
         super().__init__(
-            ":".join(map(str, layers)), "multi-user.target", [f"{packages}:{PACKAGES}"]
+            ":".join(map(str, layers)),
+            "multi-user.target",
+            [f"{packages}:{PACKAGES}"],
+            cabled=cabled,
+            beside=beside,
         )
 
     def install(self, name: str) -> str:

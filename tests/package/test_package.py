@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.package.debian import Debian, built, missing, newer, root
-from tests.package.stream import POLICY, Stream
+from tests.package.debian import Debian, Shelf, missing
+from tests.package.stream import Stream
 from tests.unit.test_docs import ROOT, alike, offline, shown
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
@@ -34,41 +32,11 @@ COMP_WORDS=(ipsecfd pol); COMP_CWORD=1; _ipsecfd_completion ipsecfd; echo "${COM
 """
 
 
-class Shelf(NamedTuple):
-    """What there is to install, and where."""
-
-    debian: Path
-    packages: Path
-    deb: str
-    upgrade: str
-    next_version: str
-
-
-@pytest.fixture(scope="module")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
-    """The package of this checkout, the next version of it, and a Debian for them."""
-    packages = tmp_path_factory.mktemp("packages")
-    deb = Path(shutil.copy(built(), packages))
-    upgrade, version = newer(deb, packages)
-    return Shelf(root(deb), packages, deb.name, upgrade.name, version)
-
-
 @pytest.fixture
 def fresh(shelf: Shelf) -> Iterator[Debian]:
     """A Debian without the package."""
     with closing(Debian(shelf.packages, shelf.debian)) as debian:
         yield debian
-
-
-@pytest.fixture(scope="module")
-def filtering_layer(shelf: Shelf) -> Iterator[Path]:
-    """What the package is on a disk once it is installed and a policy assigned."""
-    with closing(Debian(shelf.packages, shelf.debian)) as debian:
-        debian.dpkg("install", shelf.deb)
-        debian.write("/etc/ipsecfd/one-port.toml", POLICY)
-        debian.run("ipsecfd", "policy", "assign", "/etc/ipsecfd/one-port.toml")
-        debian.power_off()
-        yield debian.layer
 
 
 @pytest.fixture

@@ -23,9 +23,11 @@ HERE, PEER = "10.77.0.1", "10.77.0.2"
 EVEN_WHERE_STARTS_ARE_SLOW: Final = "[Unit]\nStartLimitIntervalSec=600\n"
 """For the unit: the start limit is reached however long each try takes."""
 
+_CGROUPS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_SECONDS: Final = 30
+_DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
 _TARGET: Final = "[Unit]\nWants=systemd-journald.service network.service\n"
 
 # Brings the interface up when systemd lets it, and notes what filtered just before.
@@ -42,6 +44,7 @@ ExecStart=ip link set eth1 up
 """
 
 # The container's cgroups: the machine's own where they are unified, else systemd's own hierarchy.
+# In one of its own it meets no processes of other containers.
 _BOOT: Final = """
 mount -t sysfs sysfs /sys
 if [ {unified} = True ]; then
@@ -52,19 +55,32 @@ else
     mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
     mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
 fi
+for tree in {trees}; do
+    [ -e $tree/cgroup.procs ] || continue
+    mkdir -p $tree/{name}
+    echo $$ >$tree/{name}/cgroup.procs
+done
 cd {place}
-touch peer
-unshare --net=peer true
-nsenter --net=peer sh -ec '
-    ip link add eth0 type veth peer name eth1 netns 1
-    ip address add {peer}/24 dev eth0
-    ip link set eth0 up'
 {network}
 mount -t overlay overlay -o lowerdir={lower},upperdir=upper,workdir=work root
 systemd-nspawn --quiet --directory=root --boot --register=no --keep-unit --machine=ipsecfd-test \\
     --capability=CAP_NET_ADMIN,CAP_NET_RAW --link-journal=no --resolv-conf=off --timezone=off \\
     --console=pipe {binds} -- --unit={target}
 nft list tables >tables-at-the-end
+"""
+
+# A cable to the network of the peer, and what is plugged in at this end before anything runs.
+_CABLE: Final = f"""
+touch peer
+unshare --net=peer true
+nsenter --net=peer sh -ec '
+    ip link add eth0 type veth peer name eth1 netns 1
+    ip address add {PEER}/24 dev eth0
+    ip link set eth0 up'
+"""
+_PLUGGED: Final = f"""
+ip address add {HERE}/24 dev eth1
+ip link set eth1 up
 """
 
 
@@ -82,26 +98,36 @@ def missing() -> str | None:
 class Container:
     """A boot of the files in `lower`, as overlayfs names its layers, to a target.
 
-    With `cabled` its interface is up before anything in it runs.
+    With `cabled` its interface is up before anything in it runs. One `beside` another boots in the
+    network of the other's peer.
     """
 
     def __init__(
-        self, lower: str, target: str, binds: Iterable[str], *, cabled: bool = True
+        self,
+        lower: str,
+        target: str,
+        binds: Iterable[str],
+        *,
+        cabled: bool = True,
+        beside: Container | None = None,
     ) -> None:
         self._place = Path(tempfile.mkdtemp(prefix="ipsecfd-", dir="/dev/shm"))
         for name in ("upper", "work", "root"):
             (self._place / name).mkdir()
         self._prepare(self._place / "upper")
-        network = f"ip address add {HERE}/24 dev eth1\nip link set eth1 up"
+        self._command = ["unshare", "--net"]
+        network = _CABLE + (_PLUGGED if cabled else "")
+        if beside is not None:
+            self._command, network = beside.beside("unshare"), ""
         self._script = _BOOT.format(
             unified=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
+            trees=" ".join(_CGROUPS),
+            name=self._place.name,
             place=self._place,
             lower=lower,
-            here=HERE,
-            peer=PEER,
             target=target,
             binds=shlex.join(f"--bind-ro={bind}" for bind in binds),
-            network=network if cabled else "",
+            network=network,
         )
         self.power_on()
         try:
@@ -115,12 +141,10 @@ class Container:
 
         The files are those that the boots before have left.
         """
-        unshare = (
-            "unshare --net --mount --pid --propagation private --mount-proc --fork --kill-child"
-        )
+        own = "--mount --pid --propagation private --mount-proc --fork --kill-child"
         with (self._place / "console").open("wb") as console:
             self._holder = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *unshare.split(), "bash", "-ec", self._script],
+                [*_DIES_WITH_US, *self._command, *own.split(), "bash", "-ec", self._script],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -204,6 +228,9 @@ class Container:
         """End it at once, if it runs, and leave nothing."""
         self._holder.kill()
         self._holder.wait()
+        for tree in _CGROUPS:
+            for cgroup, _, _ in os.walk(Path(tree, self._place.name), topdown=False):
+                _remove_cgroup(Path(cgroup))
         shutil.rmtree(self._place, ignore_errors=True)
 
     def _prepare(self, upper: Path) -> None:
@@ -268,6 +295,17 @@ class Machine(Container):
         shutil.copy(CHECKOUT / "systemd/ipsecfd-boot", upper / "usr/local/lib/ipsecfd")
         (upper / "usr/local/bin").mkdir(parents=True)
         (upper / "usr/local/bin/ipsecfd").symlink_to(Path(sys.prefix, "bin/ipsecfd"))
+
+
+def _remove_cgroup(cgroup: Path) -> None:
+    """Once the kernel has done with the processes that were in it."""
+    for _ in range(100):
+        try:
+            cgroup.rmdir()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _run(command: list[str], *, ok: bool) -> str:
