@@ -1,0 +1,228 @@
+"""What goes wrong on a busy host: each fault closes rather than opens, and the service recovers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+
+from ipsecfd.kernel.cache import SIZE
+from ipsecfd.lab import Host, Lab
+from ipsecfd.lab.daemon import Daemon
+from tests.live.asking import status
+from tests.live.streams import GUARD, PEER, Stream
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+ALWAYS, NEVER, TCP = 7001, 7003, 7004
+POLICY = f"""
+name = "Two ports"
+[[rule]]
+action = "block"
+filters = ["me <-> any"]
+[[rule]]
+action = "permit"
+filters = ["any <-> me:{ALWAYS} udp", "any <-> me:{TCP} tcp"]
+"""
+
+
+def eventually(what: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def send(lab: Lab, packet: str, number: int) -> None:
+    """Send packets of trafgen's language from the peer, as fast as one core can, to the end."""
+    peer, guard = lab["peer"], lab["guard"]
+    peer.path("/run/packets.cfg").write_text(
+        f"{{ eth(da={guard.mac}, sa={peer.mac}), {packet} }}\n"
+    )
+    command = ["trafgen", "--dev", "eth0", "--conf", "/run/packets.cfg", "--cpus", "1"]
+    peer.run([*command, "--num", str(number)], timeout=60, check=True)
+
+
+needs_trafgen = pytest.mark.skipif(not shutil.which("trafgen"), reason="needs trafgen")
+
+
+def arrivals(guard: Host, match: str) -> Callable[[], int]:
+    """Counts packets behind our rules."""
+    guard.path("/run/arrived.nft").write_text(f"""
+table inet arrived {{
+    counter found {{ }}
+    chain last {{
+        type filter hook input priority 300;
+        {match} counter name found drop
+    }}
+}}
+""")
+    guard.run(["nft", "-f", "/run/arrived.nft"], check=True)
+
+    def count() -> int:
+        listed = guard.run(["nft", "list", "counter", "inet", "arrived", "found"], check=True)
+        return int(listed.stdout.partition("packets ")[2].split()[0])
+
+    return count
+
+
+def test_killed_agent(lab: Lab) -> None:
+    """SIGKILL: what was learnt goes on in the kernel, all else is closed, and the next agent takes
+    over without breaking a connection."""
+    daemon = lab.start_daemon(POLICY)
+    listener = lab["guard"].socket(socket.AF_INET, socket.SOCK_STREAM)
+    client = lab["peer"].socket(socket.AF_INET, socket.SOCK_STREAM)
+    with listener, client:
+        listener.bind((GUARD, TCP))
+        listener.listen()
+        client.settimeout(10)
+        client.connect((GUARD, TCP))
+        server, _ = listener.accept()
+        with server, Stream(lab, ALWAYS) as learnt, Stream(lab, NEVER) as never:
+            server.settimeout(10)
+            for _ in range(5):
+                client.sendall(b"before")
+                assert server.recv(100) == b"before"
+            time.sleep(0.3)
+            daemon.stop(signal.SIGKILL)
+            first = learnt.sent
+            time.sleep(0.3)
+            last = learnt.sent
+            with Stream(lab, ALWAYS + 1000) as other:
+                client.sendall(b"between")
+                assert server.recv(100) == b"between"
+                time.sleep(0.2)
+            lab.start_daemon(POLICY)
+            client.sendall(b"after")
+            assert server.recv(100) == b"after"
+            time.sleep(0.2)
+    assert set(range(first, last)) <= set(learnt.arrived)
+    assert never.arrived == other.arrived == []
+
+
+def test_two_hundred_reloads(lab: Lab) -> None:
+    """SIGHUP after SIGHUP while traffic flows: nothing is lost, nothing opened."""
+    daemon = lab.start_daemon(POLICY)
+    with Stream(lab, ALWAYS, rate=500) as always, Stream(lab, NEVER, rate=500) as never:
+        for number in range(1, 201):
+            daemon.send_signal(signal.SIGHUP)
+            wait_for_reloads(daemon, number)
+    assert sorted(always.arrived) == list(range(always.sent))
+    assert never.arrived == []
+
+
+def wait_for_reloads(daemon: Daemon, number: int) -> None:
+    """Wait until the log tells of so many reloads."""
+    eventually(lambda: sum(one.get("event") == 5465 for one in daemon.records()) >= number)
+
+
+@needs_trafgen
+def test_million_flows(lab: Lab) -> None:
+    """A scan of a million permitted flows: what is learnt and what is remembered stay bounded, and
+    somebody else is judged as ever."""
+    daemon = lab.start_daemon(POLICY, {"diagnostics": {"level": 0}})
+    guard = lab["guard"]
+    count = arrivals(guard, f"udp dport {ALWAYS} ip saddr != {PEER}")
+    scan = f"ipv4(saddr=drnd(), daddr={GUARD}), udp(sp=drnd(), dp={ALWAYS}), fill(0, 9)"
+    with Stream(lab, NEVER, rate=200) as never:
+        send(lab, scan, 1_000_000)
+    assert never.arrived == []
+    assert count() > 1000
+    memory = [one["memory"] for one in status(daemon)["queues"]]
+    assert all(0 < one < 150 << 20 for one in memory), memory
+    assert learnt(guard, "in4_ports_permit") < SIZE / 10  # flows of one packet are not worth it
+    with Stream(lab, ALWAYS) as afterwards:
+        time.sleep(0.5)
+    assert sorted(afterwards.arrived) == list(range(afterwards.sent))
+
+
+def learnt(guard: Host, name: str) -> int:
+    """How many flows the set of this name and the generation in force holds."""
+    sets = guard.run(["nft", "-j", "list", "table", "inet", "ipsecfd"], check=True).stdout
+    found = [one["set"] for one in json.loads(sets)["nftables"] if "set" in one]
+    return max(
+        (len(one.get("elem", ())) for one in found if one["name"].startswith(name)), default=0
+    )
+
+
+@needs_trafgen
+@pytest.mark.parametrize(
+    ("packet", "number"),
+    [
+        (f"ipv4(saddr=10.0.11.9, daddr={GUARD}, proto=drnd()), fill(0, 40)", 100_000),
+        (
+            f"ipv4(saddr=10.0.11.9, daddr={GUARD}, proto=17, id=drnd(), frag=drnd()), fill(0, 40)",
+            100_000,
+        ),
+        (
+            f"ipv4(saddr=10.0.11.9, daddr={GUARD}), udp(sp=drnd(), dp={NEVER}), fill(0, 9)",
+            1_000_000,
+        ),
+    ],
+    ids=["protocols", "fragments", "flood"],
+)
+def test_garbage(lab: Lab, packet: str, number: int) -> None:
+    """As fast as one core sends: nothing that is blocked passes, no packet stays without a
+    verdict, and the host is judged as before afterwards."""
+    daemon = lab.start_daemon(POLICY)
+    count = arrivals(lab["guard"], "ip saddr 10.0.11.9")
+    send(lab, packet, number)
+    eventually(lambda: all(one["waiting"] < 5 for one in status(daemon)["queues"]), 20)
+    assert count() == 0
+    assert status(daemon)["restarts"] == 0
+    with Stream(lab, ALWAYS) as stream:
+        time.sleep(0.3)
+    assert sorted(stream.arrived) == list(range(stream.sent))
+
+
+def test_full_disk_and_lost_log(lab: Lab) -> None:
+    """The log has no room, or its directory is gone: packets are judged as before, status says it,
+    and once there is room again the log goes on."""
+    guard = lab["guard"]
+    guard.path("/run/small").mkdir()
+    guard.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", "/run/small"], check=True)
+    log = "/run/small/log/diagnostic.jsonl"
+    daemon = lab.start_daemon(POLICY, {"diagnostics": {"log": log}})
+    with Stream(lab, ALWAYS, rate=500) as always, Stream(lab, NEVER, rate=500) as never:
+        guard.run(["dd", "if=/dev/zero", "of=/run/small/filler"])
+        eventually(lambda: bool(status(daemon)["log"]["problem"]))
+        daemon.reload(POLICY)
+        guard.run(["rm", "/run/small/filler"], check=True)
+        eventually(lambda: not status(daemon)["log"]["problem"])
+        assert any(one.get("event") == 5465 for one in daemon.records())
+        guard.run(["rm", "-rf", "/run/small/log"], check=True)
+        eventually(lambda: bool(daemon.records()))
+    assert sorted(always.arrived) == list(range(always.sent))
+    assert never.arrived == []
+
+
+def test_full_queue(lab: Lab) -> None:
+    """Packets for which there is no room are dropped, and status says how many; then it goes on."""
+    daemon = lab.start_daemon(POLICY, {"queue": {"length": 32}, "cache": "off"})
+    (queue,) = status(daemon)["queues"]
+    guard = lab["guard"]
+    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    guard.run(["kill", "-STOP", str(queue["pid"])], check=True)
+    with mouth:
+        for _ in range(500):
+            mouth.sendto(b"x", (GUARD, ALWAYS))
+    dropped = status_of_queue(guard)
+    guard.run(["kill", "-CONT", str(queue["pid"])])
+    assert dropped > 0
+    eventually(lambda: all(one["pid"] for one in status(daemon)["queues"]))
+    with Stream(lab, ALWAYS) as stream:
+        time.sleep(0.3)
+    assert sorted(stream.arrived) == list(range(stream.sent))
+
+
+def status_of_queue(guard: Host) -> int:
+    """Packets that the kernel dropped because the queue was full."""
+    table = guard.run(["cat", "/proc/net/netfilter/nfnetlink_queue"], check=True).stdout
+    return int(table.split()[5])
