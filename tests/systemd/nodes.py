@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -82,11 +83,11 @@ class Guard(Debian):
         """One property of the service, as systemd tells it."""
         return self.run("systemctl", "show", "--value", "--property", name, "ipsecfd").strip()
 
-    def wait_for(self, name: str, value: str, seconds: float = 60) -> None:
-        """Wait for the value of a property of the service."""
+    def wait_for(self, name: str, wanted: Callable[[str], bool], seconds: float = 60) -> None:
+        """Wait until a property of the service is as wanted."""
         end = time.monotonic() + seconds
-        while self.property(name) != value:
-            assert time.monotonic() < end, f"{name} is {self.property(name)}:\n{self.journal()}"
+        while not wanted(value := self.property(name)):
+            assert time.monotonic() < end, f"{name} is {value}:\n{self.journal()}"
             time.sleep(0.05)
 
     def said(self, *choice: str) -> list[dict[str, str]]:

@@ -90,7 +90,7 @@ def test_systemd_is_told_when_it_is_ready(
     assert client().answered()
     assert "queue_in" in guard.run("cat", "/run/ipsecfd/rules")
     assert guard.property("Type") == "notify"
-    guard.wait_for("StatusText", 'secure mode, "One port"')
+    guard.wait_for("StatusText", lambda text: text == 'secure mode, "One port"')
 
 
 def test_watchdog_ends_what_hangs(
@@ -102,7 +102,7 @@ def test_watchdog_ends_what_hangs(
     guard.run("systemctl", "kill", "--signal=STOP", "ipsecfd")
     flow = client()
     assert not flow.answered(seconds=0.3)
-    guard.wait_for("NRestarts", str(before + 1))
+    guard.wait_for("NRestarts", lambda restarts: int(restarts) > before)
     guard.wait_until("active")
     flow.wait_until_answered()
     assert not flow.answered(FORBIDDEN, seconds=0.3)
