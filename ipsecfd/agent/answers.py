@@ -25,6 +25,7 @@ from ipsecfd.agent.report import (
     DomainReport,
     ExactPolicy,
     Foresight,
+    InForce,
     PolicyReport,
     PolicyText,
     Status,
@@ -93,12 +94,15 @@ class Answers:
         """Take the change back that is on trial."""
         return await self._changes.trials.rollback("rolled back")
 
-    def exact_policies(self) -> list[ExactPolicy]:
+    def in_force(self) -> InForce:
         """The policies in force, exactly."""
-        return [
+        agent = self._agent
+        policies = [
             ExactPolicy(one.store.name.lower(), exact.render(one.policy))
-            for one in self._agent.policies.sources
+            for one in agent.policies.sources
         ]
+        config = agent.config
+        return InForce(config.profile, config.exempt_value, config.forward, policies)
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""

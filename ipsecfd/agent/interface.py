@@ -12,8 +12,8 @@ from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Sta
 from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
-    ExactPolicy,
     Foresight,
+    InForce,
     PolicyReport,
     PolicyText,
     Status,
@@ -128,7 +128,7 @@ class Service(Protocol):
     async def rollback(self) -> str:
         """Take the change back that is on trial."""
 
-    def exact_policies(self) -> list[ExactPolicy]:
+    def in_force(self) -> InForce:
         """The policies in force, exactly."""
 
     async def resolve(self) -> list[str]:
@@ -296,10 +296,10 @@ class Control(VarlinkInterface, name=NAME):
         """Take the change back that waits to be confirmed, and say which; refused without one."""
         return await self._service.rollback()
 
-    @varlinkmethod(return_parameter="policies")
-    def GetPolicies(self) -> list[ExactPolicy]:  # noqa: N802
+    @varlinkmethod(return_parameter="in_force")
+    def GetPolicies(self) -> InForce:  # noqa: N802
         """The policies in force, exactly, to be compared with others."""
-        return self._service.exact_policies()
+        return self._service.in_force()
 
     @varlinkmethod(return_parameter="notes")
     async def ResolveNames(self) -> list[str]:  # noqa: N802

@@ -205,6 +205,16 @@ class ExactPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class InForce:
+    """What packets are judged by in secure mode, to be compared with something else."""
+
+    profile: str
+    exempt: int
+    forward: bool
+    policies: list[ExactPolicy]
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything about the running agent."""
 

@@ -128,7 +128,7 @@ class Options(NamedTuple):
         mode = _mode(self.mode)
         boot_exemptions = _boot_exemptions(self.boot_exemption, mode)
         host = _host(self.address, self.server, profile)
-        policies, warnings = _policies(self.policy)
+        policies, warnings = read_policies(self.policy)
         if not self.policy and mode is Mode.SECURE:
             warnings.append("no --policy is given, so nothing is filtered")
         active = [(Store.LOCAL, one) for one in policies]
@@ -145,25 +145,35 @@ class Options(NamedTuple):
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command each of the Options in the place of its parameter `options`."""
+    return with_some(*Options._fields)(command)
+
+
+def with_some(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """As `with_options`, with the options of these names only."""
     hints = get_type_hints(Options, include_extras=True)
     shared = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
         for name, default in Options._field_defaults.items()
-    ]
-    parameters = [
-        one.replace(kind=Parameter.KEYWORD_ONLY)
-        for own in signature(command, eval_str=True).parameters.values()
-        for one in (shared if own.name == "options" else [own])
+        if name in names
     ]
 
-    def run(**given: Any) -> None:
-        options = Options(**{one.name: given.pop(one.name) for one in shared})
-        command(options=options, **given)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = [
+            one.replace(kind=Parameter.KEYWORD_ONLY)
+            for own in signature(command, eval_str=True).parameters.values()
+            for one in (shared if own.name == "options" else [own])
+        ]
 
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
+        def run(**given: Any) -> None:
+            options = Options(**{one.name: given.pop(one.name) for one in shared})
+            command(options=options, **given)
+
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
 
 
 def make_settings(
@@ -272,8 +282,11 @@ def _server(text: str) -> tuple[ServerKind, IPAddress]:
         ) from None
 
 
-def _policies(paths: Sequence[Path]) -> tuple[list[Policy], list[str]]:
-    """The policies of files, and what is odd about them; the mistakes of all files at once."""
+def read_policies(paths: Sequence[Path]) -> tuple[list[Policy], list[str]]:
+    """The policies of files, and what is odd about them.
+
+    Raises IpsecfdError with the mistakes of all files at once.
+    """
     if not paths:
         return [], []
     from ipsecfd.policy.files import load

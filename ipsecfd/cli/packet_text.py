@@ -13,7 +13,7 @@ from typing import Final
 from ipsecfd.driver.build import build
 from ipsecfd.driver.decision import Direction
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress
+from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress, protocol_name
 
 FORM: Final = "DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]"
 _EXAMPLE: Final = "in tcp 203.0.113.66:4000 -> 192.0.2.10:80"
@@ -54,6 +54,27 @@ def parse_packet_text(text: str) -> tuple[Direction, bytes]:
             " expected a transport protocol"
         )
     return direction, build(source, destination, protocol, source_port, destination_port)
+
+
+def packet_text(
+    direction: Direction,
+    protocol: int,
+    source: IPAddress,
+    source_port: int,
+    destination: IPAddress,
+    destination_port: int,
+) -> str:
+    """A packet in the form that `parse_packet_text` reads."""
+    return (
+        f"{direction} {protocol_name(protocol)} {_end_text(source, source_port)}"
+        f" -> {_end_text(destination, destination_port)}"
+    )
+
+
+def _end_text(address: IPAddress, port: int) -> str:
+    if not port:
+        return str(address)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _protocol(text: str) -> int:

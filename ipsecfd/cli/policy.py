@@ -9,6 +9,7 @@ import typer
 
 from ipsecfd.cli.apply import apply_file
 from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.diff import diff
 from ipsecfd.cli.foresight import look_ahead
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes, width
 from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
 
 app = typer.Typer(
-    help="The policies here: list, show, assign, unassign, resolve.", no_args_is_help=True
+    help="The policies here: list, show, assign, unassign, diff, resolve.", no_args_is_help=True
 )
 
 
@@ -89,6 +90,9 @@ def unassign(
     look_ahead(socket, sure=yes or confirm is not None)
     notes = trial_notes(confirm) + ask(socket, "UnassignPolicy", name=name, confirm=confirm)
     print_notes(notes, "unassigned", as_json=as_json)
+
+
+app.command()(diff)
 
 
 @app.command()

@@ -214,3 +214,13 @@ def test_nothing_is_cut(lab: Lab, session: Session) -> None:
     assert (done.stdout, done.stderr) == (f"applied: {OPEN}\n", "")
     assert session.lives(5)
     assert daemon.cli("confirm", check=False).returncode == 1
+
+
+def test_candidate_is_compared_with_what_is_in_force(lab: Lab) -> None:
+    """Not with what a file says by now; members of the group could ask as well."""
+    daemon = assigned(lab)
+    lab["guard"].path(OPEN).write_text(BLOCK_ALL)
+    done = daemon.cli("policy", "diff", CLOSED)
+    assert "  - permit    203.0.113.66 <-> me:22 tcp [Operators]\n" in done.stdout
+    assert "  in tcp 203.0.113.66:40000 -> 192.0.2.10:22\n" in done.stdout
+    assert "2001:db8::10" in done.stdout

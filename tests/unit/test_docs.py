@@ -73,6 +73,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 (tmp_path / name).write_text(fence["body"])
             elif page == "README.md" and fence["info"] == "toml":
                 (tmp_path / "web.toml").write_text(fence["body"])
+                edited = fence["body"].replace("me:443 tcp", "me:8443 tcp")
+                (tmp_path / "edited.toml").write_text(edited)
     (tmp_path / "typos.toml").write_text(
         'name = "Typos"\n[[rule]]\nname = "Web"\nfoo = 1\naction = "deny"\n'
         'filters = ["any -> me:80"]\n'
@@ -93,8 +95,10 @@ def parse(words: list[str]) -> None:
 
 def offline(words: list[str]) -> bool:
     """Whether a command needs neither root nor a running service."""
-    return words[0] in ("check", "explain", "replay") or (
-        words[0] == "import" and "--dry-run" in words
+    return (
+        words[0] in ("check", "explain", "replay")
+        or (words[0] == "import" and "--dry-run" in words)
+        or (words[:2] == ["policy", "diff"] and words[3].endswith(".toml"))
     )
 
 

@@ -16,6 +16,7 @@ from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy import exact
 from ipsecfd.policy.model import ServerKind, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
@@ -65,6 +66,28 @@ async def test_show_policy(agent: Agent) -> None:
     assert await answers(agent).show_policy(None) == [text]
     with pytest.raises(IpsecfdError, match="no policy named"):
         await answers(agent).show_policy("other")
+
+
+async def test_a_change_on_trial_is_told(agent: Agent) -> None:
+    """`status` and GetTrial have it until it is confirmed."""
+    asked = answers(agent)
+    assert asked.trial() is None
+    await asked.set_mode("block", 60)
+    found = asked.trial()
+    assert found is not None
+    assert (found.what, found.seconds, found.left) == ("mode block", 60, 60)
+    assert (await asked.status()).trial == found
+    assert await asked.confirm() == "mode block"
+    assert asked.trial() is None
+
+
+async def test_policies_in_force_are_told_exactly(agent: Agent) -> None:
+    """What was told reads back as the policy."""
+    found = answers(agent).in_force()
+    assert (found.profile, found.exempt, found.forward) == ("linux", 3, False)
+    [one] = found.policies
+    assert one.store == "local"
+    assert exact.parse(one.text) == agent.policies.sources[0].policy
 
 
 async def test_assign_wants_an_absolute_path(agent: Agent) -> None:

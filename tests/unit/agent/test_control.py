@@ -30,6 +30,7 @@ from ipsecfd.agent.report import (
     DomainReport,
     ExactPolicy,
     Foresight,
+    InForce,
     PolicyReport,
     PolicyText,
     Status,
@@ -114,8 +115,8 @@ class FakeService:
     async def rollback(self) -> str:
         raise IpsecfdError("nothing is on trial")
 
-    def exact_policies(self) -> list[ExactPolicy]:
-        return [ExactPolicy("local", "{}")]
+    def in_force(self) -> InForce:
+        return InForce("linux", 3, False, [ExactPolicy("local", "{}")])
 
     async def resolve(self) -> list[str]:
         return []
@@ -256,6 +257,7 @@ async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
     assert None is await call(served, "SetMode", mode="block")
     assert await call(served, "AssignPolicy", file="/x", confirm=60) == ["a note"]
     assert await call(served, "GetTrial") is None
+    assert await call(served, "GetPolicies") == service.in_force()
     foreseen = await service.foresee(file=None, name=None, mode="block", session="")
     assert foreseen == await call(served, "Foresee", file=None, name=None, mode="block", session="")
     assert service.told == ["assign /x None", "mode block None", "assign /x 60"]

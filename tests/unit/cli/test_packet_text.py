@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ipsecfd.cli.packet_text import PacketTextError, parse_packet_text
+from ipsecfd.cli.packet_text import PacketTextError, packet_text, parse_packet_text
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import Packet, parse
 
@@ -127,3 +127,28 @@ def test_wrong_text_is_refused_with_the_piece(text: str, said: str) -> None:
         parse_packet_text(text)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in tcp 203.0.113.66:40000 -> 192.0.2.10:80",
+        "out udp [2001:db8::10]:53 -> [2001:db8::1]:9999",
+        "forward icmp 10.0.0.1 -> 10.0.0.2",
+        "in icmpv6 2001:db8::1 -> 2001:db8::10",
+        "in 253 203.0.113.66 -> 192.0.2.10",
+    ],
+)
+def test_written_as_it_is_read(text: str) -> None:
+    """A packet's text reads back as the same packet."""
+    direction, data = parse_packet_text(text)
+    packet = parse(data)
+    assert isinstance(packet, Packet)
+    assert packet.protocol is not None
+    ends = (
+        packet.source_address,
+        packet.source_port,
+        packet.destination_address,
+        packet.destination_port,
+    )
+    assert packet_text(direction, packet.protocol, *ends) == text

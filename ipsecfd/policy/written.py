@@ -1,0 +1,58 @@
+"""Filters as they are written, and which of them one set of policies has and another has not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ipsecfd.policy.model import Connection, Filter, FilterAction, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFilter:
+    """A filter of an active rule. Two are equal if they mean the same under the same rule's name,
+    however they are worded."""
+
+    rule: str
+    action: FilterAction
+    connection: Connection
+    meaning: tuple[object, ...]
+    filter: Filter = field(compare=False)
+
+    @property
+    def action_words(self) -> str:
+        """What happens to packets, as a policy file says it."""
+        inbound, outbound = (
+            one.name.lower() for one in (self.action.inbound, self.action.outbound)
+        )
+        return inbound if inbound == outbound else f"{inbound} in, {outbound} out"
+
+
+def written_filters(policies: Iterable[Policy]) -> Iterator[WrittenFilter]:
+    """The filters of all active rules, in order."""
+    for policy in policies:
+        for rule in policy.rules:
+            if rule.active:
+                action = FilterAction("", rule.action.inbound, rule.action.outbound)
+                for one in rule.filter_list.filters:
+                    yield WrittenFilter(rule.name, action, rule.connection, _meaning(one), one)
+
+
+def removed(before: Iterable[WrittenFilter], after: Iterable[WrittenFilter]) -> list[WrittenFilter]:
+    """Those that are before and not after, or not as often; the other way round, those added."""
+    left = Counter(after)
+    found = []
+    for one in before:
+        if left[one]:
+            left[one] -= 1
+        else:
+            found.append(one)
+    return found
+
+
+def _meaning(one: Filter) -> tuple[object, ...]:
+    return (
+        *(one.source, one.destination, one.source_port, one.destination_port),
+        *(one.protocol, one.mirrored),
+    )
