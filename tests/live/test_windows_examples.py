@@ -121,7 +121,7 @@ def test_netsh_on_the_assigned_policy(lab: Lab) -> None:
     assert passing(lab, WEB_IN) == [False]
     refused = daemon.cli("netsh", "ipsec", "static", "del", "filterl", "web", check=False)
     assert refused.returncode == 1
-    assert refused.stdout.startswith("ERR IPsec[")
+    assert refused.stdout.startswith("ERR IPsec [")
     assert passing(lab, WEB_IN) == [False]
     netsh(daemon, "static", "set", "rule", "name=r", "policy=p", "activate=no")
     assert passing(lab, WEB_IN) == [True]

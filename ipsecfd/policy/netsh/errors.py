@@ -1,4 +1,4 @@
-"""What a netsh command that fails says: `ERR IPsec[nnnnn] : text` (spec 8.1).
+"""What a netsh command that fails says: `ERR IPsec [nnnnn] : text` (spec 8.1).
 
 Windows' own numbers are not published, but programs look at some: the numbers known from those are
 kept (5010 and 5014, for a filter list and a filter action that exist), the others are ours.
@@ -81,7 +81,7 @@ def as_text(error: IpsecfdError) -> str:
     text = text.rstrip(".")
     if isinstance(error, ServiceError):
         return f"ERR Win32[{SERVICE_NOT_STARTED:05}] : {text}."
-    return f"ERR IPsec[{_code(error):05}] : {text}."
+    return f"ERR IPsec [{_code(error):05}] : {text}."
 
 
 def _code(error: IpsecfdError) -> Code:

@@ -37,7 +37,7 @@ from ipsecfd.policy.stores.file import is_store
 from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.workspace import Workspace
 
-_NOT_FOUND: Final = f"IPsec[{Code.NOT_FOUND:05}]"
+_NOT_FOUND: Final = f"IPsec [{Code.NOT_FOUND:05}]"
 _LINE: Final = re.compile(r"line (\d+)")
 _DEEPEST: Final = 8
 """Files of commands that one another names."""

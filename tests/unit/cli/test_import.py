@@ -63,7 +63,7 @@ def test_an_import_is_kept(state: Path) -> None:
         "Failed, as it would have on Windows; the rest was done:",
         "  good.bat:1",
         "    netsh ipsec static delete policy name=none",
-        "      ERR IPsec[05011] : There is no policy with the name 'none'.",
+        "      ERR IPsec [05011] : There is no policy with the name 'none'.",
     ]
     assert kept(state).assigned == "p"
 

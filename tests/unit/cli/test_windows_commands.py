@@ -145,7 +145,7 @@ def test_failure_is_on_standard_output(host: Host) -> None:
     """Programs look for ERR in what netsh prints; the exit status is 1."""
     done = host.static("delete", "policy", "name=x")
     assert done.exit_code == 1
-    assert done.stdout.startswith("ERR IPsec[05011] : ")
+    assert done.stdout.startswith("ERR IPsec [05011] : ")
     assert done.stderr == ""
 
 
@@ -182,7 +182,7 @@ def test_refusal_of_the_service_is_an_error(host: Host) -> None:
     host.refusal = "the change is not in force"
     done = host.static("add", "policy", "name=x")
     assert done.exit_code == 1
-    assert done.stdout.startswith("ERR IPsec[")
+    assert done.stdout.startswith("ERR IPsec [")
     assert done.stdout.endswith(" : The change is not in force.\n")
     assert list(host.local.policies) == ["x"]
 
@@ -223,7 +223,7 @@ def test_policy_of_a_file_is_shown(host: Host) -> None:
     show = ("netsh", "ipsec", "dynamic", "show", "rule")
     assert "Filter Name            : r\n" in host.run(*show).stdout
     file.unlink()
-    assert f"ERR IPsec[05016] : {file}: cannot be read" in host.run(*show).stdout
+    assert f"ERR IPsec [05016] : {file}: cannot be read" in host.run(*show).stdout
 
 
 def test_damaged_store_hinders_no_other(host: Host) -> None:
@@ -271,7 +271,7 @@ def test_exec_runs_a_script(
     )
     done = host.run("netsh", *words)
     assert done.exit_code == 1
-    assert done.stdout.startswith("ERR IPsec[05015]")
+    assert done.stdout.startswith("ERR IPsec [05015]")
     assert done.stderr == "inner.txt:3: add policy a\n"
     assert list(host.local.policies) == ["a", "b", *(["c"] if "-f" in words else [])]
 

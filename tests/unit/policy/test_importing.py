@@ -158,7 +158,7 @@ def test_what_windows_refuses_has_failed() -> None:
     assert not result.stopped
     assert [failure.line for failure in result.failed] == [1, 3, 4]
     assert result.failed[0].text == "netsh ipsec static delete policy name=none"
-    assert result.failed[0].why.startswith("ERR IPsec[")
+    assert result.failed[0].why.startswith("ERR IPsec [")
     assert (result.assigned, result.filters) == ("P", 1)
 
 

@@ -25,7 +25,7 @@ def test_what_exists_has_the_number_that_programs_know(line: str, number: str) -
     assert not session.execute(command).failed
     reply = session.execute(command)
     assert reply.failed
-    assert reply.text.startswith(f"ERR IPsec[{number}] : ")
+    assert reply.text.startswith(f"ERR IPsec [{number}] : ")
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_what_exists_has_the_number_that_programs_know(line: str, number: str) -
 )
 def test_errors_are_sentences_and_names_stay_names(error: str, shown: str) -> None:
     """An error begins with a capital and ends with a full stop, but no file is renamed."""
-    assert as_text(IpsecfdError(error)) == f"ERR IPsec[05016] : {shown}"
+    assert as_text(IpsecfdError(error)) == f"ERR IPsec [05016] : {shown}"

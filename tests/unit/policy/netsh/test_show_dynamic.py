@@ -248,7 +248,7 @@ def test_an_unknown_name_is_an_error(kind: str) -> None:
     """Programs test for ERR."""
     reply = made().execute(f"show {kind} name=No")
     assert reply.failed
-    assert reply.text.startswith("ERR IPsec[05011] : There is no ")
+    assert reply.text.startswith("ERR IPsec [05011] : There is no ")
 
 
 def test_rules_by_type() -> None:

@@ -212,15 +212,15 @@ def test_what_is_asked_for_is_shown(line: str, label: str, values: list[str]) ->
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("show policy name=No", "ERR IPsec[05011] : There is no policy"),
-        ("show filterlist name=No", "ERR IPsec[05011] : There is no filter list"),
-        ("show filteraction name=No", "ERR IPsec[05011] : There is no filter action"),
-        ("show filterlist rule=No", "ERR IPsec[05011] : There is no rule"),
-        ("show rule name=No", "ERR IPsec[05011] : There is no rule"),
-        ("show rule policy=No", "ERR IPsec[05011] : There is no policy"),
-        ("show rule name=Web policy=Idle", "ERR IPsec[05011] : There is no rule"),
-        ("show rule id=1", "ERR IPsec[05003] : "),
-        ("show rule id=1 policy=Idle", "ERR IPsec[05011] : The policy 'Idle' has no rule 1"),
+        ("show policy name=No", "ERR IPsec [05011] : There is no policy"),
+        ("show filterlist name=No", "ERR IPsec [05011] : There is no filter list"),
+        ("show filteraction name=No", "ERR IPsec [05011] : There is no filter action"),
+        ("show filterlist rule=No", "ERR IPsec [05011] : There is no rule"),
+        ("show rule name=No", "ERR IPsec [05011] : There is no rule"),
+        ("show rule policy=No", "ERR IPsec [05011] : There is no policy"),
+        ("show rule name=Web policy=Idle", "ERR IPsec [05011] : There is no rule"),
+        ("show rule id=1", "ERR IPsec [05003] : "),
+        ("show rule id=1 policy=Idle", "ERR IPsec [05011] : The policy 'Idle' has no rule 1"),
     ],
 )
 @pytest.mark.parametrize("form", ["list", "table"])

@@ -115,7 +115,7 @@ def test_defaults_of_a_filter() -> None:
 def test_refused_filters(tags: str, why: str) -> None:
     """What no filter may be is refused with the reason; not even its list is made."""
     text = refused(session(), f"add filter filterlist=L {tags}")
-    assert text.startswith("ERR IPsec[0")
+    assert text.startswith("ERR IPsec [0")
     assert why in text
 
 
