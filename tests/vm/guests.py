@@ -21,18 +21,18 @@ CHECKOUT: Final = Path(__file__).parents[2]
 GUARD, PEER = "10.77.0.11", "10.77.0.12"
 GUARD6, PEER6 = "fd77::11", "fd77::12"
 
-COMMAND_SECONDS: Final = 120
+COMMAND_SECONDS: Final = 300
 """Enough for a busy host. While ipsecfd restarts, ssh waits as well, and twice as long."""
-_VAGRANT_SECONDS: Final = 300
-_BOOT_SECONDS: Final = 240
+_VAGRANT_SECONDS: Final = 600
+_BOOT_SECONDS: Final = 400
 _MULTIPLEX: Final = """
 Host *
     ControlMaster auto
     ControlPath {place}/ssh-%n
     ControlPersist 600
-    ConnectTimeout 10
+    ConnectTimeout 30
     ServerAliveInterval 5
-    ServerAliveCountMax 20
+    ServerAliveCountMax 60
 """
 
 

@@ -92,7 +92,7 @@ def test_damaged_persistent_store_closes_everything(world: Machines) -> None:
     guard.run("systemd-run --quiet --unit=test-damage bash /root/damage")
     world.peer.run(f"while ping -c1 -W1 {GUARD} || nc -z -w1 {GUARD} 80; do sleep 0.2; done")
     assert reached(world) == NOTHING
-    guard.wait_until("[ -e /root/mended ]", seconds=120)
+    guard.wait_until("[ -e /root/mended ]")
     status = json.loads(guard.run("cat /root/status"))
     assert status["mode"] == "block"
     assert STORE in status["mode_reason"]
@@ -180,4 +180,4 @@ def test_reset_while_the_policy_is_written(world: Machines, seconds: float) -> N
 
 
 def _wait_for_secure(guard: Guard) -> None:
-    guard.wait_until("systemctl is-active ipsecfd && ipsecfd mode | grep -qx secure", seconds=120)
+    guard.wait_until("systemctl is-active ipsecfd && ipsecfd mode | grep -qx secure")
