@@ -263,7 +263,7 @@ def test_status_follows_the_host(lab: Lab) -> None:
         ("block", "filter"),
     }
     assert passing(lab, SSH) == [False]
-    assert "Block everything" in daemon.cli("stats").stdout
+    assert "Block everything" in daemon.cli("stats", "--json").stdout
 
 
 def test_several_packet_processes(lab: Lab) -> None:
