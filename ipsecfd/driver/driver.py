@@ -26,7 +26,7 @@ from ipsecfd.driver.packet import COPY_RANGE, EXTENSION_HEADERS, Malformed, Pack
 from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.stateful import Conversations
 from ipsecfd.driver.table import Lookup, Table
-from ipsecfd.policy.model import ICMPV6
+from ipsecfd.policy.model import ICMPV6, TCP, UDP
 
 FLOW_MEMORY: Final = 32_768
 """Flows remembered per judge; all are forgotten when there are more."""
@@ -244,11 +244,16 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     return judge
 
 
-# What tells whole packets apart, TCP and UDP at least: version and header length, fragment bits,
-# protocol, addresses, ports. The rest of the first 24 (IPv4) or 44 bytes (IPv6) differs within a
-# flow.
+# What tells flows of whole packets apart: version and header length, fragment bits, protocol,
+# addresses, and the ports of TCP and UDP. The rest of the first 24 (IPv4) or 44 bytes (IPv6)
+# differs within a flow.
 _IPV4_FLOW: Final = int("ff00000000003fff00ff0000ffffffffffffffffffffffff", 16)
 _IPV6_FLOW: Final = int("f00000000000ff00" + "ffffffff" * 9, 16)
+_IPV4_ENDS: Final = _IPV4_FLOW & ~0xFFFFFFFF
+_IPV6_ENDS: Final = _IPV6_FLOW & ~0xFFFFFFFF
+_PORTED: Final = (TCP, UDP)
+_JUDGED_ONE_BY_ONE: Final = EXTENSION_HEADERS | {ICMPV6}
+"""Next headers of IPv6 behind which there is more to look at: of ICMPv6 its type."""
 _LEARNABLE: Final = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
 """Not what a negotiation decides, which may end otherwise for the next packet."""
 
@@ -256,15 +261,14 @@ _LEARNABLE: Final = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
 def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table) -> Judge:
     """Secure mode: exemptions, then filters, and what matches none passes (spec 3, 4, 5).
 
-    Decisions about whole TCP and UDP packets are remembered by flow: they depend on nothing else.
-    Those of other protocols are not worth it here, but they may be learnt by the kernel: `met`
-    tells the second packet of a flow, since one that has a single packet is not worth it there.
+    Decisions about whole packets are remembered by flow: they depend on nothing else. From the
+    second packet of a flow on they may be learnt by the kernel, too; a flow of one packet is not
+    worth it there.
     """
     profile, exempt = settings.profile, settings.exempt
     lookup = Lookup(table, roles, direction)
     flows: dict[int, Decision] = {}
     known = flows.get
-    met: set[tuple[int, int, int | None]] = set()
     twins: dict[Decision, Decision] = {}
     to_int = int.from_bytes
 
@@ -273,11 +277,13 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
         if size < 24:
             return decide(data, cut)[0]
         if data[0] == 0x45:  # no options
-            flow = to_int(data[:24], "big") & _IPV4_FLOW
+            mask = _IPV4_FLOW if data[9] in _PORTED else _IPV4_ENDS
+            flow = to_int(data[:24], "big") & mask
             length = data[2] << 8 | data[3]
             whole = length >= 24
-        elif data[0] >> 4 == 6 and size >= 44 and data[6] not in EXTENSION_HEADERS:
-            flow = to_int(data[:44], "big") & _IPV6_FLOW
+        elif data[0] >> 4 == 6 and size >= 44 and data[6] not in _JUDGED_ONE_BY_ONE:
+            mask = _IPV6_FLOW if data[6] in _PORTED else _IPV6_ENDS
+            flow = to_int(data[:44], "big") & mask
             length = (data[4] << 8 | data[5]) + 40
             whole = length >= 44
         else:
@@ -289,17 +295,9 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             decision, packet = decide(data, cut)
             if packet is None or packet.fragment:
                 return decision
-            if packet.has_ports:
-                if len(flows) >= FLOW_MEMORY:
-                    flows.clear()
-                flows[flow] = twin(decision, packet)
-            elif packet.protocol != ICMPV6:
-                ends = (packet.source, packet.destination, packet.protocol)
-                if ends in met:
-                    return twin(decision, packet)
-                if len(met) >= FLOW_MEMORY:
-                    met.clear()
-                met.add(ends)
+            if len(flows) >= FLOW_MEMORY:
+                flows.clear()
+            flows[flow] = twin(decision, packet)
         return decision
 
     def twin(decision: Decision, packet: Packet) -> Decision:
