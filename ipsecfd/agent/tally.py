@@ -125,8 +125,9 @@ class Tally:
         self.read = self._now()
         for cause, (packets, octets, flows) in counts.items():
             if packets:
-                octets_judged = flows * self._add(cause, 0, 0).learnable_size
-                alone = max(0, octets - round(octets_judged))
+                # Before a packet process has told of such packets, those of this reading must do.
+                size = self._add(cause, 0, 0).learnable_size or octets / (packets + flows)
+                alone = max(0, octets - round(flows * size))
                 self._add(cause, packets, alone).learnt += packets
                 self._packets += packets
                 self._octets += alone
