@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import Any, Final
 
 from ipsecfd.kernel.errors import KernelError
 
 _SECONDS: Final = 30
+_HOOK: Final = re.compile(r"type \w+ hook [^;]+;( policy \w+;)?")
 
 
 def apply(script: str) -> None:
@@ -19,15 +21,19 @@ def apply(script: str) -> None:
 
 
 def check(script: str) -> None:
-    """Raise KernelError if this kernel would not take a script; nothing is changed."""
-    result = _run(["nft", "-c", "-f", "-"], script)
+    """Raise KernelError if this kernel would not take a script; nothing is changed.
+
+    Chains are tried without their hooks: the kernel would register those and take them away again,
+    and when a hook goes, whatever waits in any queue is dropped.
+    """
+    result = _try(script)
     if result.returncode:
         raise KernelError(_explain(result.stderr))
 
 
 def accepts(script: str) -> bool:
-    """Whether this kernel would take a script; nothing is changed."""
-    return _run(["nft", "-c", "-f", "-"], script).returncode == 0
+    """Whether this kernel would take a script, as `check` tries it."""
+    return _try(script).returncode == 0
 
 
 def listed(family: str, table: str, *flags: str) -> list[dict[str, Any]]:
@@ -48,6 +54,10 @@ def _json(*words: str) -> list[dict[str, Any]]:
         raise KernelError(_explain(result.stderr))
     found: list[dict[str, Any]] = json.loads(result.stdout)["nftables"]
     return found
+
+
+def _try(script: str) -> subprocess.CompletedProcess[str]:
+    return _run(["nft", "-c", "-f", "-"], _HOOK.sub("", script))
 
 
 def _run(command: list[str], script: str | None = None) -> subprocess.CompletedProcess[str]:

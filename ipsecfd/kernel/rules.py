@@ -215,12 +215,10 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
     protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
     # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
     # expression loads that by being there, so no packet ever comes to this chain.
-    chains = {"defragment": DEFRAGMENT if _accepts(DEFRAGMENT, "prerouting") else ""}
+    chains = {"defragment": DEFRAGMENT if _accepts(DEFRAGMENT) else ""}
     for direction in config.directions:
         matches = [f"meta l4proto {{ esp, ah }} {protect}"]
-        for question, hook in _PROTECTED[direction]:
-            if _accepts(question, hook):
-                matches.append(f"{question} {protect}")
+        matches += [f"{one} {protect}" for one in _PROTECTED[direction] if _accepts(one)]
         chains[_QUEUES[direction]] = "\n".join([*matches, f"goto {judge}"])
     return chains
 
@@ -228,9 +226,9 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
 DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
 """The rule that has fragments of both families reassembled."""
 _PROTECTED: Final = {
-    Direction.IN: [("meta ipsec exists", "input")],
-    Direction.OUT: [("rt ipsec exists", "postrouting")],
-    Direction.FORWARD: [("meta ipsec exists", "forward"), ("rt ipsec exists", "forward")],
+    Direction.IN: ["meta ipsec exists"],
+    Direction.OUT: ["rt ipsec exists"],
+    Direction.FORWARD: ["meta ipsec exists", "rt ipsec exists"],
 }
 
 
@@ -301,10 +299,10 @@ def _named(kind: str) -> set[str]:
 
 
 @remembered
-def _accepts(rule: str, hook: str = "input") -> bool:
+def _accepts(rule: str) -> bool:
     """Whether this kernel knows a rule; nothing is changed."""
     return nft.accepts(
         f"add table inet {TABLE}-probe\n"
-        f"add chain inet {TABLE}-probe probe {{ type filter hook {hook} priority 0; }}\n"
+        f"add chain inet {TABLE}-probe probe\n"
         f"add rule inet {TABLE}-probe probe {rule}\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -132,3 +133,28 @@ def test_changes_and_flushes_at_once(lab: Lab) -> None:
     wait_for_gap(daemon)
     time.sleep(0.3)
     assert passing(lab, HTTP, PING_OUT) == [False, False]
+
+
+TRYING = """
+import socket
+from netfilterqueue import COPY_META, NetfilterQueue
+from ipsecfd.driver.exemptions import PROFILES
+from ipsecfd.kernel import boot, queue, rules
+rules.install(rules.RulesConfig())
+holder = NetfilterQueue()
+holder.bind(88, print, mode=COPY_META)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    for _ in range(20):
+        sender.sendto(b"waits", ("192.0.2.1", 7001))
+print(queue.health(88).waiting)
+for mode in boot.MODES:
+    boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=True))
+rules.hook_kind()
+print(queue.health(88).waiting)
+"""
+
+
+def test_rules_are_tried_without_loss(lab: Lab) -> None:
+    """What waits in a queue waits on while the kernel is asked whether it would take some rules."""
+    tried = lab["guard"].run([sys.executable, "-c", TRYING], check=True, timeout=60)
+    assert tried.stdout.split() == ["20", "20"]
