@@ -1,7 +1,8 @@
-"""The Policy Agent: start-up order and modes (spec 1.5, 6.5). It judges nothing itself.
+"""The Policy Agent: its mode, and the policies in force (spec 1.5, 6.5). It judges nothing itself.
 
 What it acts through (rules, packet processes, stores, log) is handed to it, so every order of
-events can be played in a test without a kernel. Changes of the policies are in `changes`.
+events can be played in a test without a kernel. It begins in `start`; changes of the policies are
+in `changes`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.config import Config
-from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, Event
 from ipsecfd.agent.hook import Hook
@@ -25,7 +24,7 @@ from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
 from ipsecfd.agent.shadow import Shadow
-from ipsecfd.agent.sources import GivenError, Places, StoreReader, gather
+from ipsecfd.agent.sources import Places, StoreReader, gather
 from ipsecfd.agent.tally import Tally
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
@@ -34,12 +33,9 @@ from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 
-FIRST_LOOK_SECONDS: Final = 2.0
-"""How long a start waits for a domain policy that is a file, which may be on a slow disk."""
-
 
 class Agent:
-    """One run of the agent, from start to stop.
+    """One run of the agent, from `start.start` to `stop`.
 
     `policies` are the files of `--policy`, which stand in for the local policy. `managed` says
     that systemd decides after the end whether the rules stay.
@@ -79,12 +75,13 @@ class Agent:
         self.parts = parts
         self.lock = asyncio.Lock()
         """One change at a time."""
-        self._managed = managed
+        self.managed = managed
         self._rules_trouble = ""
         self._generation = self.hook.following(0)
         self.shadow: Shadow | None = None
         """What packets are judged by a second time, only to compare."""
-        self._ever_assigned = False
+        self.ever_assigned = False
+        """Whether a policy was in force, now or in an earlier run (spec 6.1)."""
         self._follower: asyncio.Task[None] | None = None
         numbers = range(config.queue.number, config.queue.number + config.queue.processes)
         drops = (config.diagnostics.level, float(config.diagnostics.interval))
@@ -96,61 +93,11 @@ class Agent:
             self.tally.judged,
         )
 
-    async def start(self) -> None:
-        """From nothing, or from what an earlier run left, to the policies in force (spec 6.5).
-
-        Leftover rules keep the host closed until it is judged in secure mode. Raises IpsecfdError
-        when there is no way; then leftover rules still stand, and there are none where none were
-        before, unless this is the boot of a host that had a policy: systemd decides about those.
-        The start-up rules of a boot count as leftover: they hold until then, in their own mode.
-        """
-        parts = self.parts
-        async with self.lock:
-            booted = await asyncio.to_thread(parts.boot_file.loaded)
-            leftover = booted is not None or await self.hook.present()
-            self.event(Event.STARTED, "the policy agent starts")
-            try:
-                self.recall()
-            except IpsecfdError as error:
-                if not self.places.given:
-                    self.trouble = str(error)
-            startup_mode = self.startup_mode(self.config)
-            reading = asyncio.create_task(self._first_read())
-            try:
-                if leftover:
-                    if booted is not None:
-                        self._entered(booted)
-                        self.started_in = booted
-                    else:
-                        parts.say("rules of an earlier run are there: closed until policies decide")
-                    mode = await self._first_mode(reading)
-                    await self.pool.open(self.settings(mode))
-                    await self.hook.install(self.settings(mode))
-                else:
-                    await self.pool.open(self.settings(startup_mode))
-                    await self.hook.install(self.settings(startup_mode))
-                    self._entered(startup_mode)
-                    self.started_in = startup_mode
-                    mode = await self._first_mode(reading)
-                    await self._judge_in(mode)
-            except BaseException:
-                reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
-                    await reading
-                keep = leftover or (self._managed and self._ever_assigned)
-                if self.hook.kind and not keep:
-                    await self.hook.remove()
-                await self.pool.close()
-                raise
-            self._entered(mode)
-            parts.say(f"packets come by {self.hook.kind}, queue {self.config.queue.number}")
-            await self.keep_boot_file()
-
     async def stop(self) -> None:
         """The service ends: no rules, no filtering (M15), unless systemd decides about them."""
         if self._follower is not None:
             self._follower.cancel()
-        if self._managed:
+        if self.managed:
             self.parts.say("stopping; whether the rules stay is systemd's to say")
         else:
             await self.hook.remove()
@@ -205,7 +152,7 @@ class Agent:
     async def enter(self, mode: Mode) -> None:
         """Judge in this mode from now on. For whoever holds the lock."""
         await self._judge_in(mode)
-        self._entered(mode)
+        self.entered(mode)
 
     async def put_beside(self, shadow: Shadow | None) -> None:
         """Judge by this a second time from now on, only to compare. For whoever holds the lock;
@@ -242,7 +189,7 @@ class Agent:
 
     def startup_mode(self, config: Config) -> Mode:
         """The start-up mode of a start now, with this configuration (spec 6.1)."""
-        return config.startup.driver_mode(ever_assigned=self._ever_assigned)
+        return config.startup.driver_mode(ever_assigned=self.ever_assigned)
 
     async def _follow(self) -> None:
         host = None
@@ -256,9 +203,9 @@ class Agent:
 
     def recall(self) -> None:
         """Learn what earlier runs left in `state_dir`; raises IpsecfdError when it is damaged."""
-        self._ever_assigned = True  # as long as nothing says that it was not so
+        self.ever_assigned = True  # as long as nothing says that it was not so
         found = state.load(self.config.state_dir)
-        self._ever_assigned = found.ever_assigned
+        self.ever_assigned = found.ever_assigned
         self.places = replace(self.places, assigned=found.assigned)
         if self.config.dynamic_persist:
             kept = dynamictext.load(self.config.state_dir)
@@ -280,75 +227,15 @@ class Agent:
             now=parts.now(),
         )
 
-    async def _first_read(self) -> PolicySet:
-        """The policies of a start; the domain's copy counts until its source was reached."""
-        domain = self.domain
-        if domain is not None:
-            damaged = None
-            try:
-                await domain.recall()
-            except IpsecfdError as error:
-                damaged = error
-            # A host that is closed until this is done cannot reach a server.
-            if domain.is_local and await self._first_look(domain):
-                damaged = None
-            self.places = replace(self.places, domain=domain.policy)
-            if damaged is not None:
-                self.event(Event.COPY_FAILED, f"the copy of the domain policy: {damaged}")
-                raise damaged
-        return await self.read(self.places)
-
-    async def _first_look(self, domain: Domain) -> bool:
-        """Whether the domain's file could be read."""
-        try:
-            async with asyncio.timeout(FIRST_LOOK_SECONDS):
-                content = await domain.look()
-                if content is not None:
-                    await domain.accept(content)
-        except (IpsecfdError, TimeoutError) as error:
-            why = str(error) or f"{domain.source}: not read in {FIRST_LOOK_SECONDS:g} s"
-            domain.refuse(IpsecfdError(why))
-            self.event(Event.DOMAIN_FAILED, f"domain policy: {why}")
-        return domain.content is not None and not domain.from_copy
-
-    async def _first_mode(self, reading: asyncio.Task[PolicySet]) -> Mode:
-        """The policies of a start, when they are read, and the mode that follows from them.
-
-        A policy that was assigned and cannot be applied is operational block (spec 6.5); a file
-        that the command line names is a mistake of the command.
-        """
-        try:
-            policies = await reading
-            self._remember(policies)
-        except GivenError as error:
-            self.parts.log.event(int(Event.FAILED), f"policy not applied: {error}")
-            raise
-        except state.StateError:
-            raise  # nothing was kept of the policy: without `state_dir` there is no service
-        except IpsecfdError as error:
-            self.trouble = str(error)
-        if self.trouble:
-            self.event(Event.FAILED, f"the assigned policy cannot be applied: {self.trouble}")
-            return Mode.BLOCK
-        self.policies = policies
-        if policies.sources:
-            self._applied(Event.APPLIED, "policy applied")
-        if self.domain is not None and self.domain.content is not None:
-            copy = self.domain.from_copy
-            event = Event.COPY_APPLIED if copy else Event.DOMAIN_APPLIED
-            what = "the kept copy of the domain policy" if copy else "the domain policy"
-            self.event(event, f"{what} counts: {self.domain.source}")
-        return Mode.SECURE
-
-    def _remember(self, policies: PolicySet) -> bool:
+    def remember(self, policies: PolicySet) -> bool:
         """Keep for later starts that a policy was in force; raises StateError.
 
         Says whether that is new.
         """
-        if not policies.was_assigned or self._ever_assigned:
+        if not policies.was_assigned or self.ever_assigned:
             return False
         state.save(self.config.state_dir, self.places.assigned)
-        self._ever_assigned = True
+        self.ever_assigned = True
         return True
 
     async def put_in_force(
@@ -367,12 +254,12 @@ class Agent:
         except BaseException:
             self.policies, self.places, self.shadow = before
             raise
-        if self._remember(new):
+        if self.remember(new):
             await self.keep_boot_file()
-        self._applied(event, message)
+        self.applied(event, message)
         if self.trouble:
             self.trouble = None
-            self._entered(mode)
+            self.entered(mode)
 
     async def take_config(self, config: Config) -> None:
         """Of a configuration read again, what can change while running does."""
@@ -386,24 +273,15 @@ class Agent:
             if other_level:  # what was learnt would not be recorded
                 await self._judge_in(self.mode)
 
-    async def _judge_in(self, mode: Mode) -> None:
-        """Have packets judged in a mode, by what holds now; raises KernelError.
-
-        First the kernel forgets what it has learnt, so that there is no moment in which it lets
-        pass by itself what the new settings would block.
-        """
-        self._generation = self.hook.following(self._generation)
-        settings = self.settings(mode)
-        await self.hook.relearn(settings)
-        await self.pool.install(settings)
-
-    def _entered(self, mode: Mode) -> None:
+    def entered(self, mode: Mode) -> None:
+        """Packets are judged in a mode by now: log it, and say it."""
         self.mode = mode
         self.mode_reason = self.trouble
         event, message = ENTERED[mode]
         self.event(event, message, mode=str(mode))
 
-    def _applied(self, event: Event, message: str) -> None:
+    def applied(self, event: Event, message: str) -> None:
+        """The policies in force are others: log it, and say it."""
         new = self.policies
         self.event(
             event,
@@ -417,3 +295,14 @@ class Agent:
         """Log it under Windows' number, and say it."""
         self.parts.log.event(int(event), message, **fields)
         self.parts.say(message)
+
+    async def _judge_in(self, mode: Mode) -> None:
+        """Have packets judged in a mode, by what holds now; raises KernelError.
+
+        First the kernel forgets what it has learnt, so that there is no moment in which it lets
+        pass by itself what the new settings would block.
+        """
+        self._generation = self.hook.following(self._generation)
+        settings = self.settings(mode)
+        await self.hook.relearn(settings)
+        await self.pool.install(settings)

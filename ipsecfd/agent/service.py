@@ -28,6 +28,7 @@ from ipsecfd.agent.lock import only_instance
 from ipsecfd.agent.packets import PacketProcess
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.pool import Process
+from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.errors import IpsecfdError
@@ -90,7 +91,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         keeping = asyncio.create_task(_keep_rules(agent, rule_watch))
         stack.callback(keeping.cancel)
         stopping = _on_signals(lambda: _reload(changes, systemd))
-        starting = asyncio.create_task(agent.start())
+        starting = asyncio.create_task(start(agent))
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
         if starting.done():

@@ -12,10 +12,10 @@ import pytest
 from ipsecfd.agent import state
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.events import MODES
+from ipsecfd.agent.start import start
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
-from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import (
     Action,
     AnyAddress,
@@ -39,129 +39,10 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
-async def test_first_start_goes_through_the_startup_mode(stage: Stage) -> None:
-    """Boot mode, then policies, then secure mode (spec 6.5); never assigned means permit (6.1)."""
-    agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
-    assert stage.happened() == [
-        "event 4709",
-        "88: starts",
-        "88: startup-permit v0",
-        "rules",
-        "event 4295",
-        "event 5460",
-        "88: secure v1",
-        "event 4294",
-    ]
-    await agent.stop()
-    assert stage.happened() == ["no rules", "event 4293", "88: ends"]
-
-
-async def test_startup_mode_after_a_policy_was_assigned(stage: Stage) -> None:
-    """Stateful is the default once a policy was ever in force (spec 6.1)."""
-    path = stage.policy_file("web", WEB)
-    first = stage.agent(path)
-    await first.start()
-    await first.stop()
-    stage.happened()
-    again = stage.agent(path)
-    await again.start()
-    assert stage.happened()[2:5] == ["88: stateful v0", "rules", "event 4291"]
-    await again.stop()
-
-
-@pytest.mark.parametrize(
-    ("configured", "mode", "event"),
-    [
-        ("permit", "startup-permit", 4295),
-        ("block", "startup-block", 4296),
-        ("stateful", "stateful", 4291),
-    ],
-)
-async def test_configured_startup_mode(
-    stage: Stage, configured: str, mode: str, event: int
-) -> None:
-    """`startup.mode` decides, whatever was assigned before."""
-    stage.config_text = f'[startup]\nmode = "{configured}"\n'
-    agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
-    assert [f"88: {mode} v0", "rules", f"event {event}"] == stage.happened()[2:5]
-    await agent.stop()
-
-
-async def test_nothing_assigned_is_secure_mode_without_filters(stage: Stage) -> None:
-    """A store that never existed is "no policy" (design)."""
-    agent = stage.agent()
-    await agent.start()
-    assert stage.happened()[-2:] == ["88: secure v1", "event 4294"]
-    assert state.State() == state.load(stage.state_dir)
-    await agent.stop()
-
-
-async def test_start_after_a_crash_never_opens(stage: Stage) -> None:
-    """Leftover rules keep the host closed until secure mode; no start-up mode in between."""
-    path = stage.policy_file("web", WEB)
-    first = stage.agent(path)
-    await first.start()
-    stage.crash(first)
-    again = stage.agent(path)
-    await again.start()
-    assert (stage.happened()) == [
-        "event 4709",
-        "event 5460",
-        "88: starts",
-        "88: secure v1",
-        "rules",
-        "event 4294",
-    ]
-    await again.stop()
-
-
-async def test_failed_start_after_a_crash_leaves_the_rules(stage: Stage) -> None:
-    """A start that fails never opens what should be closed."""
-    path = stage.policy_file("web", WEB)
-    first = stage.agent(path)
-    await first.start()
-    stage.crash(first)
-    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
-    with pytest.raises(IpsecfdError, match="rule"):
-        await stage.agent(path).start()
-    assert stage.happened() == ["event 4709", "event 5461"]
-    assert stage.rules_there
-
-
-async def test_failed_first_start_leaves_the_host_as_it_was(stage: Stage) -> None:
-    """A mistyped policy on a host without one locks nobody out."""
-    path = stage.policy_file("web", WEB)
-    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
-    with pytest.raises(IpsecfdError, match="rule"):
-        await stage.agent(path).start()
-    assert stage.happened()[-2:] == ["no rules", "88: ends"]
-    assert state.State() == state.load(stage.state_dir)
-
-
-async def test_failed_boot_under_systemd_stays_closed(stage: Stage) -> None:
-    """A host that had a policy is not opened by a failing boot; systemd's stop step decides."""
-    state.save(stage.state_dir, None)
-    path = stage.policy_file("web", WEB)
-    stage.files[path] = IpsecfdError("web: rule[1].action: missing")
-    with pytest.raises(IpsecfdError):
-        await stage.agent(path, managed=True).start()
-    assert stage.rules_there
-
-
-async def test_taken_queue_ends_the_start(stage: Stage) -> None:
-    """Without a queue there are no rules either."""
-    stage.queue_taken = True
-    with pytest.raises(KernelError, match="queue 88"):
-        await stage.agent(stage.policy_file("web", WEB)).start()
-    assert not stage.rules_there
-
-
 async def test_stop_under_systemd_keeps_the_rules(stage: Stage) -> None:
     """Whether a stop is a restart is known to systemd alone."""
     agent = stage.agent(stage.policy_file("web", WEB), managed=True)
-    await agent.start()
+    await start(agent)
     stage.happened()
     await agent.stop()
     assert stage.happened() == ["88: ends"]
@@ -171,7 +52,7 @@ async def test_reload_swaps_whole_or_not_at_all(stage: Stage) -> None:
     """Reload, mistake, reload: the old policy stays until a good one is there."""
     path = stage.policy_file("web", WEB)
     agent = stage.agent(path)
-    await agent.start()
+    await start(agent)
     stage.happened()
 
     stage.policy_file("web", WEB, BLOCK_ALL)
@@ -191,19 +72,10 @@ async def test_reload_swaps_whole_or_not_at_all(stage: Stage) -> None:
     await agent.stop()
 
 
-async def test_mistakes_of_all_files_at_once(stage: Stage) -> None:
-    """Several policies are refused with the mistakes of each."""
-    one, other = stage.policy_file("one", WEB), stage.policy_file("other", WEB)
-    for path in (one, other):
-        stage.files[path] = IpsecfdError(f"{path.name}: mistake")
-    with pytest.raises(IpsecfdError, match="one: mistake\nother: mistake"):
-        await stage.agent(one, other).start()
-
-
 async def test_modes_change_live(stage: Stage) -> None:
     """permit, block, stateful, secure, each with Windows' event; a reload keeps the mode."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     for name, line, event in (
         ("permit", "88: permit v1", "event 4293"),
@@ -225,7 +97,7 @@ async def test_learnt_flows_are_forgotten_before_other_settings_come(stage: Stag
     """No moment in which the kernel lets pass what the new settings would block."""
     agent = stage.agent(stage.policy_file("web", WEB))
     stage.tells_learning = True
-    await agent.start()
+    await start(agent)
     assert [line for line in stage.happened() if not line.startswith("event")] == [
         "88: starts",
         "88: startup-permit v0",
@@ -245,7 +117,7 @@ async def test_learnt_flows_are_forgotten_before_other_settings_come(stage: Stag
 async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) -> None:
     """A change that is in force only for new flows would be none."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.refuses_rules = True
     with pytest.raises(KernelError, match="nft refused"):
@@ -259,7 +131,7 @@ async def test_without_a_cache_nothing_is_learnt(stage: Stage) -> None:
     stage.config_text = 'cache = "off"\n'
     agent = stage.agent(stage.policy_file("web", WEB))
     stage.tells_learning = True
-    await agent.start()
+    await start(agent)
     assert [line for line in stage.happened() if "learn" in line] == ["learn nothing"]
     assert stage.processes[88].settings is not None
     assert stage.processes[88].settings.generation == 0
@@ -269,7 +141,7 @@ async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> Non
     """A flushed rule set must not leave the host open without anybody noticing; the same
     generation goes on, in new sets, so that packets are judged as before."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     assert await agent.keep_rules(time.monotonic())
     assert stage.happened() == []
@@ -286,7 +158,7 @@ async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> Non
 async def test_rules_that_cannot_come_back_are_told_of_once(stage: Stage) -> None:
     """However often it is tried; and then they come."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.rules_there, stage.refuses_rules = False, True
     for _ in range(3):
@@ -302,7 +174,7 @@ async def test_change_that_finds_no_rules_puts_them_back(stage: Stage) -> None:
     """A mode or policy is not refused because another program was here a moment ago, and the log
     has the gap all the same."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.rules_there = False
     await agent.enter(MODES["block"])
@@ -315,7 +187,7 @@ async def test_change_that_finds_no_rules_puts_them_back(stage: Stage) -> None:
 async def test_unknown_mode_is_refused(stage: Stage) -> None:
     """The refusal names the modes there are."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     with pytest.raises(IpsecfdError, match="permit, block, stateful, secure"):
         await Changes(agent).set_mode("open")
     await agent.stop()
@@ -325,14 +197,14 @@ async def test_assigned_policy_comes_back(stage: Stage) -> None:
     """Assigning another policy un-assigns the first (spec 1.1), and a restart keeps it."""
     one, other = stage.policy_file("one", WEB), stage.policy_file("other", BLOCK_ALL)
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(one)
     await Changes(agent).assign_file(other)
     assert [source.policy.name for source in agent.policies.sources] == ["other"]
     await agent.stop()
 
     again = stage.agent()
-    await again.start()
+    await start(again)
     assert [source.policy.name for source in again.policies.sources] == ["other"]
     await Changes(again).unassign("other")
     assert again.policies.sources == ()
@@ -343,7 +215,7 @@ async def test_assigned_policy_comes_back(stage: Stage) -> None:
 async def test_bad_assignment_changes_nothing(stage: Stage) -> None:
     """A policy with mistakes is refused; what was assigned stays."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(stage.policy_file("good", WEB))
     stage.happened()
     with pytest.raises(IpsecfdError, match="cannot be read"):
@@ -355,50 +227,12 @@ async def test_bad_assignment_changes_nothing(stage: Stage) -> None:
     await agent.stop()
 
 
-async def test_assigned_policy_that_vanished_is_operational_block(stage: Stage) -> None:
-    """Configured but not to be applied: block, stay until fixed (spec 6.5)."""
-    path = stage.policy_file("web", WEB)
-    agent = stage.agent()
-    await agent.start()
-    await Changes(agent).assign_file(path)
-    await agent.stop()
-    stage.files[path] = IpsecfdError("web: cannot be read")
-    stage.happened()
-
-    again = stage.agent()
-    await again.start()
-    assert stage.happened()[-4:] == ["event 4291", "event 5461", "88: block v0", "event 4292"]
-    with pytest.raises(IpsecfdError, match="web: cannot be read"):
-        await Changes(again).set_mode("secure")
-    with pytest.raises(IpsecfdError):
-        await Changes(again).reload()
-    stage.happened()
-
-    stage.policy_file("web", WEB)
-    await Changes(again).reload()
-    assert stage.happened() == ["88: secure v1", "event 5465", "event 4294"]
-    await again.stop()
-
-
-async def test_damaged_memory_is_operational_block(stage: Stage) -> None:
-    """What was assigned is unknown then, which is not the same as nothing."""
-    state.save(stage.state_dir, None)
-    (stage.state_dir / state.FILE_NAME).write_text("{")
-    agent = stage.agent()
-    await agent.start()
-    assert str(agent.mode) == "block"
-    assert "damaged" in str(agent.mode_reason)
-    await Changes(agent).assign_file(stage.policy_file("web", WEB))
-    assert str(agent.mode) == "secure"
-    await agent.stop()
-
-
 async def test_reload_of_damaged_memory_does_not_open(stage: Stage) -> None:
     """As long as nobody knows what was assigned, a reload must not find "nothing"."""
     state.save(stage.state_dir, None)
     (stage.state_dir / state.FILE_NAME).write_text("{")
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     with pytest.raises(IpsecfdError, match="damaged"):
         await Changes(agent).reload()
     assert str(agent.mode) == "block"
@@ -408,7 +242,7 @@ async def test_reload_of_damaged_memory_does_not_open(stage: Stage) -> None:
 async def test_new_addresses_need_no_compilation(stage: Stage) -> None:
     """A change of address is a new Host for the same tables."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     host = Host(frozenset({ipaddress.ip_address("192.0.2.7")}), delivered=True)
     agent.host_changed(Host(delivered=True))
@@ -424,7 +258,7 @@ async def test_new_addresses_need_no_compilation(stage: Stage) -> None:
 async def test_exempt_waits_for_the_next_start(stage: Stage) -> None:
     """T16: the old value until restart, and a warning; the log level changes at once."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.config_text = "exempt = 0\n[diagnostics]\nlevel = 2\ninterval = 60\n"
     notes = await Changes(agent).reload()
@@ -446,7 +280,7 @@ async def test_exempt_waits_for_the_next_start(stage: Stage) -> None:
 async def test_wrong_configuration_refuses_the_reload(stage: Stage) -> None:
     """Nothing is reloaded when the configuration has a mistake."""
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.config_text = "exempt = 9\n"
     with pytest.raises(IpsecfdError, match='exempt: "9": expected'):
@@ -464,7 +298,7 @@ async def test_names_are_resolved_anew_on_demand(stage: Stage) -> None:
     stage.files[path] = Policy("named", (rule,))
     stage.renewals = (Renewal("www.example", (old,), (new,)),)
     agent = stage.agent(path)
-    await agent.start()
+    await start(agent)
     stage.happened()
     assert await Changes(agent).resolve() == stage.renewals
     assert stage.happened() == ["resolve www.example", "88: secure v2", "event 5465"]
@@ -475,34 +309,6 @@ async def test_on_failure_permit_lets_packets_pass_unjudged(stage: Stage) -> Non
     """`on_failure` is the queue's bypass flag."""
     stage.config_text = 'on_failure = "permit"\n'
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert "rules, bypass" in stage.happened()
     await agent.stop()
-
-
-async def test_unwritable_memory_ends_the_start(stage: Stage, tmp_path: Path) -> None:
-    """`state_dir` must be usable before a policy is in force."""
-    stage.state_dir = tmp_path / "file" / "state"
-    (tmp_path / "file").write_text("")
-    agent = stage.agent(stage.policy_file("web", WEB))
-    with pytest.raises(IpsecfdError, match="state"):
-        await agent.start()
-    assert not stage.rules_there
-
-
-async def test_stop_in_the_middle_of_a_start(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules that a thread is just installing do not come back after the stop."""
-
-    def slowly(config: RulesConfig) -> str:
-        time.sleep(0.1)
-        return Stage.install(stage, config)
-
-    monkeypatch.setattr(stage, "install", slowly)
-    agent = stage.agent(stage.policy_file("web", WEB))
-    starting = asyncio.create_task(agent.start())
-    await asyncio.sleep(0.05)
-    starting.cancel()
-    await asyncio.wait([starting])
-    await agent.stop()
-    await asyncio.sleep(0.1)
-    assert not stage.rules_there

@@ -12,6 +12,7 @@ from ipsecfd.agent import dynamictext
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
+from ipsecfd.agent.start import start
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.host import Host
@@ -39,7 +40,7 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
         servers={ServerKind.DNS: frozenset({ipaddress.ip_address("192.0.2.53")})},
         delivered=True,
     )
-    await agent.start()
+    await start(agent)
     yield agent
     await agent.stop()
 
@@ -169,7 +170,7 @@ async def test_domain(tmp_path: Path) -> None:
     stage.config_text = '[domain]\nsource = "https://policies.example/web"\n'
     stage.stores.replace(Store.DOMAIN, content("domain"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     found = answers(agent).domain()
     assert (found.policy, found.known, found.copy, found.last_success) == (
         *("domain", True, True),

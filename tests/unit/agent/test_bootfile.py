@@ -11,6 +11,7 @@ from ipsecfd.agent import state
 from ipsecfd.agent.bootfile import BootFile, BootFileError, startup_of
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.config import Config, parse
+from ipsecfd.agent.start import start
 from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import boot
@@ -128,7 +129,7 @@ async def test_boot_rules_hold_until_the_policies_decide(stage: Stage) -> None:
     stage.rules_there = True
     stage.boot_file.in_force = Mode.STARTUP_STATEFUL
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     assert stage.happened() == [
         "event 4709",
         "event 4291",
@@ -148,7 +149,7 @@ async def test_start_that_fails_leaves_the_boot_rules(stage: Stage) -> None:
     path = stage.policy_file("web", WEB)
     stage.files[path] = IpsecfdError("web: rule[1].action: missing")
     with pytest.raises(IpsecfdError):
-        await stage.agent(path).start()
+        await start(stage.agent(path))
     assert stage.happened() == ["event 4709", "event 4295", "event 5461"]
     assert stage.boot_file.in_force is Mode.STARTUP_PERMIT
 
@@ -156,11 +157,11 @@ async def test_start_that_fails_leaves_the_boot_rules(stage: Stage) -> None:
 async def test_kept_at_every_start(stage: Stage) -> None:
     """Once the policies of the start are known, for a first one changes the mode."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert stage.boot_file.kept == ["startup-permit"]
     await agent.stop()
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     assert stage.boot_file.kept == ["startup-permit", "stateful"]
     await agent.stop()
 
@@ -168,7 +169,7 @@ async def test_kept_at_every_start(stage: Stage) -> None:
 async def test_kept_when_the_first_policy_is_assigned(stage: Stage) -> None:
     """The next boot is not open because the power went before the next start."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(stage.policy_file("web", WEB))
     assert stage.boot_file.kept == ["startup-permit", "stateful"]
     await Changes(agent).unassign()
@@ -180,7 +181,7 @@ async def test_kept_when_the_first_policy_is_assigned(stage: Stage) -> None:
 async def test_kept_when_the_configuration_changes(stage: Stage, change: str) -> None:
     """A reload, and `set config`, which tells that stores and properties changed."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.config_text = '[startup]\nmode = "block"\n'
     await getattr(Changes(agent), change)()
     assert stage.boot_file.kept == ["startup-permit", "startup-block"]
@@ -191,7 +192,7 @@ async def test_failure_is_told_and_stops_nothing(stage: Stage) -> None:
     """Packets are judged all the same; the log and the journal have it."""
     stage.boot_file.refused = True
     agent = stage.agent(stage.policy_file("web", WEB))
-    await agent.start()
+    await start(agent)
     assert stage.happened()[-2:] == ["event 4294", "event 4288"]
     assert "start-up rules" in stage.said[-1]
     assert agent.mode is Mode.SECURE

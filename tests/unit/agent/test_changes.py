@@ -11,6 +11,7 @@ import pytest
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
+from ipsecfd.agent.start import start
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
 from ipsecfd.policy.names import Renewal
@@ -45,7 +46,7 @@ async def test_start_applies_every_store(stage: Stage) -> None:
     stage.stores.replace(Store.PERSISTENT, content("always"))
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert in_force(agent) == ["always", "mine"]
     assert stage.happened()[-3:] == ["event 5460", "88: secure v1", "event 4294"]
     assert state.load(stage.state_dir).ever_assigned
@@ -59,7 +60,7 @@ async def test_damaged_store_is_operational_block_until_mended(stage: Stage, sto
     good = stage.stores.path(store).read_text()
     stage.stores.path(store).write_text("version = [")
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert str(agent.mode) == "block"
     for change in (Changes(agent).reload, Changes(agent).take_stores):
         with pytest.raises(IpsecfdError, match=store.name.lower()):
@@ -81,7 +82,7 @@ async def test_vanished_store_is_operational_block(stage: Stage) -> None:
         pass
     stage.stores.path(Store.LOCAL).unlink()
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert str(agent.mode) == "block"
     await agent.stop()
 
@@ -90,7 +91,7 @@ async def test_damaged_store_does_not_undo_what_is_in_force(stage: Stage) -> Non
     """While the agent runs, a wrong store is refused and the old policies stay."""
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.stores.path(Store.LOCAL).write_text("version = [")
     with pytest.raises(IpsecfdError, match="local"):
@@ -104,7 +105,7 @@ async def test_changed_store_is_in_force_at_once(stage: Stage) -> None:
     """Version + 1 and an event; a change of what does not count compiles nothing."""
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.stores.replace(Store.LOCAL, content("mine", "any -> me:80 tcp"))
     await Changes(agent).take_stores()
@@ -122,7 +123,7 @@ async def test_policy_given_by_command_line_stands_in(stage: Stage) -> None:
     """`--policy` is enforced as if it were the local policy, and a change of the store says so."""
     path = stage.policy_file("web", WEB)
     agent = stage.agent(path)
-    await agent.start()
+    await start(agent)
     stage.stores.replace(Store.PERSISTENT, content("always"))
     stage.stores.replace(Store.LOCAL, content("mine"))
     [note] = await Changes(agent).take_stores()
@@ -141,7 +142,7 @@ async def test_policies_are_assigned_by_name(stage: Stage) -> None:
     """Assigning a policy of the local store un-assigns what was, a file too (spec 1.1)."""
     stage.stores.replace(Store.LOCAL, content("mine", assigned=False))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(stage.policy_file("web", WEB))
     assert in_force(agent) == ["web"]
     await Changes(agent).assign("MINE")
@@ -160,7 +161,7 @@ async def test_assigned_file_unassigns_the_store(stage: Stage) -> None:
     """At most one policy is assigned, a file or one of the store."""
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(stage.policy_file("web", WEB))
     assert in_force(agent) == ["web"]
     assert stage.stores.read(Store.LOCAL).assigned is None
@@ -170,7 +171,7 @@ async def test_assigned_file_unassigns_the_store(stage: Stage) -> None:
 async def test_store_supersedes_an_assigned_file(stage: Stage) -> None:
     """A policy that a command assigns in the store un-assigns the file for good."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await Changes(agent).assign_file(stage.policy_file("web", WEB))
     stage.stores.replace(Store.LOCAL, content("mine"))
     await Changes(agent).take_stores()
@@ -188,7 +189,7 @@ async def test_dynamic_rules_go_with_the_service(stage: Stage) -> None:
     """They add to the rest, and are gone after a stop (T6, X6)."""
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.happened()
     await set_dynamic(agent, SSH)
     assert stage.happened() == ["88: secure v2", "event 5460"]
@@ -197,7 +198,7 @@ async def test_dynamic_rules_go_with_the_service(stage: Stage) -> None:
     assert in_force(agent) == ["mine", "Dynamic rules"]
     await agent.stop()
     again = stage.agent()
-    await again.start()
+    await start(again)
     assert in_force(again) == ["mine"]
     await again.stop()
 
@@ -206,7 +207,7 @@ async def test_dynamic_rules_persist_by_choice(stage: Stage) -> None:
     """`dynamic_persist` brings them back; a start without it forgets them for good (X6)."""
     persisting, stage.config_text = "dynamic_persist = true\n", "dynamic_persist = true\n"
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await set_dynamic(agent, SSH)
     await agent.stop()
     for text, expected in (
@@ -216,7 +217,7 @@ async def test_dynamic_rules_persist_by_choice(stage: Stage) -> None:
     ):
         stage.config_text = text
         again = stage.agent()
-        await again.start()
+        await start(again)
         assert in_force(again) == expected
         await again.stop()
 
@@ -224,7 +225,7 @@ async def test_dynamic_rules_persist_by_choice(stage: Stage) -> None:
 async def test_dynamic_rules_alone_are_no_assigned_policy(stage: Stage) -> None:
     """The next start-up mode depends on stored policies only (spec 6.1)."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     await set_dynamic(agent, SSH)
     assert not state.load(stage.state_dir).ever_assigned
     await agent.stop()
@@ -233,7 +234,7 @@ async def test_dynamic_rules_alone_are_no_assigned_policy(stage: Stage) -> None:
 async def test_two_writers_of_dynamic_rules(stage: Stage) -> None:
     """Whoever hands back old rules is refused: no change is lost."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     revision = agent.dynamic_revision
     await set_dynamic(agent, SSH)
     with pytest.raises(IpsecfdError, match="somebody else"):
@@ -251,7 +252,7 @@ async def test_properties_wait_for_the_next_start(stage: Stage) -> None:
     """T16: the old value stays, and `status` warns until the restart; the command that set it has
     said so, and those behind it say nothing more."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.config_text = "exempt = 0\n"
     assert await Changes(agent).take_stores() == []
     assert await Changes(agent).take_stores() == []
@@ -275,7 +276,7 @@ async def test_names_in_stores_are_resolved_anew(stage: Stage) -> None:
     stage.stores.replace(Store.LOCAL, replace(found, filter_lists=lists))
     stage.renewals = (Renewal("www.example", (old,), (new,)),)
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert await Changes(agent).resolve() == stage.renewals
     [kept] = stage.stores.read(Store.LOCAL).filter_lists["l"].filters
     assert kept.destination == DnsName("www.example", (new,))

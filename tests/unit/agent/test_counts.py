@@ -12,6 +12,7 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.counts import cache_report, filter_page
 from ipsecfd.agent.packet_reports import FilterPage
+from ipsecfd.agent.start import start
 from ipsecfd.agent.tally import Cause, Passed
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
@@ -32,7 +33,7 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
     rules = ("permit any <-> me:80 tcp", "permit any <-> me:22 tcp", "block me <-> any")
     stage.judged = ()
     agent = stage.agent(stage.policy_file("web", *rules))
-    await agent.start()
+    await start(agent)
     yield agent
     await agent.stop()
 

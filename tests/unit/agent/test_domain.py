@@ -11,6 +11,7 @@ import pytest
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.start import start
 from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
@@ -70,7 +71,7 @@ async def test_first_look_is_due_at_once(stage: Stage) -> None:
 async def test_retries_come_ever_later(stage: Stage) -> None:
     """N := min((n + 1)^2, 166) minutes from n = 0; a success starts over (spec 1.6)."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.source = GONE
     assert [await look(stage, agent) for _ in range(5)] == [1, 4, 25, 166, 166]
     stage.source = content("domain")
@@ -84,7 +85,7 @@ async def test_retries_come_ever_later(stage: Stage) -> None:
 async def test_polling_is_the_policys_own(stage: Stage, polling: int, minutes: float) -> None:
     """Each policy says how often it is looked for; 0 is the default, and there is a floor."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.source = polled(polling)
     assert await look(stage, agent) == minutes
     stage.source = None
@@ -96,7 +97,7 @@ async def test_url_is_looked_for_after_the_start(stage: Stage) -> None:
     """Closed until policies decide, a host could not reach its server; the start does not wait."""
     stage.source = content("domain")
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert f"fetch {URL}" not in stage.happened()
     assert in_force(agent) == []
     await Changes(agent).look_for_domain()
@@ -110,7 +111,7 @@ async def test_file_is_read_at_the_start(stage: Stage) -> None:
     stage.config_text = '[domain]\nsource = "/srv/domain.toml"\n'
     stage.source = content("domain")
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert stage.happened()[-4:] == [*("event 5460", "event 5456", "88: secure v1", "event 4294")]
     assert in_force(agent) == ["domain"]
     await agent.stop()
@@ -119,7 +120,7 @@ async def test_file_is_read_at_the_start(stage: Stage) -> None:
 async def test_copy_counts_while_the_source_is_away(stage: Stage) -> None:
     """5458 copy applied, 5457 source away, 5468 reachable again and applied (spec 7.2)."""
     first = stage.agent()
-    await first.start()
+    await start(first)
     stage.source = content("domain")
     await Changes(first).look_for_domain()
     await first.stop()
@@ -127,7 +128,7 @@ async def test_copy_counts_while_the_source_is_away(stage: Stage) -> None:
 
     again = stage.agent()
     stage.happened()
-    await again.start()
+    await start(again)
     assert in_force(again) == ["domain"]
     assert "event 5458" in stage.happened()
     assert known(again).from_copy
@@ -146,7 +147,7 @@ async def test_copy_counts_while_the_source_is_away(stage: Stage) -> None:
 async def test_unchanged_policy_is_not_compiled_again(stage: Stage) -> None:
     """What the source says has not changed is left alone, and the source is shown its etag."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.source = content("domain")
     await look(stage, agent)
     stage.happened()
@@ -161,7 +162,7 @@ async def test_damaged_copy_is_operational_block(stage: Stage) -> None:
     stage.stores.replace(Store.DOMAIN, content("domain"))
     stage.stores.path(Store.DOMAIN).write_text("version = [")
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert str(agent.mode) == "block"
     assert "event 5459" in stage.happened()
     stage.source = content("domain")
@@ -177,7 +178,7 @@ async def test_domain_replaces_the_local_policy(stage: Stage) -> None:
     stage.stores.replace(Store.LOCAL, content("mine"))
     stage.stores.replace(Store.PERSISTENT, content("always"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert in_force(agent) == ["always"]
     stage.source = content("domain")
     await look(stage, agent)
@@ -190,7 +191,7 @@ async def test_fallback_by_choice(stage: Stage) -> None:
     stage.config_text += 'fallback = "local"\n'
     stage.stores.replace(Store.LOCAL, content("mine"))
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     assert in_force(agent) == ["mine"]
     stage.source = content("domain")
     await look(stage, agent)
@@ -203,7 +204,7 @@ async def test_policy_that_cannot_be_put_in_force_is_tried_again(
 ) -> None:
     """The old policy stays, nothing is kept, and the next look is soon."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.source = content("domain")
     monkeypatch.setattr(agent.pool, "install", refuse)
     assert await look(stage, agent) == 1
@@ -223,7 +224,7 @@ async def test_copy_that_cannot_be_kept_is_told(
 
     monkeypatch.setattr(stage.stores, "replace", full)
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.happened()
     stage.source = content("domain")
     await look(stage, agent)
@@ -242,7 +243,7 @@ async def test_without_a_source_there_is_nothing_to_refresh(tmp_path: Path) -> N
 async def test_success_is_remembered(stage: Stage) -> None:
     """Status can say when the source was last reached."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     stage.source = content("domain")
     await look(stage, agent)
     assert known(agent).last_success == NOW

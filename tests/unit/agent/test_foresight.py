@@ -13,6 +13,7 @@ from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.foresight import LISTED, foresee
 from ipsecfd.agent.report import Foresight
+from ipsecfd.agent.start import start
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.connections import TcpConnection
@@ -40,7 +41,7 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
     """An agent that runs."""
     agent = stage.agent()
     agent.host = Host(frozenset({ME}), delivered=True)
-    await agent.start()
+    await start(agent)
     stage.happened()
     yield agent
     await agent.stop()

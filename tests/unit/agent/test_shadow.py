@@ -13,6 +13,7 @@ from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.counts import why_off
+from ipsecfd.agent.start import start
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.modes import Mode
@@ -41,7 +42,7 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
     """An agent with a policy, and another policy's file."""
     stage.policy_file("new", "permit any <-> me:22 tcp", "block me <-> any")
     agent = stage.agent(stage.policy_file("web", "permit any <-> me:80 tcp", "block me <-> any"))
-    await agent.start()
+    await start(agent)
     stage.happened()
     yield agent
     await agent.stop()
@@ -73,14 +74,14 @@ def finds(stage: Stage, *changes: Change, number: int | None = None, packets: in
     stage.processes[88].found = Compared(number or running, packets, 0, changes)
 
 
-async def start(agent: Agent) -> None:
+async def start_shadow(agent: Agent) -> None:
     """Put the other policy beside the first."""
     await shadowing.start(agent, Path("/etc/ipsecfd/new"))
 
 
 async def test_it_judges_beside_and_decides_nothing(stage: Stage, agent: Agent) -> None:
     """What is in force stays, and is what decides."""
-    await start(agent)
+    await start_shadow(agent)
     settings = judged_by(stage)
     assert verdicts(settings, 80, 22) == ["permit", "block"]
     assert verdicts(settings.candidate, 80, 22) == ["block", "permit"]
@@ -93,7 +94,7 @@ async def test_the_kernel_forgets_what_it_learnt(stage: Stage, agent: Agent) -> 
     """Packets of learnt flows meet no judge; the packet process teaches nothing meanwhile."""
     stage.tells_learning = True
     assert why_off(agent) is None
-    await start(agent)
+    await start_shadow(agent)
     assert stage.happened() == ["learn 3", "read 2", "forget 2", "88: secure v1"]
     assert "shadow" in str(why_off(agent))
     await shadowing.stop(agent)
@@ -104,7 +105,7 @@ async def test_it_stands_in_for_the_local_policy_alone(stage: Stage, agent: Agen
     """What the persistent store adds is part of both sides."""
     stage.stores.replace(Store.PERSISTENT, content("always", "any -> me:22 tcp"))
     await Changes(agent).take_stores()
-    await start(agent)
+    await start_shadow(agent)
     settings = judged_by(stage)
     assert verdicts(settings, 80, 22) == ["permit", "block"]
     assert verdicts(settings.candidate, 80, 22) == ["block", "block"]
@@ -112,7 +113,7 @@ async def test_it_stands_in_for_the_local_policy_alone(stage: Stage, agent: Agen
 
 async def test_it_judges_as_in_secure_mode(stage: Stage, agent: Agent) -> None:
     """Whatever the mode is: that is what a policy is for."""
-    await start(agent)
+    await start_shadow(agent)
     await Changes(agent).set_mode("permit")
     settings = judged_by(stage)
     assert settings.mode is Mode.PERMIT
@@ -123,7 +124,7 @@ async def test_it_judges_as_in_secure_mode(stage: Stage, agent: Agent) -> None:
 
 async def test_changes_are_told_by_filter_with_flows(stage: Stage, agent: Agent) -> None:
     """First and later packets of a flow are one; what is left out is counted."""
-    await start(agent)
+    await start_shadow(agent)
     many = tuple((ends(port), 1) for port in (1, 2, 3))
     finds(
         stage,
@@ -144,7 +145,7 @@ async def test_changes_are_told_by_filter_with_flows(stage: Stage, agent: Agent)
 
 async def test_counts_add_up_from_reading_to_reading(stage: Stage, agent: Agent) -> None:
     """Packet processes forget what they told."""
-    await start(agent)
+    await start_shadow(agent)
     for _ in range(2):
         finds(stage, Change(Direction.IN, NOW, THEN, 3, ((ends(80), 3),)))
         await agent.count()
@@ -154,7 +155,7 @@ async def test_counts_add_up_from_reading_to_reading(stage: Stage, agent: Agent)
 
 async def test_other_policies_in_force_begin_it_anew(stage: Stage, agent: Agent) -> None:
     """It survives the reload, and what was found by the policies before is no part of it."""
-    await start(agent)
+    await start_shadow(agent)
     finds(stage, Change(Direction.IN, NOW, THEN, 3, ()))
     await agent.count()
     number = judged_by(stage).comparison
@@ -170,7 +171,7 @@ async def test_other_policies_in_force_begin_it_anew(stage: Stage, agent: Agent)
 
 async def test_another_mode_or_address_goes_on(stage: Stage, agent: Agent) -> None:
     """The policies compared are the same."""
-    await start(agent)
+    await start_shadow(agent)
     number = judged_by(stage).comparison
     await Changes(agent).set_mode("block")
     assert judged_by(stage).comparison == number
@@ -178,7 +179,7 @@ async def test_another_mode_or_address_goes_on(stage: Stage, agent: Agent) -> No
 
 async def test_another_candidate_is_another_comparison(stage: Stage, agent: Agent) -> None:
     """It takes the place of the one before."""
-    await start(agent)
+    await start_shadow(agent)
     number = judged_by(stage).comparison
     stage.policy_file("third", "permit any <-> me:23 tcp", "block me <-> any")
     await shadowing.start(agent, Path("/etc/ipsecfd/third"))
@@ -189,7 +190,7 @@ async def test_another_candidate_is_another_comparison(stage: Stage, agent: Agen
 
 async def test_a_replaced_packet_process_judges_by_it(stage: Stage, agent: Agent) -> None:
     """Its successor gets the same settings."""
-    await start(agent)
+    await start_shadow(agent)
     before = stage.processes[88]
     before.die("signal 9")
     await asyncio.sleep(0.05)
@@ -203,7 +204,7 @@ async def test_what_cannot_be_read_or_installed_changes_nothing(stage: Stage, ag
         await shadowing.start(agent, Path("/etc/ipsecfd/missing"))
     stage.refuses_rules = True
     with pytest.raises(KernelError):
-        await start(agent)
+        await start_shadow(agent)
     assert agent.shadow is None
     assert stage.happened() == []
 
@@ -222,7 +223,7 @@ async def test_memory_is_bounded_and_counts_are_exact(
     """Of very many flows and causes not all are told apart."""
     monkeypatch.setattr(shadow_module, "MOST_FLOWS", 2)
     monkeypatch.setattr(shadow_module, "MOST_ROWS", 1)
-    await start(agent)
+    await start_shadow(agent)
     finds(
         stage,
         Change(Direction.IN, NOW, THEN, 5, tuple((ends(port), 1) for port in range(5))),

@@ -13,6 +13,7 @@ from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.report import QueueReport, ReasonCount
+from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
 from ipsecfd.driver.host import Host
 from ipsecfd.kernel.queue import Health
@@ -45,7 +46,7 @@ async def agent(stage: Stage) -> AsyncIterator[Agent]:
         servers={ServerKind.DNS: frozenset({ipaddress.ip_address("192.0.2.53")})},
         delivered=True,
     )
-    await agent.start()
+    await start(agent)
     yield agent
     await agent.stop()
 
@@ -98,7 +99,7 @@ async def test_warnings(stage: Stage, agent: Agent) -> None:
 async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None:
     """A first start was permit, whatever was assigned since; the next one does as it is told."""
     agent = stage.agent(stage.policy_file("web", "block me <-> any"))
-    await agent.start()
+    await start(agent)
     found = await page(agent).status(None)
     assert (found.started_in, found.startup_mode) == ("permit", "stateful")
     stage.config_text = '[startup]\nmode = "block"\n'
@@ -109,7 +110,7 @@ async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None
     stage.config_text = ""
     stage.crash(agent)
     again = stage.agent()
-    await again.start()
+    await start(again)
     found = await page(again).status(None)
     assert (found.started_in, found.startup_mode) == (None, "stateful")
     await again.stop()

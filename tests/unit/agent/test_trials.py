@@ -9,6 +9,7 @@ import pytest
 from ipsecfd.agent import state, trial
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
+from ipsecfd.agent.start import start
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.model import Store
@@ -31,7 +32,7 @@ async def started(stage: Stage, *policies: Path) -> tuple[Agent, Changes]:
     agent = stage.agent(*policies)
     changes = Changes(agent)
     await changes.trials.before_start()
-    await agent.start()
+    await start(agent)
     await changes.trials.after_start()
     stage.happened()
     return agent, changes
@@ -344,7 +345,7 @@ async def test_killed_until_it_was_too_late(stage: Stage) -> None:
     agent = stage.agent()
     changes = Changes(agent)
     await changes.trials.before_start()
-    await agent.start()
+    await start(agent)
     assert in_force(agent) == ["web"]
     await changes.trials.after_start()
     assert "not confirmed in time" in stage.events[-1][1]
@@ -364,7 +365,7 @@ async def test_edited_file_and_killed_until_it_was_too_late(stage: Stage) -> Non
     agent = stage.agent()
     changes = Changes(agent)
     await changes.trials.before_start()
-    await agent.start()
+    await start(agent)
     assert agent.policies.sources[0].policy == policy(WEB, name="web")
     await changes.trials.after_start()
     assert agent.policies.sources[0].policy == policy(WEB, name="web")
