@@ -12,8 +12,9 @@ from ipsecfd.agent import state
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
-from ipsecfd.kernel.rules import RulesConfig
+from ipsecfd.kernel.rules import Installed, RulesConfig
 from tests.unit.agent.stage import Stage
 
 BLOCK_ALL = "block me <-> any"
@@ -205,9 +206,9 @@ async def test_unwritable_memory_ends_the_start(stage: Stage, tmp_path: Path) ->
 async def test_stop_in_the_middle_of_a_start(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules that a thread is just installing do not come back after the stop."""
 
-    def slowly(config: RulesConfig) -> str:
+    def slowly(config: RulesConfig, generation: Generation | None) -> Installed:
         time.sleep(0.1)
-        return Stage.install(stage, config)
+        return Stage.install(stage, config, generation)
 
     monkeypatch.setattr(stage, "install", slowly)
     agent = stage.agent(stage.policy_file("web", WEB))
