@@ -33,12 +33,6 @@ BLOCK_ALL = "block me <-> any"
 WEB = "permit any <-> me:80 tcp"
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs, nothing was ever assigned."""
-    return Stage(tmp_path)
-
-
 async def test_stop_under_systemd_keeps_the_rules(stage: Stage) -> None:
     """Whether a stop is a restart is known to systemd alone."""
     agent = stage.agent(stage.policy_file("web", WEB), managed=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,34 +14,13 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
-from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import exact
-from ipsecfd.policy.model import ServerKind, Store
+from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.unit.agent.stage import Stage, content, dynamic
 from tests.unit.agent.test_status import page
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs."""
-    return Stage(tmp_path)
-
-
-@pytest.fixture
-async def agent(stage: Stage) -> AsyncIterator[Agent]:
-    """An agent that runs with one policy of two rules."""
-    agent = stage.agent(stage.policy_file("web", "permit any <-> me:80 tcp", "block me <-> any"))
-    agent.host = Host(
-        frozenset(map(ipaddress.ip_address, ("2001:db8::10", "192.0.2.10", "192.0.2.9"))),
-        servers={ServerKind.DNS: frozenset({ipaddress.ip_address("192.0.2.53")})},
-        delivered=True,
-    )
-    await start(agent)
-    yield agent
-    await agent.stop()
 
 
 def answers(agent: Agent) -> Answers:

@@ -117,12 +117,6 @@ def test_place_that_is_no_directory_is_named(host: Host) -> None:
 # --- what the agent does with it ---
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs, nothing was ever assigned."""
-    return Stage(tmp_path)
-
-
 async def test_boot_rules_hold_until_the_policies_decide(stage: Stage) -> None:
     """The agent takes over from the kernel's start-up mode to secure mode, without one of its own
     in between: who was spoken to is not forgotten before."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,12 +19,6 @@ from tests.unit.agent.stage import Stage, content, dynamic
 
 WEB = "permit any <-> me:80 tcp"
 SSH = dynamic("any -> me:22 tcp")
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs, nothing was ever assigned."""
-    return Stage(tmp_path)
 
 
 def in_force(agent: Agent) -> list[str]:

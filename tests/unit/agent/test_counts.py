@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,6 @@ from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.counters import Counters
 from tests.unit.agent.stage import NOW, Stage
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs."""
-    return Stage(tmp_path)
 
 
 @pytest.fixture

@@ -32,12 +32,6 @@ THEN = Decision(Verdict.BLOCK, Reason.FILTER, policy="new", rule="r", filter="me
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs."""
-    return Stage(tmp_path)
-
-
-@pytest.fixture
 async def agent(stage: Stage) -> AsyncIterator[Agent]:
     """An agent with a policy, and another policy's file."""
     stage.policy_file("new", "permit any <-> me:22 tcp", "block me <-> any")

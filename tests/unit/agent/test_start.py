@@ -21,12 +21,6 @@ BLOCK_ALL = "block me <-> any"
 WEB = "permit any <-> me:80 tcp"
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs, nothing was ever assigned."""
-    return Stage(tmp_path)
-
-
 async def test_first_start_goes_through_the_startup_mode(stage: Stage) -> None:
     """Boot mode, then policies, then secure mode (spec 6.5); never assigned means permit (6.1)."""
     agent = stage.agent(stage.policy_file("web", WEB))

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pytest
 
 from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
@@ -15,9 +11,7 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.report import QueueReport, ReasonCount
 from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
-from ipsecfd.driver.host import Host
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.model import ServerKind
 from tests.unit.agent.stage import Stage
 
 
@@ -29,26 +23,6 @@ class FakeLog:
     problem: str | None = "No space left on device"
     lost_drops: int = 7
     lost_events: int = 0
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs."""
-    return Stage(tmp_path)
-
-
-@pytest.fixture
-async def agent(stage: Stage) -> AsyncIterator[Agent]:
-    """An agent that runs with one policy of two rules."""
-    agent = stage.agent(stage.policy_file("web", "permit any <-> me:80 tcp", "block me <-> any"))
-    agent.host = Host(
-        frozenset(map(ipaddress.ip_address, ("2001:db8::10", "192.0.2.10", "192.0.2.9"))),
-        servers={ServerKind.DNS: frozenset({ipaddress.ip_address("192.0.2.53")})},
-        delivered=True,
-    )
-    await start(agent)
-    yield agent
-    await agent.stop()
 
 
 def page(agent: Agent, *, forwarding: bool = False) -> StatusPage:

@@ -21,12 +21,6 @@ WEB = "permit any <-> me:80 tcp"
 CLOSED = "block me <-> any"
 
 
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    """Nothing runs, nothing was ever assigned."""
-    return Stage(tmp_path)
-
-
 async def started(stage: Stage, *policies: Path) -> tuple[Agent, Changes]:
     """A run of the agent, as the service starts it."""
     agent = stage.agent(*policies)
