@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 from ipsecfd.lab import Lab
 from tests.bench.mix import PORT
@@ -35,6 +37,15 @@ _FLOOD = """{{ eth(da={guard}, sa={peer}),
 """
 
 
+class Measured(NamedTuple):
+    """A flood for a while."""
+
+    rate: float
+    """Packets a second that arrived."""
+    work: float
+    """Microseconds that all processors worked for a packet, the sender's work included."""
+
+
 class Arrivals:
     """Counts the flood's packets behind every filter of the guard."""
 
@@ -45,11 +56,12 @@ class Arrivals:
         # A socket that takes nothing: no port unreachable goes back, nothing is copied.
         self._guard.popen([python, "-c", _SINK])
 
-    def rate(self, seconds: float) -> float:
-        """Packets a second that arrive now."""
-        before, start = self._count(), time.monotonic()
+    def measure(self, seconds: float) -> Measured:
+        """What arrives now."""
+        before, start, busy = self._count(), time.monotonic(), _busy()
         time.sleep(seconds)
-        return (self._count() - before) / (time.monotonic() - start)
+        packets, lasted = self._count() - before, time.monotonic() - start
+        return Measured(packets / lasted, (_busy() - busy) * 1e6 / max(packets, 1))
 
     def _count(self) -> int:
         listed = self._guard.run(["nft", "-j", "list", "table", "inet", "arrived"], check=True)
@@ -101,3 +113,12 @@ def ping_median(lab: Lab, count: int) -> float:
     done = lab["peer"].run(["ping", "-i", "0.002", "-c", str(count), "192.0.2.10"], check=True)
     times = [float(one) * 1000 for one in re.findall(r"time=([\d.]+) ms", done.stdout)]
     return statistics.median(times)
+
+
+def _busy() -> float:
+    """Seconds that all processors worked since the machine started."""
+    user, nice, system, _, _, irq, softirq, *_ = map(int, _STAT.read_text().split()[1:11])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+_STAT = Path("/proc/stat")

@@ -43,7 +43,9 @@ class Run:
                     with turns[name](lab):
                         for kind in kinds:
                             with load.flood(lab, kind):
-                                self.results.note(name, kind, arrivals.rate(self.seconds))
+                                measured = arrivals.measure(self.seconds)
+                            self.results.note(name, kind, measured.rate)
+                            self.results.note(name, work(kind), measured.work)
 
 
 def queued(run: Run) -> None:
@@ -89,6 +91,11 @@ def cached(run: Run) -> None:
         "cached, one flow / no filter", results.ratio(on, "no filter", ONE_FLOW), ">= 0.8"
     )
     results.figure("cached, one flow / queued", results.ratio(on, off, ONE_FLOW), ">= 2.5")
+    # The ratio ends where the sender cannot send more; this one does not.
+    alone = results.median("no filter", work(ONE_FLOW))
+    for kind, name in (("queued", off), ("cached", on)):
+        added = results.median(name, work(ONE_FLOW)) - alone
+        results.figure(f"{kind}, one flow: processor time added to a packet", added, unit="us")
     results.figure("cached, new flows / queued", results.ratio(on, off, NEW_FLOWS), ">= 0.8")
 
 
@@ -200,6 +207,11 @@ def sizes(run: Run) -> None:
         turns[sized("iptables", size)] = _rules(contestants.iptables, size)
         turns[sized("nftables, linear", size)] = _rules(contestants.nftables, size)
     run.floods((ONE_FLOW,), turns, 1)
+
+
+def work(kind: str) -> str:
+    """What the processor time for each packet of a load is noted as."""
+    return f"{kind}, processor time"
 
 
 def sized(name: str, size: int) -> str:
