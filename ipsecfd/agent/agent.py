@@ -24,7 +24,7 @@ from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
 from ipsecfd.agent.shadow import Shadow
-from ipsecfd.agent.sources import Places, StoreReader, gather
+from ipsecfd.agent.sources import Load, Places, StoreReader, gather
 from ipsecfd.agent.tally import Tally
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
@@ -213,18 +213,22 @@ class Agent:
         else:
             dynamictext.forget(self.config.state_dir)
 
-    async def read(self, places: Places, stores: StoreReader | None = None) -> PolicySet:
+    async def read(
+        self, places: Places, stores: StoreReader | None = None, load: Load | None = None
+    ) -> PolicySet:
         """Read what counts, and compile it. Raises IpsecfdError with all mistakes."""
-        return await asyncio.to_thread(self._read, places, stores or self.parts.stores)
-
-    def _read(self, places: Places, stores: StoreReader) -> PolicySet:
         parts = self.parts
+        return await asyncio.to_thread(
+            self._read, places, stores or parts.stores, load or parts.load
+        )
+
+    def _read(self, places: Places, stores: StoreReader, load: Load) -> PolicySet:
         return compiled(
-            gather(places, stores, parts.load),
+            gather(places, stores, load),
             self.config.driver_profile,
             self.policies.version + 1,
             previous=self.policies,
-            now=parts.now(),
+            now=self.parts.now(),
         )
 
     def remember(self, policies: PolicySet) -> bool:

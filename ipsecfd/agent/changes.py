@@ -15,8 +15,8 @@ from ipsecfd.agent.assigning import Choice, Chosen
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.hand_mode import hand_mode, mode_named, set_mode
-from ipsecfd.agent.policies import PolicySet
-from ipsecfd.agent.sources import Held, Places
+from ipsecfd.agent.policies import PolicySet, Remembering
+from ipsecfd.agent.sources import Held, Load, Places
 from ipsecfd.agent.trials import Trials
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import Mode
@@ -66,20 +66,21 @@ class Changes:
     async def take_stores(self) -> list[str]:
         """The stores, or the properties, were changed: have what they hold now in force.
 
-        Raises IpsecfdError; then what was in force stays.
+        Returns notes for who asked. Raises IpsecfdError; then what was in force stays.
         """
         agent = self._agent
         async with agent.lock:
             await self._note_pending()
-            new = await self._read(self._remembered())
+            load = Remembering(agent.parts.load, agent.policies)
+            new = await self._read(self._remembered(), load)
             if new.sources == agent.policies.sources:
                 reassigned = _assigned(new.held) != _assigned(agent.policies.held)
                 agent.policies = replace(agent.policies, held=new.held)
                 if not agent.trouble:
-                    return self._standing_in(agent.places) if reassigned else []
+                    return load.notes + (self._standing_in(agent.places) if reassigned else [])
             await agent.put_in_force(new, Event.APPLIED, "the stores changed")
             self._forget_superseded(new)
-            return self._standing_in(agent.places)
+            return load.notes + self._standing_in(agent.places)
 
     async def resolve(self) -> tuple[Renewal, ...]:
         """Resolve the DNS names of the policies in force anew, and filter by the answers."""
@@ -145,12 +146,13 @@ class Changes:
             if revision != agent.dynamic_revision:
                 raise IpsecfdError("somebody else has just changed the dynamic rules: try again")
             places = replace(self._remembered(), dynamic=content)
-            new = await self._read(places)
+            load = Remembering(agent.parts.load, agent.policies)
+            new = await self._read(places, load)
             await agent.put_in_force(new, Event.APPLIED, "dynamic rules changed", places)
             agent.dynamic_revision += 1
             if agent.config.dynamic_persist:
                 await asyncio.to_thread(dynamictext.save, agent.config.state_dir, content)
-            return []
+            return load.notes
 
     async def look_for_domain(self) -> str:
         """Fetch the domain policy and have it in force; says what came of it.
@@ -190,7 +192,8 @@ class Changes:
         agent = self._agent
         async with agent.lock:
             places = replace(self._remembered(), domain=domain.policy_with(content))
-            new = await agent.read(places)
+            load = Remembering(agent.parts.load, agent.policies)
+            new = await agent.read(places, load=load)
             await agent.put_in_force(new, event, "domain policy applied", places)
 
     async def _note_pending(self) -> None:
@@ -205,9 +208,9 @@ class Changes:
             agent.pending = [f"{change}: takes effect at the next start" for change in changes]
             await agent.keep_boot_file()
 
-    async def _read(self, places: Places) -> PolicySet:
+    async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
         try:
-            return await self._agent.read(places)
+            return await self._agent.read(places, load=load)
         except IpsecfdError as error:
             self._refused("the change is not in force, the old policies stay", error)
             raise

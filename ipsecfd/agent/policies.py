@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
-from ipsecfd.agent.sources import Found, Gathered, Held
+from ipsecfd.agent.sources import Found, Gathered, Held, Load
 from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.table import Table
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import Mistake
 from ipsecfd.policy.model import Connection, Policy, Store
 from ipsecfd.policy.names import names_of
+from ipsecfd.policy.tomlfile import Loaded
 
 MAX_WARNINGS: Final = 10
 """Warnings about policy files that are told one by one."""
@@ -77,6 +81,33 @@ class PolicySet:
     def __str__(self) -> str:
         """The policies' names, for messages."""
         return ", ".join(f'"{source.policy.name}"' for source in self.sources) or "no policy"
+
+
+class Remembering:
+    """Reads policy files; one that has mistakes by now is what it was when it was put in force.
+
+    For changes that have nothing to do with it: they are not refused because of it.
+    """
+
+    def __init__(self, load: Load, in_force: PolicySet) -> None:
+        self.notes: list[str] = []
+        """What was wrong with files, and that they are what they were."""
+        self._load = load
+        self._known = {one.origin: one.policy for one in in_force.sources}
+
+    def __call__(self, path: Path) -> Loaded:
+        """The policy of a file. Raises IpsecfdError when it has mistakes and never was in force."""
+        try:
+            return self._load(path)
+        except IpsecfdError as error:
+            known = self._known.get(str(path))
+            if known is None:
+                raise
+            why = str(error).removeprefix(f"{path}: ").replace("\n", "; ")
+            what = f"cannot be read again, and what it held before stays in force: {why}"
+            warning = Mistake(str(path), "", "", what)
+            self.notes.append(str(warning))
+            return Loaded(known, (warning,))
 
 
 def count_filters(policy: Policy) -> int:

@@ -93,15 +93,31 @@ class Administration:
                 if desk is None:  # else the service keeps it
                     self._keep_boot_file()
             if desk and changed:
-                self._tell(client.call(self._socket, "StoresChanged"))
+                self._have_stores_taken(policies=opened.changed)
             after = workspace.dynamic.content() if workspace.dynamic else dynamic
             if desk and after != dynamic:
-                client.call(
+                notes = client.call(
                     self._socket,
                     "SetDynamic",
                     revision=desk.revision,
                     dynamic=dynamictext.render(after),
                 )
+                self._tell(notes)
+
+    def _have_stores_taken(self, *, policies: bool) -> None:
+        """Have the service take what was kept; `policies` says that it is not properties alone.
+
+        Raises IpsecfdError when policies are kept and not in force. Properties are for the next
+        start: where something else is wrong, they are set all the same.
+        """
+        try:
+            self._tell(client.call(self._socket, "StoresChanged"))
+        except IpsecfdError as error:
+            if policies:
+                raise IpsecfdError(
+                    f"what was changed is kept, but not in force: {error}"
+                ) from error
+            self._tell(str(error).splitlines())
 
     def _tell(self, notes: list[str]) -> None:
         """Print what the service has to say, each thing once in a session of many commands."""

@@ -81,7 +81,7 @@ def import_(
     if as_json:
         print(json.dumps(as_object(result)))
     else:
-        print("\n".join(lines_of(result, f"{store} store", dry_run=dry_run, columns=width())))
+        print("\n".join(lines_of(result, store, dry_run=dry_run, columns=width())))
     if result.stopped:
         raise typer.Exit(1)
 
@@ -120,7 +120,7 @@ def as_object(result: ImportResult) -> dict[str, object]:
 
 
 def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -> list[str]:
-    """What came of an import, for people."""
+    """What came of an import, for people; `store` is where it went unless the files say more."""
     from ipsecfd.policy.mistakes import printable
 
     lines: list[str] = []
@@ -130,7 +130,10 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
         )
         lines += wrap("", what, columns)
     else:
-        head = f"Would import into an empty {store}:" if dry_run else f"Imported into the {store}:"
+        where = _where(result, store)
+        article = "" if where.endswith("s") else "an "
+        head = f"Would import into {article}empty" if dry_run else "Imported into the"
+        head = f"{head} {where}:"
         if _sets_properties_only(result):
             head = "Would set:" if dry_run else "Set:"
         lines += [head, "", *_table(result)]
@@ -145,6 +148,16 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
     for note in result.notes:
         lines += ["", *wrap("Note: ", printable(note), columns)]
     return lines
+
+
+def _where(result: ImportResult, store: str) -> str:
+    """The stores that were changed; a script may have selected others than the one given."""
+    changed = [one.name.lower() for one in result.stores]
+    if result.dynamic_rules:
+        changed.append("dynamic")
+    if len(changed) > 1:
+        return f"{', '.join(changed[:-1])} and {changed[-1]} stores"
+    return f"{changed[0] if changed else store} store"
 
 
 def _table(result: ImportResult) -> list[str]:

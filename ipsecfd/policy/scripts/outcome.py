@@ -46,6 +46,8 @@ class ImportResult:
     """Whether something was not understood and nothing is to be changed because of it."""
     ignored: int = field(default=0, compare=False)
     """Commands of batch files that have nothing to do with IPsec policies."""
+    stores: tuple[Store, ...] = field(default=(), compare=False)
+    """The stores that it changed."""
     properties: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """The driver's properties that it set, with their values in words."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -83,6 +85,7 @@ def outcome(before: Snapshot, after: Snapshot, store: Store) -> ImportResult:
         filter_actions=filter_actions,
         assigned=_assigned(after.stores, store),
         dynamic_rules=sum(before.dynamic.rules.get(key) is not dynamic[key] for key in dynamic),
+        stores=tuple(one for one in after.stores if after.stores[one] != before.stores[one]),
         properties=properties,
         notes=(*_effects(properties), *_doubts(before, after)),
     )

@@ -175,6 +175,29 @@ async def test_store_supersedes_an_assigned_file(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_a_file_with_mistakes_refuses_no_other_change(stage: Stage) -> None:
+    """What it held before stays in force beside the change; only a reload is refused (and said)."""
+    agent = stage.agent()
+    await agent.start()
+    path = stage.policy_file("web", WEB)
+    await Changes(agent).assign_file(path)
+    del stage.files[path]
+    stage.stores.replace(Store.PERSISTENT, content("always"))
+    [note] = await Changes(agent).take_stores()
+    assert note.startswith(f"{path}: cannot be read again, and what it held before stays in force")
+    assert in_force(agent) == ["always", "web"]
+    assert await Changes(agent).take_stores() == [note]
+    assert note in agent.policies.warnings
+    await set_dynamic(agent, SSH)
+    assert in_force(agent) == ["always", "web", "Dynamic rules"]
+    with pytest.raises(IpsecfdError, match="web"):
+        await Changes(agent).reload()
+    stage.policy_file("web", WEB)
+    assert await Changes(agent).take_stores() == []
+    assert agent.policies.warnings == []
+    await agent.stop()
+
+
 # --- dynamic rules ---
 
 

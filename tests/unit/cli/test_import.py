@@ -88,6 +88,29 @@ def test_only_commands_for_the_domain_store_fail(state: Path) -> None:
     assert kept(state, Store.DOMAIN) == Content()
 
 
+@pytest.mark.parametrize(
+    ("script", "where", "would"),
+    [
+        ("set store persistent\nadd policy A", "the persistent store", "an empty persistent store"),
+        (
+            "add policy A\nset store persistent\nadd policy A",
+            "the local and persistent stores",
+            "empty local and persistent stores",
+        ),
+        ("set store persistent\ndel policy A", "the local store", "an empty local store"),
+    ],
+)
+def test_the_head_names_the_stores_that_a_script_selected(
+    state: Path, script: str, where: str, would: str
+) -> None:
+    """`set store` goes before `--store`; a dry run says the same."""
+    Path("s.txt").write_text(f"pushd ipsec static\n{script}\npopd\n")
+    head, *_ = run("s.txt", "--dry-run").stdout.splitlines()
+    assert head == f"Would import into {would}:"
+    head, *_ = run("s.txt").stdout.splitlines()
+    assert head == f"Imported into {where}:"
+
+
 def test_who_may_not_write_is_told_at_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is imported, and the exit status says so."""
     monkeypatch.setattr(administration, "_may_write", lambda _: False)

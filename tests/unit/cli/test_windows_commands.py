@@ -179,12 +179,25 @@ def test_notes_of_the_service_are_told_once(host: Host, capsys: pytest.CaptureFi
 def test_refusal_of_the_service_is_an_error(host: Host) -> None:
     """The store is changed, and the command says that it is not in force."""
     host.start()
-    host.refusal = "the change is not in force"
+    host.refusal = "persistent.toml: damaged"
     done = host.static("add", "policy", "name=x")
     assert done.exit_code == 1
     assert done.stdout.startswith("ERR IPsec [")
-    assert done.stdout.endswith(" : The change is not in force.\n")
+    assert done.stdout.endswith(
+        " : What was changed is kept, but not in force: persistent.toml: damaged.\n"
+    )
     assert list(host.local.policies) == ["x"]
+
+
+def test_properties_are_set_whatever_is_wrong_with_policies(host: Host) -> None:
+    """They are for the next start; what the service finds wrong elsewhere is a note."""
+    host.start()
+    host.refusal = "persistent.toml: damaged"
+    done = host.run("netsh", "ipsec", "dynamic", "set", "config", "ipsecexempt", "value=0")
+    assert done.exit_code == 0
+    assert done.stdout == "The new value takes effect when ipsecfd is started again.\n"
+    assert done.stderr == "note: persistent.toml: damaged\n"
+    assert properties.read(host.state_dir).ipsecexempt == 0
 
 
 def test_dynamic_rules_live_in_the_service(host: Host) -> None:
