@@ -178,7 +178,7 @@ async def test_store_supersedes_an_assigned_file(stage: Stage) -> None:
 async def test_a_file_with_mistakes_refuses_no_other_change(stage: Stage) -> None:
     """What it held before stays in force beside the change; only a reload is refused (and said)."""
     agent = stage.agent()
-    await agent.start()
+    await start(agent)
     path = stage.policy_file("web", WEB)
     await Changes(agent).assign_file(path)
     del stage.files[path]
