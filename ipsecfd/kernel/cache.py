@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from ipsecfd.driver.decision import Direction, Verdict
+from ipsecfd.driver.packet import EXTENSION_HEADERS
 from ipsecfd.kernel.marks import Marks
+from ipsecfd.policy.model import ICMPV6, TCP, UDP
 
 SIZE: Final = 65_536
 """Flows that a set holds; what comes on top is queued, as without a cache."""
@@ -25,6 +27,8 @@ SECONDS: Final = 60
 outlives an agent that died."""
 
 _PORTED = "{ tcp, udp }"
+# ICMPv6 is judged by its type, which no set knows; behind extension headers there is more.
+_ELSE6 = f"!= {{ {', '.join(map(str, sorted(EXTENSION_HEADERS | {TCP, UDP, ICMPV6})))} }}"
 _WHOLE = "ip frag-off & 0x3fff == 0"  # neither a fragment nor followed by one
 _INTERFACE = {Direction.IN: "iif", Direction.OUT: "oif", Direction.FORWARD: "iif"}
 _ADDRESSES = {4: "ip saddr . ip daddr . ip protocol", 6: "ip6 saddr . ip6 daddr . ip6 nexthdr"}
@@ -158,5 +162,4 @@ def _shape(one: FlowSet) -> str:
     if one.family == 4:
         protocol = f"ip protocol {'' if one.ported else '!= '}{_PORTED}"
         return f"{protocol} {_WHOLE}"
-    # ICMPv6 is judged by its type, which no set knows. This name nft knows without /etc/protocols.
-    return f"ip6 nexthdr {_PORTED if one.ported else '!= { tcp, udp, icmpv6 }'}"
+    return f"ip6 nexthdr {_PORTED if one.ported else _ELSE6}"
