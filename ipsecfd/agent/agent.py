@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ipsecfd.agent import dynamictext, state
+from ipsecfd.agent import dynamictext, garbage, state
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, Event
@@ -223,13 +223,14 @@ class Agent:
         )
 
     def _read(self, places: Places, stores: StoreReader, load: Load) -> PolicySet:
-        return compiled(
-            gather(places, stores, load),
-            self.config.driver_profile,
-            self.policies.version + 1,
-            previous=self.policies,
-            now=self.parts.now(),
-        )
+        with garbage.kept():
+            return compiled(
+                gather(places, stores, load),
+                self.config.driver_profile,
+                self.policies.version + 1,
+                previous=self.policies,
+                now=self.parts.now(),
+            )
 
     def remember(self, policies: PolicySet) -> bool:
         """Keep for later starts that a policy was in force; raises StateError.
