@@ -23,12 +23,18 @@ CLOSED = "block me <-> any"
 
 async def started(stage: Stage, *policies: Path) -> tuple[Agent, Changes]:
     """A run of the agent, as the service starts it."""
+    agent, changes = await just_started(stage, *policies)
+    await changes.trials.after_start()
+    stage.happened()
+    return agent, changes
+
+
+async def just_started(stage: Stage, *policies: Path) -> tuple[Agent, Changes]:
+    """A run of the agent that has not yet looked at what an earlier one had on trial."""
     agent = stage.agent(*policies)
     changes = Changes(agent)
     await changes.trials.before_start()
     await start(agent)
-    await changes.trials.after_start()
-    stage.happened()
     return agent, changes
 
 
@@ -36,6 +42,14 @@ async def killed_and_started(stage: Stage, agent: Agent, *policies: Path) -> tup
     """The next run, after SIGKILL."""
     stage.crash(agent)
     return await started(stage, *policies)
+
+
+async def with_closed_on_trial(stage: Stage) -> tuple[Agent, Changes]:
+    """An agent with the file "web" assigned, and "closed" in its place for 60 seconds."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    return agent, changes
 
 
 def in_force(agent: Agent) -> list[str]:
@@ -54,9 +68,7 @@ async def after(stage: Stage, changes: Changes, seconds: float) -> None:
 
 async def test_unconfirmed_file_is_taken_back(stage: Stage) -> None:
     """Policy, assigned file and log: all is as it was before, when the time is over."""
-    agent, changes = await started(stage)
-    await changes.assign_file(stage.policy_file("web", WEB))
-    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await with_closed_on_trial(stage)
     assert in_force(agent) == ["closed"]
     stage.happened()
     await after(stage, changes, 59.9)
@@ -289,9 +301,7 @@ async def test_taking_back_is_tried_until_it_succeeds(
 
 async def test_reload_mends_the_candidate_within_its_time(stage: Stage) -> None:
     """What was before stays what comes back."""
-    agent, changes = await started(stage)
-    await changes.assign_file(stage.policy_file("web", WEB))
-    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await with_closed_on_trial(stage)
     stage.policy_file("closed", CLOSED, WEB)
     await changes.reload()
     await after(stage, changes, 61)
@@ -304,9 +314,7 @@ async def test_reload_mends_the_candidate_within_its_time(stage: Stage) -> None:
 
 async def test_killed_within_the_time(stage: Stage) -> None:
     """The candidate stays for the time that is left, then what was before comes back."""
-    agent, changes = await started(stage)
-    await changes.assign_file(stage.policy_file("web", WEB))
-    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await with_closed_on_trial(stage)
     stage.clock.seconds += 20
     agent, changes = await killed_and_started(stage, agent)
     assert (in_force(agent), changes.trials.left) == (["closed"], 40)
@@ -331,15 +339,10 @@ async def test_killed_and_confirmed(stage: Stage) -> None:
 
 async def test_killed_until_it_was_too_late(stage: Stage) -> None:
     """The candidate is not in force for a single moment of the next run."""
-    agent, changes = await started(stage)
-    await changes.assign_file(stage.policy_file("web", WEB))
-    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await with_closed_on_trial(stage)
     stage.clock.seconds += 61
     stage.crash(agent)
-    agent = stage.agent()
-    changes = Changes(agent)
-    await changes.trials.before_start()
-    await start(agent)
+    agent, changes = await just_started(stage)
     assert in_force(agent) == ["web"]
     await changes.trials.after_start()
     assert "not confirmed in time" in stage.events[-1][1]
@@ -356,10 +359,7 @@ async def test_edited_file_and_killed_until_it_was_too_late(stage: Stage) -> Non
     await changes.assign_file(path, 60)
     stage.clock.seconds += 61
     stage.crash(agent)
-    agent = stage.agent()
-    changes = Changes(agent)
-    await changes.trials.before_start()
-    await start(agent)
+    agent, changes = await just_started(stage)
     assert agent.policies.sources[0].policy == policy(WEB, name="web")
     await changes.trials.after_start()
     assert agent.policies.sources[0].policy == policy(WEB, name="web")
@@ -411,9 +411,7 @@ async def test_killed_before_anything_was_applied(stage: Stage) -> None:
 
 async def test_start_with_files_of_its_own(stage: Stage) -> None:
     """`--policy` decides; what was on trial is not in force and not assigned any more."""
-    agent, changes = await started(stage)
-    await changes.assign_file(stage.policy_file("web", WEB))
-    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    agent, changes = await with_closed_on_trial(stage)
     given = stage.policy_file("given", CLOSED)
     agent, changes = await killed_and_started(stage, agent, given)
     assert (in_force(agent), changes.trials.pending) == (["given"], None)
