@@ -1,11 +1,12 @@
-"""Streams of numbered datagrams to the guard, while a test changes things."""
+"""Numbered datagrams to the guard, while a test changes things."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Self
 
 from ipsecfd.lab import Lab
 
@@ -15,7 +16,28 @@ _SO_RCVBUFFORCE: Final = 33
 _EAR_BYTES: Final = 64 << 20
 
 
-class Stream:
+class Traffic:
+    """Threads that send and hear while the block lasts, and their sockets."""
+
+    def __init__(self, sockets: tuple[socket.socket, ...], *targets: Callable[[], None]) -> None:
+        self._over = threading.Event()
+        self._sockets = sockets
+        self._threads = [threading.Thread(target=one) for one in targets]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        for one in self._sockets:
+            one.close()
+
+
+class Stream(Traffic):
     """Numbered datagrams to one port of the guard while the block lasts, and which arrived."""
 
     def __init__(self, lab: Lab, port: int, address: str = GUARD, rate: float = 1000) -> None:
@@ -29,20 +51,7 @@ class Stream:
         self._ear.settimeout(0.05)
         self._mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._mouth.bind((PEER, 0))
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._send), threading.Thread(target=self._hear)]
-
-    def __enter__(self) -> Stream:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        self._ear.close()
-        self._mouth.close()
+        super().__init__((self._ear, self._mouth), self._send, self._hear)
 
     def _send(self) -> None:
         until = time.monotonic() + 60

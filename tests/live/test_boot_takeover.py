@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from ipsecfd.lab import Lab
 from ipsecfd.lab.daemon import CONFIG
-from tests.live.streams import GUARD, PEER, Stream
+from tests.live.streams import GUARD, PEER, Stream, Traffic
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -38,13 +37,12 @@ STARTUP = {
 }
 
 
-class Talk:
+class Talk(Traffic):
     """Numbered questions of the guard to a port of the peer, and which were answered."""
 
     def __init__(self, lab: Lab, port: int) -> None:
         self.asked = 0
         self.answered: list[int] = []
-        self._over = threading.Event()
         self._mouth = lab["guard"].socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._mouth.bind((GUARD, 0))
         self._mouth.connect((PEER, port))
@@ -52,19 +50,7 @@ class Talk:
         self._other = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._other.bind((PEER, port))
         self._other.settimeout(0.05)
-        self._threads = [threading.Thread(target=one) for one in (self._ask, self._answer)]
-
-    def __enter__(self) -> Talk:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        self._mouth.close()
-        self._other.close()
+        super().__init__((self._mouth, self._other), self._ask, self._answer)
 
     def _ask(self) -> None:
         while not self._over.is_set():
