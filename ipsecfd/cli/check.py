@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ipsecfd.cli.figures import many
 from ipsecfd.cli.known import kept_names
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ class _Counts:
     specific_filters: int
 
     def __str__(self) -> str:
-        rules = _many(self.rules, "rule")
+        rules = many(self.rules, "rule")
         if self.inactive:
             rules += f" ({self.inactive} inactive)"
-        filters = _many(self.filters, "filter")
+        filters = many(self.filters, "filter")
         return (
-            f"{self.policy}: {rules}, {filters}, {_many(self.specific_filters, 'specific filter')}"
+            f"{self.policy}: {rules}, {filters}, {many(self.specific_filters, 'specific filter')}"
         )
 
 
@@ -88,10 +89,6 @@ def _count(policy: Policy) -> _Counts:
         sum(len(rule.filter_list.filters) for rule in active),
         len(specific_filters([(Store.LOCAL, policy)], ipv6=True)),
     )
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def _json(

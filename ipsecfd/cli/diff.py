@@ -12,8 +12,9 @@ import typer
 
 from ipsecfd.cli import offline
 from ipsecfd.cli.decision_text import decision_fields, half, reason_in_words, wrap
-from ipsecfd.cli.live import SocketOption, ask, width
+from ipsecfd.cli.live import JsonOption, SocketOption, ask
 from ipsecfd.cli.packet_text import packet_text
+from ipsecfd.cli.terminal import width
 from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Decision
 from ipsecfd.driver.difference import Change, Difference, difference
@@ -47,7 +48,7 @@ def diff(
     forward: Annotated[
         bool, typer.Option("--forward", help="Also compare routed packets.")
     ] = False,
-    as_json: offline.JsonOption = False,
+    as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
     """Compare two policies, or one with what the daemon has in force.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, width
-from ipsecfd.cli.policy import time
+from ipsecfd.cli.figures import time
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
+from ipsecfd.cli.terminal import width
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import DomainReport

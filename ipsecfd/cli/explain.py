@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
@@ -20,7 +19,9 @@ from ipsecfd.cli.decision_text import (
     source_port_hole,
     wrap,
 )
+from ipsecfd.cli.live import JsonOption
 from ipsecfd.cli.packet_text import FORM, PacketTextError, parse_packet_text
+from ipsecfd.cli.terminal import width
 from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.driver import NO_FILTER, Driver
@@ -65,7 +66,7 @@ class Explanation:
 def explain(
     packet: Annotated[str, typer.Argument(metavar="PACKET", help=f'"{FORM}"', show_default=False)],
     options: offline.Options,
-    as_json: offline.JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Say what becomes of one packet, which filter decides, and why the others lose.
 
@@ -86,8 +87,7 @@ def explain(
     if as_json:
         print(json.dumps(explanation_fields(explanation)))
         return
-    width = min(80, shutil.get_terminal_size((80, 24)).columns)
-    print("\n".join(report(packet, explanation, situation, width)))
+    print("\n".join(report(packet, explanation, situation, width(80))))
 
 
 def explain_packet(direction: Direction, data: bytes, situation: offline.Situation) -> Explanation:
@@ -217,27 +217,27 @@ def explanation_fields(explanation: Explanation) -> dict[str, object]:
 
 
 def report(
-    text: str, explanation: Explanation, situation: offline.Situation, width: int
+    text: str, explanation: Explanation, situation: offline.Situation, columns: int
 ) -> Iterator[str]:
-    """An explanation for people, in lines of at most `width` characters."""
+    """An explanation for people, in lines of at most `columns` characters."""
     decision = explanation.decision
     settings = situation.settings
-    yield from wrap("", text, width)
+    yield from wrap("", text, columns)
     yield ""
-    yield from wrap("  Verdict  ", decision.verdict.value, width)
-    yield from wrap("  Reason   ", reason_in_words(decision), width)
+    yield from wrap("  Verdict  ", decision.verdict.value, columns)
+    yield from wrap("  Reason   ", reason_in_words(decision), columns)
     if decision.filter is not None:
-        yield from wrap("  Filter   ", half(decision.filter, decision.mirrored), width)
-        yield from wrap("  Rule     ", decision.rule or "", width)
-        yield from wrap("  Policy   ", decision.policy or "", width)
+        yield from wrap("  Filter   ", half(decision.filter, decision.mirrored), columns)
+        yield from wrap("  Rule     ", decision.rule or "", columns)
+        yield from wrap("  Policy   ", decision.policy or "", columns)
     if explanation.otherwise is not None:
         without = "the exemption" if settings.mode is Mode.SECURE else f"mode {settings.mode}"
-        yield from wrap("  Without  ", f"{without}: {in_a_line(explanation.otherwise)}", width)
+        yield from wrap("  Without  ", f"{without}: {in_a_line(explanation.otherwise)}", columns)
     for note in _notes(explanation, situation):
-        yield from wrap("  Note     ", note, width)
+        yield from wrap("  Note     ", note, columns)
     if decision.exemption == "EX:KRB":
-        yield from wrap("  Warning  ", source_port_hole(settings.exempt), width)
-    yield from _losers(explanation, width)
+        yield from wrap("  Warning  ", source_port_hole(settings.exempt), columns)
+    yield from _losers(explanation, columns)
 
 
 def _notes(explanation: Explanation, situation: offline.Situation) -> Iterator[str]:
@@ -251,7 +251,7 @@ def _notes(explanation: Explanation, situation: offline.Situation) -> Iterator[s
         yield "answers to what the host sent before pass; this packet stands alone"
 
 
-def _losers(explanation: Explanation, width: int) -> Iterator[str]:
+def _losers(explanation: Explanation, columns: int) -> Iterator[str]:
     if not explanation.losers:
         return
     by_filter = explanation.decision.filter is not None
@@ -259,12 +259,12 @@ def _losers(explanation: Explanation, width: int) -> Iterator[str]:
     if by_filter:
         yield "Also matches, in order:"
     else:
-        yield from wrap("", f"Matches, in order, but {explanation.losers[0].why}:", width)
+        yield from wrap("", f"Matches, in order, but {explanation.losers[0].why}:", columns)
     for loser in explanation.losers:
         one = loser.filter
         yield ""
         action = action_name(one.action(explanation.direction))
-        yield from wrap(f"  {action:<9}", half(one.generic.written, one.mirrored), width)
-        yield from wrap("           ", f"rule {one.rule.name}", width)
+        yield from wrap(f"  {action:<9}", half(one.generic.written, one.mirrored), columns)
+        yield from wrap("           ", f"rule {one.rule.name}", columns)
         if by_filter:
-            yield from wrap("           ", loser.why, width)
+            yield from wrap("           ", loser.why, columns)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
+from ipsecfd.cli.figures import many, size
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 from ipsecfd.cli.log import Wanted
 from ipsecfd.cli.offline import usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
-from ipsecfd.cli.policy import many
+from ipsecfd.cli.terminal import width
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import FlowList, FlowReport

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipsecfd.cli.decision_text import half, wrap
-from ipsecfd.cli.live import ask, width
+from ipsecfd.cli.live import ask
+from ipsecfd.cli.terminal import width
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:

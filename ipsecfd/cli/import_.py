@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import ConfigOption, SocketOption, width
+from ipsecfd.cli.figures import many
+from ipsecfd.cli.live import ConfigOption, SocketOption
+from ipsecfd.cli.terminal import width
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -180,8 +182,7 @@ def _sets_properties_only(result: ImportResult) -> bool:
 
 
 def _others(count: int) -> str:
-    other = "1 other command" if count == 1 else f"{count:,} other commands"
-    return f"{other}, without effect on IPsec policies"
+    return f"{many(count, 'other command')}, without effect on IPsec policies"
 
 
 def _failures(failures: Sequence[Failure], columns: int) -> Iterator[str]:

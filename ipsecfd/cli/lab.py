@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ipsecfd.cli.terminal import colored
 
 if TYPE_CHECKING:
     from ipsecfd.lab.play import Played
@@ -70,7 +71,7 @@ def _play(scenario: Scenario, *, as_json: bool, log: bool) -> int:
     if as_json:
         print(json.dumps(report_fields(played), ensure_ascii=False), flush=True)
         return played.failures
-    color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    color = colored()
     for line in report(played, color=color):
         print(line)
     if log:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -82,20 +81,3 @@ def print_notes(notes: list[str], done: str, *, as_json: bool) -> None:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     print(done)
-
-
-def width() -> int:
-    """Columns to write in: the terminal's, at most 100; 80 when piped."""
-    return min(shutil.get_terminal_size().columns, 100)
-
-
-def size(octets: int) -> str:
-    """A number of bytes in at most 8 columns, such as 58.4 kB."""
-    if octets < 1000:
-        return f"{octets} B"
-    number, unit = octets / 1000, "kB"
-    for larger in ("MB", "GB", "TB", "PB", "EB"):
-        if number < 999.95:
-            break
-        number, unit = number / 1000, larger
-    return f"{number:.1f} {unit}"

@@ -22,6 +22,7 @@ import typer
 
 from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record, is_drop
 from ipsecfd.cli.offline import UsageError, usage_errors
+from ipsecfd.cli.terminal import colored
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import IPNetwork
 
@@ -197,9 +198,8 @@ class _Printer:
     def __init__(self, wanted: Wanted, as_json: bool) -> None:
         self._wanted = wanted
         self._as_json = as_json
-        terminal = sys.stdout.isatty()
-        self._color = terminal and not os.environ.get("NO_COLOR")
-        self._sized = terminal or "COLUMNS" in os.environ
+        self._color = colored()
+        self._sized = sys.stdout.isatty() or "COLUMNS" in os.environ
         self._day: datetime.date | None = None
 
     def print_last(self, lines: Iterable[bytes], number: int | None) -> None:

@@ -27,8 +27,6 @@ Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _WITH_BOOT_EXEMPTIONS: Final = (Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
 
 class UsageError(IpsecfdError):
     """An option or argument that says nothing sensible; exit status 2."""

@@ -10,8 +10,10 @@ import typer
 from ipsecfd.cli.apply import apply_file
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.diff import diff
+from ipsecfd.cli.figures import many, time
 from ipsecfd.cli.foresight import look_ahead
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes, width
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes
+from ipsecfd.cli.terminal import width
 from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
 
 if TYPE_CHECKING:
@@ -116,11 +118,6 @@ def policy_lines(policy: PolicyReport, columns: int) -> list[str]:
     ]
 
 
-def time(iso: str) -> str:
-    """A time of a report for people: without the time zone, which is the host's."""
-    return iso[:19].replace("T", " ")
-
-
 def _text_lines(text: PolicyText, columns: int) -> list[str]:
     lines = policy_lines(text.policy, columns)
     if text.policy.description:
@@ -140,8 +137,3 @@ def _rule_lines(rule: RuleReport, columns: int) -> list[str]:
     if rule.description:
         lines += wrap("    ", rule.description, columns)
     return [*lines, *(f"    {one}" for one in rule.filters)]
-
-
-def many(number: int, word: str) -> str:
-    """A number of things, as "1 rule" and "2 rules"."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ import typer
 from ipsecfd.cli import offline
 from ipsecfd.cli.captures import CaptureError, Record, capture_name, records
 from ipsecfd.cli.decision_text import decision_fields
+from ipsecfd.cli.live import JsonOption
 from ipsecfd.cli.replay_summary import Summary
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver
@@ -47,7 +48,7 @@ def replay(
         ),
     ],
     options: offline.Options,
-    as_json: offline.JsonOption = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a capture through the driver; --json prints an object for each packet.
 

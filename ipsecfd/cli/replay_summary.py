@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
 from ipsecfd.cli.captures import Record
 from ipsecfd.cli.decision_text import half, reason_in_words, source_port_hole, wrap
+from ipsecfd.cli.figures import many
 from ipsecfd.cli.offline import Situation
+from ipsecfd.cli.terminal import width
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import Packet, parse, to_address
 from ipsecfd.policy.model import protocol_name
@@ -69,41 +70,45 @@ class Summary:
 
     def report(self, capture: str, situation: Situation) -> Iterator[str]:
         """The summary for people, in lines that fit the terminal, or 80 characters."""
-        width = min(80, shutil.get_terminal_size((80, 24)).columns)
-        yield from self._head(capture, situation, width)
+        columns = width(80)
+        yield from self._head(capture, situation, columns)
         if self._first is None:
             return
         yield from self._verdicts()
-        yield from self._deciders(width)
-        yield from self._drops(width)
-        yield from self._notes(situation.settings.exempt, width)
+        yield from self._deciders(columns)
+        yield from self._drops(columns)
+        yield from self._notes(situation.settings.exempt, columns)
 
-    def _notes(self, exempt: int, width: int) -> Iterator[str]:
+    def _notes(self, exempt: int, columns: int) -> Iterator[str]:
         if any(decision.exemption == "EX:KRB" for decision, _ in self._decisions):
             yield ""
-            yield from wrap("Warning: ", source_port_hole(exempt), width)
+            yield from wrap("Warning: ", source_port_hole(exempt), columns)
         if self._too_short:
             yield ""
             yield from wrap(
                 "Note: ",
                 f"{self._too_short:,} of the malformed packets are cut by the capture itself;"
                 " capture at least 96 bytes of each packet",
-                width,
+                columns,
             )
 
-    def _head(self, capture: str, situation: Situation, width: int) -> Iterator[str]:
+    def _head(self, capture: str, situation: Situation, columns: int) -> Iterator[str]:
         settings = situation.settings
         total = self._decisions.total() + self._strangers + self._not_ip
         seconds = self._last - (self._first or 0.0)
-        held = f"{_packets(total)} in {seconds:,.1f} s" if total else "a capture without a packet"
-        yield from wrap("", f"{capture}: {held}", width)
+        held = (
+            f"{many(total, 'packet')} in {seconds:,.1f} s"
+            if total
+            else "a capture without a packet"
+        )
+        yield from wrap("", f"{capture}: {held}", columns)
         addresses = sorted(settings.host.addresses, key=lambda one: (one.version, int(one)))
         me = ", ".join(map(str, addresses)) or "no address"
         yield from wrap(
             "",
             f"Profile {settings.profile.name}, exemption value {settings.exempt},"
             f" mode {settings.mode}, me = {me}",
-            width,
+            columns,
         )
 
     def _verdicts(self) -> Iterator[str]:
@@ -123,7 +128,7 @@ class Summary:
         if self._not_ip:
             yield f"{'not judged':<12}{'not IP':<24}{self._not_ip:>24,}"
 
-    def _deciders(self, width: int) -> Iterator[str]:
+    def _deciders(self, columns: int) -> Iterator[str]:
         counts: Counter[tuple[str, str, str | None]] = Counter()
         for (decision, _), count in self._decisions.items():
             by = reason_in_words(decision)
@@ -136,19 +141,19 @@ class Summary:
         yield f"{'Packets':>12}  {'Verdict':<9}Decided by"
         shown = counts.most_common(_SHOWN)
         for (verdict, by, rule), count in shown:
-            yield from wrap(f"{count:>12,}  {verdict:<9}", by, width)
+            yield from wrap(f"{count:>12,}  {verdict:<9}", by, columns)
             if rule is not None:
-                yield from wrap(" " * 23 + "rule ", rule, width)
+                yield from wrap(" " * 23 + "rule ", rule, columns)
         yield from _others(counts.total() - sum(count for _, count in shown))
 
-    def _drops(self, width: int) -> Iterator[str]:
+    def _drops(self, columns: int) -> Iterator[str]:
         if not self._dropped:
             return
         yield ""
         yield f"{'Packets':>12}  Dropped most"
         shown = self._dropped.most_common(_SHOWN)
         for conversation, count in shown:
-            yield from wrap(f"{count:>12,}  ", _in_words(conversation), width)
+            yield from wrap(f"{count:>12,}  ", _in_words(conversation), columns)
         told = sum(count for _, count in shown)
         yield from _others(self._dropped.total() + self._further_dropped - told)
 
@@ -156,10 +161,6 @@ class Summary:
 def _others(count: int) -> Iterator[str]:
     if count:
         yield f"{count:>12,}  others"
-
-
-def _packets(count: int) -> str:
-    return "1 packet" if count == 1 else f"{count:,} packets"
 
 
 def _in_words(conversation: _Conversation) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ipsecfd.cli.decision_text import wrap
+from ipsecfd.cli.figures import many, time
 from ipsecfd.cli.live import (
     JsonOption,
     SocketOption,
@@ -15,11 +16,10 @@ from ipsecfd.cli.live import (
     print_json,
     print_notes,
     visible_to_the_service,
-    width,
 )
 from ipsecfd.cli.offline import UsageError, usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
-from ipsecfd.cli.policy import many, time
+from ipsecfd.cli.terminal import width
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import ShadowChange, ShadowFlow, ShadowReport, Why

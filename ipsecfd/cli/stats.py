@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
+from ipsecfd.cli.figures import many, size, time
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 from ipsecfd.cli.offline import UsageError, usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by
-from ipsecfd.cli.policy import many, time
+from ipsecfd.cli.terminal import width
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:

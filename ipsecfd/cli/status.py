@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ipsecfd.cli.decision_text import wrap
-from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, size, width
-from ipsecfd.cli.policy import many, policy_lines, time
+from ipsecfd.cli.figures import many, size, time
+from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
+from ipsecfd.cli.policy import policy_lines
+from ipsecfd.cli.terminal import width
 from ipsecfd.cli.trial import trial_words
 
 if TYPE_CHECKING:
@@ -146,8 +148,8 @@ def _cache(cache: CacheReport) -> Iterator[str]:
 
 def _lost(found: Status) -> str:
     lost = [
-        f"{number:,} {word}"
-        for number, word in ((found.log.lost_drops, "drops"), (found.log.lost_events, "events"))
+        many(number, word)
+        for number, word in ((found.log.lost_drops, "drop"), (found.log.lost_events, "event"))
         if number
     ]
     return f"{' and '.join(lost)} not written" if lost else "nothing lost"
@@ -156,7 +158,7 @@ def _lost(found: Status) -> str:
 def _warnings(found: Status, columns: int) -> Iterator[str]:
     if found.warnings:
         yield ""
-        yield f"{len(found.warnings)} warning{'' if len(found.warnings) == 1 else 's'}"
+        yield many(len(found.warnings), "warning")
     for warning in found.warnings:
         yield from wrap("  ! ", warning, columns)
 

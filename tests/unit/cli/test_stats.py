@@ -14,7 +14,7 @@ from ipsecfd.agent.packet_reports import (
     FilterPage,
     Stats,
 )
-from ipsecfd.cli.live import size
+from ipsecfd.cli.figures import size
 from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
 from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
