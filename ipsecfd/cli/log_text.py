@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from ipsecfd.cli.decision_text import half
+from ipsecfd.cli.packet_words import WAYS, endpoint
 from ipsecfd.policy.mistakes import printable
 
 _INDENT: Final = " " * 6
 _NARROWEST: Final = 40
-
-_DIRECTIONS: Final = {"in": "in ", "out": "out", "forward": "fwd"}
 
 # Tags for what is no drop, by event number (spec 7.2).
 _TAGS: Final = {
@@ -48,7 +47,7 @@ def format_record(record: dict[str, Any], width: int, color: bool) -> str:
             at = f"{whole:%Y-%m-%d} {at}"
     if is_drop(record):
         direction = _text(record.get("direction"))
-        tag, style = f"drop {_DIRECTIONS.get(direction, direction)}", _RED
+        tag, style = f"drop {WAYS.get(direction, direction)}", _RED
         parts = list(_drop_parts(record))
     else:
         number = record.get("event")
@@ -102,9 +101,7 @@ def _drop_parts(record: dict[str, Any]) -> Iterator[_Part]:
 def _end(record: dict[str, Any], name: str) -> str:
     address, port = record.get(name), record.get(f"{name}_port")
     text = "?" if address is None else _text(address)
-    if port is None:
-        return text
-    return f"[{text}]:{_text(port)}" if ":" in text else f"{text}:{_text(port)}"
+    return endpoint(text, None if port is None else _text(port))
 
 
 def _cause(record: dict[str, Any]) -> str:

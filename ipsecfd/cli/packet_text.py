@@ -10,8 +10,10 @@ import ipaddress
 import socket
 from typing import Final
 
+from ipsecfd.cli.packet_words import endpoint
 from ipsecfd.driver.build import build
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.packet import EXTENSION_HEADERS
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress, protocol_name
 
@@ -19,7 +21,6 @@ FORM: Final = "DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]"
 _EXAMPLE: Final = "in tcp 203.0.113.66:4000 -> 192.0.2.10:80"
 
 _DIRECTIONS: Final = {str(direction): direction for direction in Direction}
-_EXTENSION_HEADERS: Final = frozenset({0, 43, 44, 60})
 
 
 class PacketTextError(IpsecfdError):
@@ -48,7 +49,7 @@ def parse_packet_text(text: str) -> tuple[Direction, bytes]:
             f"packet {text!r}: source is IPv{source.version} and destination"
             f" IPv{destination.version}; expected both of one family"
         )
-    if source.version == 6 and protocol in _EXTENSION_HEADERS:
+    if source.version == 6 and protocol in EXTENSION_HEADERS:
         raise PacketTextError(
             f"protocol {words[1]!r}: in IPv6 this number is an extension header;"
             " expected a transport protocol"
@@ -66,15 +67,9 @@ def packet_text(
 ) -> str:
     """A packet in the form that `parse_packet_text` reads."""
     return (
-        f"{direction} {protocol_name(protocol)} {_end_text(source, source_port)}"
-        f" -> {_end_text(destination, destination_port)}"
+        f"{direction} {protocol_name(protocol)} {endpoint(str(source), source_port or None)}"
+        f" -> {endpoint(str(destination), destination_port or None)}"
     )
-
-
-def _end_text(address: IPAddress, port: int) -> str:
-    if not port:
-        return str(address)
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _protocol(text: str) -> int:

@@ -41,7 +41,7 @@ def decided_by(one: Decided, detail: str | None = None) -> str:
     return " ".join(filter(None, (one.reason, one.exemption, detail)))
 
 
-def endpoint(address: str, port: int | None) -> str:
+def endpoint(address: str, port: int | str | None) -> str:
     """An address, with a port where there is one."""
     if port is None:
         return address

@@ -10,6 +10,7 @@ from ipsecfd.cli.captures import Record
 from ipsecfd.cli.decision_text import half, reason_in_words, source_port_hole, wrap
 from ipsecfd.cli.figures import many
 from ipsecfd.cli.offline import Situation
+from ipsecfd.cli.packet_words import endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import Packet, parse, to_address
@@ -166,7 +167,5 @@ def _others(count: int) -> Iterator[str]:
 def _in_words(conversation: _Conversation) -> str:
     direction, family, protocol, source, destination, port = conversation
     name = "?" if protocol is None else protocol_name(protocol)
-    target = str(to_address(family, destination))
-    if port is not None:
-        target = f"[{target}]:{port}" if family == 6 else f"{target}:{port}"
+    target = endpoint(str(to_address(family, destination)), port)
     return f"{direction!s:<4}{name} {to_address(family, source)} -> {target}"

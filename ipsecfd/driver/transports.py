@@ -7,12 +7,10 @@ from itertools import product
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from ipsecfd.driver.exemptions import RSVP
+from ipsecfd.driver.packet import EXTENSION_HEADERS
 from ipsecfd.policy.model import ANY_PROTOCOL, ICMP, ICMPV6, TCP, UDP
 
 T = TypeVar("T")
-
-EXTENSION_HEADERS: Final = frozenset({0, 43, 44, 60})
-"""Protocol numbers that no IPv6 packet has as its transport."""
 
 _NEVER: Final = EXTENSION_HEADERS | {ICMP, TCP, UDP, ICMPV6, RSVP}
 
