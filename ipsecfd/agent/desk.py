@@ -13,7 +13,7 @@ from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import IPAddress, Store
+from ipsecfd.policy.model import Store, by_family
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 
 
@@ -30,7 +30,7 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
     return DeskReport(
         state_dir=str(config.state_dir),
         profile=config.profile,
-        addresses=[str(one) for one in sorted(agent.host.addresses, key=_by_family)],
+        addresses=[str(one) for one in sorted(agent.host.addresses, key=by_family)],
         level=config.diagnostics.level,
         interval=config.diagnostics.interval,
         exempt=config.exempt_value,
@@ -99,15 +99,11 @@ def netdiag_view(agent: Agent, debug: bool) -> NetdiagView:
     host = agent.host
     filters = shown_filters(
         agent.policies.policies,
-        sorted(host.addresses, key=_by_family),
-        {kind: sorted(found, key=_by_family) for kind, found in host.servers.items()},
+        sorted(host.addresses, key=by_family),
+        {kind: sorted(found, key=by_family) for kind, found in host.servers.items()},
         ipv6=agent.config.driver_profile.filters_ipv6,
     )
     return NetdiagView(True, tuple(policies), filters if debug else ())
-
-
-def _by_family(address: IPAddress) -> tuple[int, int]:
-    return address.version, int(address)
 
 
 def local_time(moment: datetime.datetime) -> str:

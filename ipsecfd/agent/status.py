@@ -28,7 +28,7 @@ from ipsecfd.agent.report import (
 )
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.kernel.queue import Health
-from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.model import by_family
 
 
 class LogState(Protocol):
@@ -97,9 +97,9 @@ class StatusPage:
             ],
             dynamic_rules=len(agent.places.dynamic.rules),
             domain=None if agent.domain is None else domain_report(agent.domain, agent.parts.now()),
-            addresses=[str(one) for one in sorted(host.addresses, key=_by_family)],
+            addresses=[str(one) for one in sorted(host.addresses, key=by_family)],
             servers={
-                kind.value: [str(one) for one in sorted(found, key=_by_family)]
+                kind.value: [str(one) for one in sorted(found, key=by_family)]
                 for kind, found in host.servers.items()
                 if found
             },
@@ -160,7 +160,3 @@ class StatusPage:
         if self._log.problem:
             found.append(f"{self._log.path}: cannot be written: {self._log.problem}")
         return found
-
-
-def _by_family(address: IPAddress) -> tuple[int, int]:
-    return address.version, int(address)

@@ -19,7 +19,7 @@ from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Decision
 from ipsecfd.driver.difference import Change, Difference, difference
 from ipsecfd.driver.driver import Settings
-from ipsecfd.policy.model import Connection, Store
+from ipsecfd.policy.model import Connection, Store, by_family
 from ipsecfd.policy.written import WrittenFilter, removed, written_filters
 
 if TYPE_CHECKING:
@@ -128,7 +128,9 @@ def _written(one: WrittenFilter) -> str:
 
 def _verdicts(compared: Compared, columns: int) -> Iterator[str]:
     changes, complete = compared.verdicts.changes, compared.verdicts.complete
-    me = ", ".join(sorted(map(str, compared.settings.host.addresses))) or "no address"
+    me = (
+        ", ".join(map(str, sorted(compared.settings.host.addresses, key=by_family))) or "no address"
+    )
     if not changes:
         yield from wrap("", f"No packet meets another verdict (me is {me}).", columns)
     else:

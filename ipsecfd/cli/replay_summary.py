@@ -14,7 +14,7 @@ from ipsecfd.cli.packet_words import endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import Packet, parse, to_address
-from ipsecfd.policy.model import protocol_name
+from ipsecfd.policy.model import by_family, protocol_name
 
 _SHOWN: Final = 15
 _CONVERSATIONS: Final = 50_000
@@ -103,7 +103,7 @@ class Summary:
             else "a capture without a packet"
         )
         yield from wrap("", f"{capture}: {held}", columns)
-        addresses = sorted(settings.host.addresses, key=lambda one: (one.version, int(one)))
+        addresses = sorted(settings.host.addresses, key=by_family)
         me = ", ".join(map(str, addresses)) or "no address"
         yield from wrap(
             "",

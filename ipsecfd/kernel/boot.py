@@ -15,7 +15,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import MULTICAST_LISTENER, NEIGHBOUR_DISCOVERY, Profile
 from ipsecfd.driver.modes import BootExemption, Mode
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
-from ipsecfd.kernel import nft
+from ipsecfd.kernel import nft, standing
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.rules import DEFRAGMENT, HOOKS, TABLE
@@ -63,7 +63,7 @@ def loaded() -> Mode | None:
 
     Raises KernelError.
     """
-    chains = [one["chain"]["name"] for one in nft.listed("inet", TABLE, "-t") if "chain" in one]
+    chains = standing.names(TABLE, "chain")
     return next((mode for mode in MODES if chain_name(mode, Direction.IN) in chains), None)
 
 

@@ -19,7 +19,6 @@ _DORMANT = 1
 _NAME: Final = 2
 _KIND: Final = 3  # flags of a set, type of an object
 _ANONYMOUS, _MAP = 1, 8
-_COUNTER = 1
 
 
 class ChainState(NamedTuple):
@@ -80,7 +79,7 @@ _KINDS: Final[Mapping[str, tuple[int, int, Callable[[int], bool]]]] = {
     "chain": (nfnetlink.GET_CHAINS, _CHAIN_NAME, lambda _: True),
     "set": (nfnetlink.GET_SETS, _NAME, lambda flags: not flags & (_ANONYMOUS | _MAP)),
     "map": (nfnetlink.GET_SETS, _NAME, lambda flags: flags & (_ANONYMOUS | _MAP) == _MAP),
-    "counter": (nfnetlink.GET_OBJECTS, _NAME, lambda kind: kind == _COUNTER),
+    "counter": (nfnetlink.GET_OBJECTS, _NAME, lambda kind: kind == nfnetlink.COUNTER),
 }
 
 

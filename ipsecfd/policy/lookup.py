@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
-from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.model import IPAddress, by_family
 
 Resolver: TypeAlias = Callable[[str], Iterable[IPAddress]]
 """Asks for the addresses of a name now; OSError when there is no answer."""
@@ -36,7 +36,7 @@ def look_up(name: str, resolver: Resolver) -> tuple[IPAddress, ...]:
     found = set(resolver(name))
     if not found:
         raise OSError("it has no address")
-    return tuple(sorted(found, key=lambda one: (one.version, int(one))))
+    return tuple(sorted(found, key=by_family))
 
 
 def look_up_all(names: Iterable[str], resolver: Resolver, patience: float) -> Mapping[str, Answer]:

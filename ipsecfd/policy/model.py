@@ -27,6 +27,11 @@ PROTOCOL_NUMBERS = {
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
 
 
+def by_family(address: IPAddress) -> tuple[int, int]:
+    """Sorts addresses: IPv4 first, then by number."""
+    return address.version, int(address)
+
+
 def protocol_name(protocol: int) -> str:
     """The name a policy uses for an IP protocol number, or the number itself as text."""
     return PROTOCOL_NAMES.get(protocol, str(protocol))

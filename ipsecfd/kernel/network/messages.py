@@ -10,7 +10,7 @@ from typing import Final
 
 from ipsecfd.driver.host import LIMITED_BROADCAST
 from ipsecfd.kernel.network.servers import usable
-from ipsecfd.policy.model import IPAddress
+from ipsecfd.policy.model import IPAddress, by_family
 
 FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 _LOOPBACK_INDEX = 1
@@ -67,7 +67,7 @@ def default_next_hops_of(bodies: Iterable[bytes]) -> frozenset[IPAddress]:
             continue
         if body[0] in FAMILIES:
             hops.update(_next_hops(_attributes(body[12:])))
-    return usable(sorted(hops, key=lambda hop: (hop.version, int(hop))))
+    return usable(sorted(hops, key=by_family))
 
 
 def aligned(length: int) -> int:

@@ -19,6 +19,7 @@ from ipsecfd.policy.model import (
     Prefix,
     Server,
     ServerKind,
+    by_family,
 )
 from ipsecfd.policy.registry.layout import (
     Address2,
@@ -82,7 +83,7 @@ def merged(filters: Iterable[Filter]) -> tuple[Filter, ...]:
         unresolved = _named(one, DnsName(named[0].name, ()))
         before = found.get(filter_identity(unresolved), unresolved)
         addresses = {*_addresses(before), *named[0].addresses}
-        ordered = tuple(sorted(addresses, key=lambda each: (each.version, int(each))))
+        ordered = tuple(sorted(addresses, key=by_family))
         found[filter_identity(unresolved)] = _named(before, DnsName(named[0].name, ordered))
     return tuple(found.values())
 
