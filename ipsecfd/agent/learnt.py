@@ -144,7 +144,10 @@ class Learnt:
 
 
 def headers(flow: Flow) -> bytes:
-    """The first bytes of a packet of a flow: all that a decision depends on."""
+    """The first bytes of a packet of a flow: all that a decision depends on.
+
+    Not `driver.build`'s whole packet: a reading may find a hundred thousand flows that are new.
+    """
     ports = (flow.source_port, flow.destination_port)
     if flow.family == 4:
         ends = (flow.source.to_bytes(4, "big"), flow.destination.to_bytes(4, "big"))

@@ -10,7 +10,7 @@ from typing import Final
 
 from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP, IPAddress
 
-_TTL: Final = 64
+_HOP_LIMIT: Final = 64
 _SYN: Final = 0x02
 
 
@@ -25,12 +25,23 @@ def build(
     echo request, or a header with eight bytes of zero behind it."""
     payload = _payload(source, destination, protocol, source_port, destination_port)
     if source.version == 6:
-        header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, _TTL)
-        return header + source.packed + destination.packed + payload
+        return build_ipv6(source, destination, protocol, payload)
     total = 20 + len(payload)
-    header = struct.pack("!BBHHHBBH", 0x45, 0, total, 0, 0, _TTL, protocol, 0)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, total, 0, 0, _HOP_LIMIT, protocol, 0)
     header += source.packed + destination.packed
     return header[:10] + _checksum(header) + header[12:] + payload
+
+
+def build_ipv6(
+    source: IPAddress,
+    destination: IPAddress,
+    protocol: int,
+    payload: bytes,
+    hop_limit: int = _HOP_LIMIT,
+) -> bytes:
+    """An IPv6 packet without extension headers."""
+    header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hop_limit)
+    return header + source.packed + destination.packed + payload
 
 
 def _payload(

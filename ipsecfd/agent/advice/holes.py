@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from ipsecfd.agent.advice.meaning import any_covers, blocks, is_any
-from ipsecfd.agent.advice.packets import datagram
 from ipsecfd.agent.advice.questions import PROBES, Questions, Way
 from ipsecfd.agent.advice.words import listed
-from ipsecfd.driver.decision import Direction, Reason
+from ipsecfd.driver.build import build
+from ipsecfd.driver.decision import Decision, Direction, Reason
+from ipsecfd.driver.packet import to_address
 from ipsecfd.policy.model import ANY_PROTOCOL, TCP, UDP
 
 _MULTICAST: Final = {4: 0xE00000FB, 6: (0xFF02 << 112) + 0xFB}
@@ -84,10 +85,9 @@ def groups(asked: Questions) -> Iterator[str]:
         known = sorted(int(one) for one in settings.host.broadcasts if one.version == family)
         tried += [(one, "broadcast") for one in known[-PROBES:]]
         for port in asked.ports(UDP):
-            ends = (family, asked.stranger[family], asked.free_port, port)
-            to_me = asked.judge(datagram(asked.me[family], *ends))
+            to_me = _datagram_to(asked, family, asked.me[family], port)
             for group, kind in tried:
-                to_group = asked.judge(datagram(group, *ends))
+                to_group = _datagram_to(asked, family, group, port)
                 for mine, other in zip(to_me, to_group, strict=True):
                     if not mine.permits and other.permits and other.reason in passing:
                         passing[other.reason][kind] = None
@@ -115,6 +115,12 @@ def unjudged_forwarding(asked: Questions, unjudged: bool) -> Iterator[str]:
             " passes through to other hosts and containers. Set forward = true to judge them by"
             " literal addresses, or turn forwarding off."
         )
+
+
+def _datagram_to(asked: Questions, family: int, destination: int, port: int) -> list[Decision]:
+    """The decisions about a stranger's datagram."""
+    source, target = (to_address(family, one) for one in (asked.stranger[family], destination))
+    return asked.judge(build(source, target, UDP, asked.free_port, port))
 
 
 def _any_of(ways: Iterable[Way], *protocols: int) -> bool:

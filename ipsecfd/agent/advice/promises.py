@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from ipsecfd.agent.advice.meaning import any_covers, blocks
-from ipsecfd.agent.advice.packets import ipv6_packet
 from ipsecfd.agent.advice.questions import Questions
 from ipsecfd.agent.advice.words import listed
+from ipsecfd.driver.build import build_ipv6
 from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.packet import to_address
 from ipsecfd.policy.model import ICMPV6
+
+_ROUTER: Final = to_address(6, (0xFE80 << 112) + 0x4D4D4D)
+"""Some neighbour on the link."""
 
 
 def neighbours(asked: Questions) -> Iterator[str]:
@@ -19,9 +24,10 @@ def neighbours(asked: Questions) -> Iterator[str]:
         not blocks(rule, Direction.IN) and any_covers(rule, 6) for rule in asked.rules
     ):
         return
-    router = (0xFE80 << 112) + 0x4D4D4D
     advertisement = bytes((136,)) + bytes(23)
-    answers = asked.judge(ipv6_packet(router, asked.me[6], ICMPV6, advertisement, 255))
+    answers = asked.judge(
+        build_ipv6(_ROUTER, to_address(6, asked.me[6]), ICMPV6, advertisement, 255)
+    )
     blocked = next((one for one in answers if not one.permits), None)
     if blocked is not None:
         yield (
