@@ -18,8 +18,6 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.shadow import Compared
 from ipsecfd.kernel.errors import KernelError
 
-__all__ = ["PacketProcess", "PacketReport"]
-
 _START_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 30.0  # to settings: a large table takes a while to send
 _REPORT_SECONDS: Final = 5.0  # well below systemd's patience: a stuck process is replaced first

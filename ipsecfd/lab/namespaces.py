@@ -108,11 +108,6 @@ class Namespace:
             os.close(self._net)
             del self._net
 
-    @property
-    def net_fd(self) -> int:
-        """A file descriptor of the network namespace, for setns(2) or NetlinkSocket `netns`."""
-        return self._net
-
     def path(self, inside: str) -> Path:
         """Where a file of the host is found from outside; `/run` is private to the host."""
         return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
