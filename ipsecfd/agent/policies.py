@@ -13,7 +13,7 @@ from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.table import Table
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import Mistake
-from ipsecfd.policy.model import Connection, Policy, Store
+from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import names_of
 from ipsecfd.policy.tomlfile import Loaded
 
@@ -144,12 +144,7 @@ def tables(
     """What the driver asks; a table of its own for dial-up interfaces where rules tell them apart
     (spec 1.4)."""
     ipv6 = profile.filters_ipv6
-    by_interface = any(
-        rule.active and rule.connection is not Connection.ALL
-        for _, policy in policies
-        for rule in policy.rules
-    )
     lan = compile_table(specific_filters(policies, ipv6=ipv6, dialup=False), version)
-    if not by_interface:
+    if not any(policy.by_interface for _, policy in policies):
         return lan, None
     return lan, compile_table(specific_filters(policies, ipv6=ipv6, dialup=True), version)

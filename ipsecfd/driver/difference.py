@@ -19,7 +19,7 @@ from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.packet import to_address
 from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.tries import Box, Place, Try, tries
-from ipsecfd.policy.model import Connection, IPAddress
+from ipsecfd.policy.model import IPAddress
 
 MOST_PACKETS: Final = 500_000
 """Packets tried: two large policies without anything in common would take for ever."""
@@ -64,11 +64,7 @@ def difference(
     """
     host = replace(settings.host, delivered=False)  # an example is to have a known address
     settings = replace(settings, mode=Mode.SECURE, host=host)
-    by_interface = any(
-        rule.connection is not Connection.ALL
-        for _, policy in (*before, *after)
-        for rule in policy.rules
-    )
+    by_interface = any(policy.by_interface for _, policy in (*before, *after))
     found: dict[tuple[object, ...], Change] = {}
     tried = 0
     for dialup in (False, True) if by_interface else (False,):

@@ -221,3 +221,8 @@ class Policy:
     name: str
     rules: tuple[Rule, ...] = ()
     description: str = ""
+
+    @property
+    def by_interface(self) -> bool:
+        """Whether its rules tell dial-up interfaces from others (spec 1.4)."""
+        return any(rule.active and rule.connection is not Connection.ALL for rule in self.rules)
