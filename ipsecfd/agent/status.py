@@ -152,10 +152,16 @@ class StatusPage:
         for report in reports:
             if report is None:
                 found.append("a packet process is down: the packets of its queue are not judged")
-            elif report.faults:
+                continue
+            if report.faults:
                 found.append(
                     f"{report.faults:,} packets were dropped because judging them failed, which is"
                     " a defect of ipsecfd: please report it"
+                )
+            if report.refused_conversations:
+                found.append(
+                    "stateful mode has no room for more conversations: the answers to"
+                    f" {report.refused_conversations:,} packets of this host are dropped"
                 )
         if self._log.problem:
             found.append(f"{self._log.path}: cannot be written: {self._log.problem}")

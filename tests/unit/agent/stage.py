@@ -91,6 +91,8 @@ class FakeProcess:
         self.stubborn = False
         """Whether it takes no settings any more."""
         self.stopped = False
+        self.refused = 0
+        """Conversations that it had no room for."""
         self._asking = asyncio.Lock()
 
     async def install(self, settings: Settings) -> tuple[Judged, ...]:
@@ -108,7 +110,7 @@ class FakeProcess:
         if self.died.done():
             raise KernelError("packet process 1 has ended")
         judged, self.judged = self.judged, ()
-        return PacketReport(1000 + self.number, 30_000_000, 1, judged, 0, 0)
+        return PacketReport(1000 + self.number, 30_000_000, 1, judged, 0, self.refused)
 
     async def compared(self) -> Compared | None:
         found, self.found = self.found, None

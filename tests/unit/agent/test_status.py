@@ -90,6 +90,14 @@ async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None
     await again.stop()
 
 
+async def test_a_full_memory_of_conversations_is_told(stage: Stage, agent: Agent) -> None:
+    """What stateful mode has no room for is counted, for somebody to see (spec 6.4)."""
+    assert not any("stateful" in one for one in (await page(agent).status(None)).warnings)
+    stage.processes[88].refused = 1200
+    text = "\n".join((await page(agent).status(None)).warnings)
+    assert "no room for more conversations: the answers to 1,200 packets" in text
+
+
 async def test_advice_is_part_of_the_warnings(agent: Agent) -> None:
     """Forwarding that is on and not judged is told."""
     assert any(
