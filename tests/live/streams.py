@@ -68,3 +68,15 @@ class Stream(Traffic):
                 silent = 0
             except TimeoutError:
                 silent += self._over.is_set()
+
+
+def waiting(ear: socket.socket) -> int:
+    """How many datagrams wait to be read; they are read."""
+    number = 0
+    ear.setblocking(False)
+    while True:
+        try:
+            ear.recv(100)
+        except BlockingIOError:
+            return number
+        number += 1

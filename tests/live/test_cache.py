@@ -6,7 +6,6 @@ import json
 import os
 import random
 import socket
-import struct
 import time
 from collections.abc import Callable
 from random import Random
@@ -25,7 +24,7 @@ from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.tomlfile import parse_policy
 from tests.builders import DESTINATION_OPTIONS, extension, icmp, ip, ipv4, ipv6, tcp, udp
-from tests.live.streams import GUARD, PEER, Stream
+from tests.live.streams import GUARD, PEER, Stream, waiting
 from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -172,90 +171,6 @@ def driver_of(policy: str, guard: Host, mode: Mode) -> Driver:
 # --- traps ---
 
 
-def test_forged_marks_open_nothing_and_others_bits_stay(lab: Lab) -> None:
-    """Whatever of our bits a packet brings along, each verdict of each generation among them, it
-    is judged all the same; behind us our bits are gone and all others as they were."""
-    guard = lab["guard"]
-    guard.set_sysctl("net/ipv4/fwmark_reflect", "1")
-    guard.set_sysctl("net/ipv4/tcp_fwmark_accept", "1")
-    marks = ", ".join(
-        f"{base + number} : {number << 26 | 0x1234:#x}"
-        for base in (9000, 9100)
-        for number in range(64)
-    )
-    guard.path("/run/foreign.nft").write_text(f"""
-table inet foreign {{
-    counter closed {{ }}
-    counter open {{ }}
-    chain first {{
-        type filter hook prerouting priority -300;
-        meta mark set udp dport map {{ {marks} }}
-    }}
-    chain last {{
-        type filter hook input priority 300;
-        udp dport 9000-9063 counter name closed
-        udp dport 9100-9163 meta mark 0x1234 counter name open
-    }}
-}}
-""")
-    guard.run(["nft", "-f", "/run/foreign.nft"], check=True)
-    ports = ", ".join(f'"any <-> me:{9100 + number} udp"' for number in range(64))
-    lab.start_daemon(f'{POLICY}[[rule]]\naction = "permit"\nfilters = [{ports}]\n')
-    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with mouth:
-        mouth.bind((PEER, 5000))
-        for _ in range(5):
-            for number in range(64):
-                mouth.sendto(b"forged", (GUARD, 9000 + number))
-                mouth.sendto(b"forged", (GUARD, 9100 + number))
-            time.sleep(0.2)
-    assert foreign(guard, "closed") == 0
-    assert foreign(guard, "open") == 5 * 64
-    assert counter(guard, "in_permit") >= 2 * 64
-
-
-def foreign(guard: Host, name: str) -> int:
-    """Packets that a counter of the foreign table has seen."""
-    listed = guard.run(["nft", "list", "counter", "inet", "foreign", name], check=True).stdout
-    return int(listed.partition("packets ")[2].split()[0])
-
-
-def test_forged_marks_of_own_sockets(lab: Lab) -> None:
-    """SO_MARK, with all values of our bits: closed stays closed, open stays open, learnt or not."""
-    lab.start_daemon(POLICY)
-    ear = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-    closed = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with ear, closed:
-        ear.bind((PEER, OPEN_PORT))
-        closed.bind((PEER, CLOSED_PORT))
-        for number in range(64):
-            mouth = lab["guard"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-            with mouth:
-                mark = struct.unpack("i", struct.pack("I", number << 26 | 1))[0]
-                mouth.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
-                for _ in range(4):
-                    for port in (CLOSED_PORT, OPEN_PORT):
-                        try:
-                            mouth.sendto(b"forged", (PEER, port))
-                        except PermissionError:
-                            assert port == CLOSED_PORT
-        time.sleep(0.3)
-        assert received(ear) == 4 * 64
-        assert received(closed) == 0
-
-
-def received(ear: socket.socket) -> int:
-    """How many datagrams wait."""
-    number = 0
-    ear.setblocking(False)
-    while True:
-        try:
-            ear.recv(100)
-        except BlockingIOError:
-            return number
-        number += 1
-
-
 def test_routing_by_mark_while_flows_are_learnt(lab: Lab) -> None:
     """A `not fwmark` rule, as wg-quick makes it, routes every packet of a flow: the first ones,
     those it is learnt from, and those that pass by themselves."""
@@ -275,7 +190,7 @@ def test_routing_by_mark_while_flows_are_learnt(lab: Lab) -> None:
             mouth.sendto(b"routed", ("198.51.100.7", OPEN_PORT))
             time.sleep(0.002)
         time.sleep(0.3)
-        assert received(ear) == 100
+        assert waiting(ear) == 100
     assert counter(guard, "out_permit") > 50
 
 
@@ -319,8 +234,8 @@ def test_in_does_not_open_out(lab: Lab) -> None:
             except PermissionError:
                 continue
         time.sleep(0.3)
-        assert received(here) == 20
-        assert received(there) == 0
+        assert waiting(here) == 20
+        assert waiting(there) == 0
 
 
 def test_blocked_flows_by_level(lab: Lab) -> None:
