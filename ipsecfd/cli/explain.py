@@ -138,7 +138,7 @@ def _matching(
     )
     seen = set()
     for one in sorted(filters, key=lambda one: one.order_key(direction)):
-        half = (id(one.generic), id(one.rule), one.index, one.mirrored)
+        half = (id(one.generic), id(one.rule), one.place, one.mirrored)
         if half not in seen and one.matches(packet, direction, roles):
             seen.add(half)
             yield one

@@ -6,10 +6,10 @@ change of address needs no compilation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import TypeAlias
+from operator import attrgetter, itemgetter
+from typing import NamedTuple, TypeAlias
 
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.packet import Packet
@@ -41,8 +41,7 @@ ActivePolicies: TypeAlias = Sequence[tuple[Store, Policy]]
 """The assigned policy of each contributing store."""
 
 
-@dataclass(frozen=True, slots=True)
-class SpecificFilter:
+class SpecificFilter(NamedTuple):
     """A filter expanded to one family, one pair of sides and one way (spec 2.4)."""
 
     source: Side
@@ -52,8 +51,8 @@ class SpecificFilter:
     protocol: int
     mirrored: bool
     generic: Filter
-    index: int
-    """Place of the generic filter in its list, from 0."""
+    place: int
+    """Of the generic filter in its list, from 0."""
     rule: Rule
     policy: Policy
     store: Store
@@ -73,33 +72,16 @@ class SpecificFilter:
     @property
     def rank(self) -> tuple[int, int, int, int]:
         """The part of the order that comes from the filter's shape; the highest comes first."""
-        rank = address_rank(self.family, self.source.bits, self.destination.bits)
-        return (*rank, self.protocol_rank)
+        return _rank(self.family, self.source.bits, self.destination.bits, self.protocol_rank)
 
     def action(self, direction: Direction) -> Action:
         """What this filter does; routed packets meet the stricter action of both directions."""
-        action = self.rule.action
-        if direction is Direction.IN:
-            return action.inbound
-        if direction is Direction.OUT:
-            return action.outbound
-        return max(action.inbound, action.outbound)
+        return _action(self.rule, direction)
 
     def order_key(self, direction: Direction) -> tuple[object, ...]:
         """Sorts into the total order of spec 3.2, the deciding filter first."""
-        class_rank, destination_bits, source_bits, protocol_rank = self.rank
-        return (
-            -class_rank,
-            -destination_bits,
-            -source_bits,
-            -protocol_rank,
-            -self.action(direction),
-            -self.store,
-            self.rule.name,
-            self.rule.filter_list.name,
-            self.index,
-            self.mirrored,
-        )
+        key = _rule_key(self.store, self.rule, direction)
+        return (*(-one for one in self.rank), *key, self.place, self.mirrored)
 
     def weight(self, direction: Direction) -> int:
         """The "ipsecfd weight" (spec 3.5): grows with precedence among filters of IPv4, for whose
@@ -151,17 +133,46 @@ def specific_filters(
     `ipv6` is whether the profile filters native IPv6. `dialup` chooses the rules for packets on
     such interfaces (True) or on all others (False); None takes every rule.
     """
-    expanded = [
-        one
+    written = [
+        (key, place, generic, rule, policy, store)
         for store, policy in policies
         for rule in policy.rules
         if rule.active and _applies(rule.connection, dialup)
-        for index, generic in enumerate(rule.filter_list.filters)
-        for family in (4, 6)[: 2 if ipv6 else 1]
-        for one in _expand(generic, index, rule, policy, store, family)
+        for key in (_rule_key(store, rule, Direction.IN),)
+        for place, generic in enumerate(rule.filter_list.filters)
     ]
-    expanded.sort(key=lambda one: one.order_key(Direction.IN))
+    written.sort(key=itemgetter(0, 1))
+    expanded = [
+        one
+        for _, place, generic, rule, policy, store in written
+        for family in (4, 6)[: 2 if ipv6 else 1]
+        for one in _expand(generic, place, rule, policy, store, family)
+    ]
+    # Filters of one shape stay in the order in which they are written.
+    expanded.sort(key=attrgetter("rank"), reverse=True)
     return expanded
+
+
+def _action(rule: Rule, direction: Direction) -> Action:
+    action = rule.action
+    if direction is Direction.IN:
+        return action.inbound
+    if direction is Direction.OUT:
+        return action.outbound
+    return max(action.inbound, action.outbound)
+
+
+def _rule_key(store: Store, rule: Rule, direction: Direction) -> tuple[int, int, str, str]:
+    """The part of the order of spec 3.2 that comes from a filter's rule; the lowest comes first."""
+    return -_action(rule, direction), -store, rule.name, rule.filter_list.name
+
+
+@cache
+def _rank(
+    family: int, source_bits: int, destination_bits: int, protocol_rank: int
+) -> tuple[int, int, int, int]:
+    """One object for all filters of a shape, which makes sorting them fast."""
+    return (*address_rank(family, source_bits, destination_bits), protocol_rank)
 
 
 def _applies(connection: Connection, dialup: bool | None) -> bool:
@@ -171,43 +182,38 @@ def _applies(connection: Connection, dialup: bool | None) -> bool:
 
 
 def _expand(
-    generic: Filter, index: int, rule: Rule, policy: Policy, store: Store, family: int
-) -> Iterator[SpecificFilter]:
+    generic: Filter, place: int, rule: Rule, policy: Policy, store: Store, family: int
+) -> list[SpecificFilter]:
+    """The filter and then its mirror, each for every pair of sides."""
     if family == 6 and generic.protocol == ICMP:
-        return  # protocol 1 is ICMP for IPv4 only (design)
-    for source in expand(generic.source, family):
-        for destination in expand(generic.destination, family):
-            if source.role is destination.role is Role.ME:
-                continue  # the host's traffic with itself is never filtered (spec 2.1)
-            there = SpecificFilter(
-                source=source,
-                destination=destination,
-                source_port=generic.source_port,
-                destination_port=generic.destination_port,
-                protocol=generic.protocol,
-                mirrored=False,
-                generic=generic,
-                index=index,
-                rule=rule,
-                policy=policy,
-                store=store,
-            )
-            yield there
-            if generic.mirrored:
-                back = replace(
-                    there,
-                    source=destination,
-                    destination=source,
-                    source_port=generic.destination_port,
-                    destination_port=generic.source_port,
-                    mirrored=True,
-                )
-                if (source, there.source_port) != (destination, there.destination_port):
-                    yield back  # a filter that is its own mirror is stored once (spec 2.3)
+        return []  # protocol 1 is ICMP for IPv4 only (design)
+    sources = expand(generic.source, family)
+    destinations = expand(generic.destination, family) if sources else ()
+    # The host's traffic with itself is never filtered (spec 2.1).
+    pairs = [
+        (source, destination)
+        for source in sources
+        for destination in destinations
+        if not (source.role is destination.role is Role.ME)
+    ]
+    port, other_port, protocol = generic.source_port, generic.destination_port, generic.protocol
+    written = (generic, place, rule, policy, store)
+    found = [
+        SpecificFilter(one, other, port, other_port, protocol, False, *written)
+        for one, other in pairs
+    ]
+    if generic.mirrored:
+        found += [
+            SpecificFilter(other, one, other_port, port, protocol, True, *written)
+            for one, other in pairs
+            # A filter that is its own mirror is stored once (spec 2.3).
+            if one != other or port != other_port
+        ]
+    return found
 
 
 def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
-    """The lookup table of a list of specific filters, given in any order."""
+    """The lookup table of a list of specific filters, sorted as `specific_filters` does."""
     entries = _entries(filters, version)
     by_family: dict[int, list[tuple[SpecificFilter, Entry]]] = {}
     for one in zip(filters, entries, strict=True):
@@ -219,11 +225,11 @@ def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
 
 def _entries(filters: Sequence[SpecificFilter], version: int) -> list[Entry]:
     """The decisions of each filter by direction; one object where the directions agree."""
+    inbound: Sequence[int] = range(len(filters))
     if all(one.rule.action.inbound == one.rule.action.outbound for one in filters):
-        places = _places(filters, Direction.IN)
-        orders = [places] * len(Direction)
+        orders = [inbound] * len(Direction)
     else:
-        orders = [_places(filters, direction) for direction in Direction]
+        orders = [inbound, _places(filters, Direction.OUT), _places(filters, Direction.FORWARD)]
     return [_entry(one, places, version) for one, *places in zip(filters, *orders, strict=True)]
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import Profile
@@ -40,8 +39,7 @@ _ROLE_OF_SERVER: Final = {kind: Role(kind.value) for kind in ServerKind}
 _NO_ROLES: Final[frozenset[Role]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """One end of a specific filter: the first `bits` bits of `value`, or a role."""
 
     family: int
@@ -74,26 +72,32 @@ class Side:
         return str(network.network_address if self.bits == width else network)
 
 
-def expand(address: Address, family: int) -> Iterator[Side]:
+def expand(address: Address, family: int) -> Sequence[Side]:
     """The sides an address of a policy stands for in one family; none if it has no part in it."""
     match address:
-        case AnyAddress():
-            yield Side(family, 0)
-        case Me():
-            yield Side(family, ADDRESS_BITS[family], role=Role.ME)
         case Prefix(network):
-            if network.version == family:
-                yield Side.of_network(network)
+            return (Side.of_network(network),) if network.version == family else ()
+        case AnyAddress():
+            return (_ANY[family],)
+        case Me():
+            return (_ROLES[family, Role.ME],)
         case AddressRange(first, last):
-            if first.version == family:
-                for network in ipaddress.summarize_address_range(first, last):
-                    yield Side.of_network(network)
+            if first.version != family:
+                return ()
+            return [*map(Side.of_network, ipaddress.summarize_address_range(first, last))]
         case DnsName(_, addresses):
-            for one in addresses:
-                if one.version == family:
-                    yield Side(family, ADDRESS_BITS[family], int(one))
+            bits = ADDRESS_BITS[family]
+            return [Side(family, bits, int(one)) for one in addresses if one.version == family]
         case _:
-            yield Side(family, ADDRESS_BITS[family], role=_ROLE_OF_SERVER[address.kind])
+            return (_ROLES[family, _ROLE_OF_SERVER[address.kind]],)
+
+
+_ANY: Final = {family: Side(family, 0) for family in ADDRESS_BITS}
+_ROLES: Final = {
+    (family, role): Side(family, bits, role=role)
+    for family, bits in ADDRESS_BITS.items()
+    for role in Role
+}
 
 
 class Roles:

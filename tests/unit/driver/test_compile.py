@@ -136,7 +136,7 @@ class TestTies:
             ],
             ipv6=False,
         )
-        assert [(one.rule.name, one.index) for one in found] == [
+        assert [(one.rule.name, one.place) for one in found] == [
             ("z", 0),
             ("y", 0),
             ("B", 0),
