@@ -17,7 +17,6 @@ from ipsecfd.agent.packet_reports import (
     FilterPage,
 )
 from ipsecfd.agent.policies import PolicySet
-from ipsecfd.agent.policy_reports import action_words
 from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.errors import IpsecfdError
 
@@ -103,7 +102,7 @@ def filter_page(agent: Agent, *, every: bool, first: int) -> FilterPage:
 def _in_force(policies: PolicySet) -> dict[_Key, str]:
     """The filters in force with their actions, in the order of the policies."""
     return {
-        (policy.name, rule.name, one.written): action_words(rule.action)
+        (policy.name, rule.name, one.written): rule.action.words
         for _, policy in policies.policies
         for rule in policy.rules
         if rule.active

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipsecfd.agent.desk import local_time
 from ipsecfd.agent.policies import Source, count_filters
 from ipsecfd.agent.report import PolicyReport, RuleReport
-from ipsecfd.policy.model import FilterAction, Policy, Rule, Store
+from ipsecfd.policy.model import Policy, Rule, Store
 
 
 def policy_report(source: Source) -> PolicyReport:
@@ -47,13 +47,7 @@ def _rule(rule: Rule) -> RuleReport:
         description=rule.description,
         active=rule.active,
         connection=rule.connection.value,
-        action=action_words(rule.action),
+        action=rule.action.words,
         filter_list=rule.filter_list.name,
         filters=[one.written for one in rule.filter_list.filters],
     )
-
-
-def action_words(action: FilterAction) -> str:
-    """What an action does, each way if that differs."""
-    inbound, outbound = action.inbound.name.lower(), action.outbound.name.lower()
-    return inbound if inbound == outbound else f"{inbound} in, {outbound} out"

@@ -110,7 +110,7 @@ def lines(compared: Compared, columns: int) -> Iterator[str]:
     yield _filters_in_words(compared)
     for sign, some in (("-", compared.removed), ("+", compared.added)):
         for one in some:
-            yield from wrap(f"  {sign} {one.action_words:9} ", _written(one), columns)
+            yield from wrap(f"  {sign} {one.action.words:9} ", _written(one), columns)
     yield ""
     yield from _verdicts(compared, columns)
 
@@ -169,7 +169,7 @@ def fields(compared: Compared) -> dict[str, object]:
 def _filter_fields(one: WrittenFilter) -> dict[str, object]:
     return {
         "rule": one.rule,
-        "action": one.action_words,
+        "action": one.action.words,
         "connection": one.connection.value,
         "filter": one.filter.written,
     }

@@ -77,6 +77,12 @@ class FilterAction:
         """An action that is the same in both directions."""
         return cls(name, action, action)
 
+    @property
+    def words(self) -> str:
+        """What it does, as a policy file says it; each way if that differs."""
+        inbound, outbound = self.inbound.name.lower(), self.outbound.name.lower()
+        return inbound if inbound == outbound else f"{inbound} in, {outbound} out"
+
 
 class Connection(enum.Enum):
     """The kind of interface a rule applies to (spec 1.4)."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from ipsecfd.policy.model import Connection, Filter, FilterAction, Policy
+from ipsecfd.policy.stores.content import FilterIdentity, filter_identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +18,8 @@ class WrittenFilter:
     rule: str
     action: FilterAction
     connection: Connection
-    meaning: tuple[object, ...]
+    meaning: FilterIdentity
     filter: Filter = field(compare=False)
-
-    @property
-    def action_words(self) -> str:
-        """What happens to packets, as a policy file says it."""
-        inbound, outbound = (
-            one.name.lower() for one in (self.action.inbound, self.action.outbound)
-        )
-        return inbound if inbound == outbound else f"{inbound} in, {outbound} out"
 
 
 def written_filters(policies: Iterable[Policy]) -> Iterator[WrittenFilter]:
@@ -36,7 +29,9 @@ def written_filters(policies: Iterable[Policy]) -> Iterator[WrittenFilter]:
             if rule.active:
                 action = FilterAction("", rule.action.inbound, rule.action.outbound)
                 for one in rule.filter_list.filters:
-                    yield WrittenFilter(rule.name, action, rule.connection, _meaning(one), one)
+                    yield WrittenFilter(
+                        rule.name, action, rule.connection, filter_identity(one), one
+                    )
 
 
 def removed(before: Iterable[WrittenFilter], after: Iterable[WrittenFilter]) -> list[WrittenFilter]:
@@ -49,10 +44,3 @@ def removed(before: Iterable[WrittenFilter], after: Iterable[WrittenFilter]) -> 
         else:
             found.append(one)
     return found
-
-
-def _meaning(one: Filter) -> tuple[object, ...]:
-    return (
-        *(one.source, one.destination, one.source_port, one.destination_port),
-        *(one.protocol, one.mirrored),
-    )

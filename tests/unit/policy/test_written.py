@@ -10,7 +10,7 @@ from tests.builders import Rule, policy, rule
 def gone(before: list[Rule], after: list[Rule]) -> list[str]:
     """The filters that are not there any more, with rule and action."""
     found = removed(*(list(written_filters([policy(*rules)])) for rules in (before, after)))
-    return [f"{one.rule}: {one.action_words} {one.filter.written}" for one in found]
+    return [f"{one.rule}: {one.action.words} {one.filter.written}" for one in found]
 
 
 def one(*filters: str, action: str = "permit", name: str = "r", **more: object) -> Rule:
