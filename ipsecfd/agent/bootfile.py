@@ -52,8 +52,7 @@ class BootFile:
         data = render(startup.mode, rules)
         try:
             if _read(path) != data:
-                durable.make_directory(path.parent)
-                durable.write(path, data)
+                durable.keep(path, data)
         except OSError as error:
             raise BootFileError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -81,8 +81,7 @@ def save(state_dir: Path, content: DynamicContent) -> None:
     """Keep the rules for the next start (option `dynamic_persist`). Raises DynamicTextError."""
     path = state_dir / FILE_NAME
     try:
-        durable.make_directory(state_dir)
-        durable.write(path, f"{render(content)}\n".encode())
+        durable.keep(path, f"{render(content)}\n".encode())
     except OSError as error:
         raise DynamicTextError(f"{path}: cannot be written: {error.strerror}") from error
 

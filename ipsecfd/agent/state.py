@@ -81,8 +81,7 @@ def put_back(directory: Path, text: str | None) -> None:
         if text is None:
             path.unlink(missing_ok=True)
         else:
-            durable.make_directory(directory)
-            durable.write(path, text.encode("latin-1"))
+            durable.keep(path, text.encode("latin-1"))
     except OSError as error:
         raise StateError(
             f"{path}: cannot be written: {error.strerror}; `state_dir` must be a directory that"

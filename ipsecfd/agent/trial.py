@@ -90,8 +90,7 @@ def save(directory: Path, trial: Trial) -> None:
     }
     path = directory / FILE_NAME
     try:
-        durable.make_directory(directory)
-        durable.write(path, f"{json.dumps(value)}\n".encode())
+        durable.keep(path, f"{json.dumps(value)}\n".encode())
     except OSError as error:
         raise StateError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -47,6 +47,12 @@ def write(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
+def keep(path: Path, data: bytes) -> None:
+    """As `write`, in a directory that is made when it is missing. Raises OSError."""
+    make_directory(path.parent)
+    write(path, data)
+
+
 def touch(path: Path) -> None:
     """Make an empty file that is still there after a power loss. Raises OSError."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))

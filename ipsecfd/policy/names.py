@@ -150,8 +150,7 @@ class Names:
             return
         kept = {name: [str(one) for one in self._answers[name]] for name in sorted(self._answers)}
         try:
-            durable.make_directory(self._path.parent)
-            durable.write(self._path, (json.dumps(kept, indent=1) + "\n").encode())
+            durable.keep(self._path, (json.dumps(kept, indent=1) + "\n").encode())
         except OSError as error:
             raise NamesError(
                 f"{self._path}: cannot be written: {error.strerror}; a start without a network"

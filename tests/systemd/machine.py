@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -182,16 +182,24 @@ class Container:
         self.write("/etc/systemd/system/ipsecfd.service.d/override.conf", text)
         self.run("systemctl", "daemon-reload")
 
+    def property(self, name: str) -> str:
+        """One property of the service, as systemd tells it."""
+        return self.run("systemctl", "show", "--value", "--property", name, "ipsecfd").strip()
+
+    def wait_for(self, name: str, wanted: Callable[[str], bool], seconds: float = 60) -> None:
+        """Wait until a property of the service is as wanted."""
+        end = time.monotonic() + seconds
+        while not wanted(value := self.property(name)):
+            assert time.monotonic() < end, f"{name} is {value}:\n{self.journal()}"
+            time.sleep(0.05)
+
     def state(self) -> str:
         """The unit's state, such as `active`."""
-        return self.run("systemctl", "show", "--value", "-p", "ActiveState", "ipsecfd").strip()
+        return self.property("ActiveState")
 
     def wait_until(self, state: str, seconds: float = 60) -> None:
         """Wait for the unit's state."""
-        end = time.monotonic() + seconds
-        while self.state() != state:
-            assert time.monotonic() < end, f"not {state} but {self.state()}:\n{self.journal()}"
-            time.sleep(0.05)
+        self.wait_for("ActiveState", lambda found: found == state, seconds)
 
     def journal(self, unit: str = "ipsecfd") -> str:
         """What a unit said in this boot."""

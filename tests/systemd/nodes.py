@@ -6,7 +6,6 @@ import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -78,17 +77,6 @@ class Guard(Debian):
                 (units / directory / f"{name}.service").symlink_to(f"{place}/system/{name}.service")
         (upper / "etc/systemd/network").mkdir()
         (upper / "etc/systemd/network/eth1.network").write_text(_NETWORK)
-
-    def property(self, name: str) -> str:
-        """One property of the service, as systemd tells it."""
-        return self.run("systemctl", "show", "--value", "--property", name, "ipsecfd").strip()
-
-    def wait_for(self, name: str, wanted: Callable[[str], bool], seconds: float = 60) -> None:
-        """Wait until a property of the service is as wanted."""
-        end = time.monotonic() + seconds
-        while not wanted(value := self.property(name)):
-            assert time.monotonic() < end, f"{name} is {value}:\n{self.journal()}"
-            time.sleep(0.05)
 
     def said(self, *choice: str) -> list[dict[str, str]]:
         """The entries that journalctl chooses, oldest first."""

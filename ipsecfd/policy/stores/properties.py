@@ -111,8 +111,7 @@ def write(state_dir: Path, properties: Properties) -> None:
     }
     _refuse(path, values)
     try:
-        durable.make_directory(state_dir)
-        durable.write(path, (_REMARK + tomlwriter.keys(values)).encode())
+        durable.keep(path, (_REMARK + tomlwriter.keys(values)).encode())
     except OSError as error:
         raise PropertiesError(f"{path}: cannot be written: {error.strerror}") from error
 
