@@ -14,7 +14,6 @@ from ipsecfd.agent.packet_reports import (
     FilterPage,
     Stats,
 )
-from ipsecfd.cli.figures import size
 from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
 from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
@@ -104,19 +103,3 @@ def test_options_that_make_no_sense_are_usage_mistakes(
     """Exit status 2, and the daemon is not asked."""
     assert ipsecfd("stats", *words).exit_code == 2
     assert daemon.asked == []
-
-
-@pytest.mark.parametrize(
-    ("octets", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (1 << 64, "18.4 EB"),
-    ],
-)
-def test_sizes(octets: int, text: str) -> None:
-    """In at most 8 columns."""
-    assert size(octets) == text
