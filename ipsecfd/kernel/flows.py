@@ -14,6 +14,7 @@ from ipsecfd.driver.decision import Direction, Verdict
 from ipsecfd.kernel import nfnetlink
 from ipsecfd.kernel.cache import FlowSet, Generation, flow_sets
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.netlink import attributes
 from ipsecfd.kernel.rules import TABLE, RulesConfig
 
 _KEY, _EXPIRATION, _EXPRESSION = 1, 5, 7
@@ -50,7 +51,7 @@ def read(sets: Iterable[FlowSet]) -> Iterator[Flow]:
     with nfnetlink.connect() as netlink:
         for one in sets:
             for elements in nfnetlink.dump_set(netlink, TABLE, one.name):
-                for _, start, end in nfnetlink.attributes(elements, 0, len(elements)):
+                for _, start, end in attributes(elements, 0, len(elements)):
                     yield _flow(one, elements, start, end)
 
 
@@ -62,13 +63,13 @@ def read_all(config: RulesConfig, generation: Generation) -> Iterator[Flow]:
 def _flow(one: FlowSet, data: bytes, start: int, end: int) -> Flow:
     key = b""
     packets = octets = milliseconds = 0
-    for kind, begin, stop in nfnetlink.attributes(data, start, end):
+    for kind, begin, stop in attributes(data, start, end):
         if kind == _KEY:
             key = data[begin + 4 : stop]  # behind the header of the attribute inside
         elif kind == _EXPIRATION:
             (milliseconds,) = _NUMBER.unpack_from(data, begin)
         elif kind == _EXPRESSION:
-            for what, place, over in nfnetlink.attributes(data, begin, stop):
+            for what, place, over in attributes(data, begin, stop):
                 if what == _DATA:  # of the one expression that elements of ours have
                     octets, packets = nfnetlink.counted(data, place, over)
     return _named(one, key, packets, octets, milliseconds / 1000)

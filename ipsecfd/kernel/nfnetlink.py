@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.netlink import attributes, messages
 
 _NETLINK_NETFILTER: Final = 12
 _SUBSYS_QUEUE, _SUBSYS_NFTABLES = 3, 10
@@ -23,9 +24,6 @@ _REQUEST, _ACK, _CREATE, _APPEND = 0x1, 0x4, 0x400, 0x800
 _DUMP = 0x300
 _ERROR, _DONE = 2, 3
 _NESTED = 0x8000
-_HEADER: Final = struct.Struct("=IH10x")
-_HEADER_BYTES: Final = 16
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _NUMBER: Final = struct.Struct("!Q")
 _DUMP_BYTES: Final = 1 << 18
 
@@ -136,7 +134,7 @@ def listen() -> socket.socket:
 
 def tables_named(data: bytes) -> Iterator[str]:
     """The `inet` tables that messages of `listen` are about."""
-    for start, end, kind in _messages(data):
+    for start, end, kind in messages(data):
         if kind >> 8 != _SUBSYS_NFTABLES or data[start] != _INET:
             continue
         for what, begin, stop in attributes(data, start + 4, end):
@@ -210,7 +208,7 @@ def _dump(netlink: socket.socket, what: int, payload: bytes) -> Iterator[tuple[b
     changed = False
     while True:
         data = netlink.recv(_DUMP_BYTES)
-        for start, end, kind in _messages(data):
+        for start, end, kind in messages(data):
             changed = changed or bool(data[start - 10] & _INTERRUPTED)
             if kind == _DONE:
                 if changed:
@@ -222,27 +220,6 @@ def _dump(netlink: socket.socket, what: int, payload: bytes) -> Iterator[tuple[b
                     return
                 raise KernelError(f"nftables cannot be read: {os.strerror(-error)}")
             yield data, start + 4, end
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The netlink messages in a buffer: where each one's body begins and ends, and its kind."""
-    position = 0
-    while position + _HEADER_BYTES <= len(data):
-        length, kind = _HEADER.unpack_from(data, position)
-        if length < _HEADER_BYTES:
-            return
-        yield position + _HEADER_BYTES, position + length, kind
-        position += length + (-length % 4)
-
-
-def attributes(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """The attributes between two places: kind, and where the value begins and ends."""
-    while start + 4 <= end:
-        length, kind = _ATTRIBUTE.unpack_from(data, start)
-        if length < 4:
-            return
-        yield kind & ~_NESTED, start + 4, start + length
-        start += length + (-length % 4)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from ipsecfd.driver.host import LIMITED_BROADCAST
+from ipsecfd.kernel.netlink import aligned, attributes
 from ipsecfd.kernel.network.servers import usable
 from ipsecfd.policy.model import IPAddress, by_family
 
@@ -27,8 +28,8 @@ def addresses_of(bodies: Iterable[bytes]) -> tuple[frozenset[IPAddress], frozens
     for body in bodies:
         if len(body) < 8 or body[0] not in FAMILIES:
             continue
-        attributes = _attributes(body[8:])
-        ends = (attributes.get(_IFA_LOCAL), attributes.get(_IFA_ADDRESS))
+        fields = _attributes(body[8:])
+        ends = (fields.get(_IFA_LOCAL), fields.get(_IFA_ADDRESS))
         # On a point-to-point link IFA_ADDRESS is the peer; without one IPv6 has no IFA_LOCAL.
         own, subnet = _packed(ends[0] or ends[1] or b""), _packed(ends[1] or b"")
         if own is None or own.is_loopback:
@@ -37,7 +38,7 @@ def addresses_of(bodies: Iterable[bytes]) -> tuple[frozenset[IPAddress], frozens
         (interface,) = struct.unpack_from("=I", body, 4)
         if interface == _LOOPBACK_INDEX:
             continue  # whose subnets have no broadcast: every address in them is the host's
-        broadcast = _packed(attributes.get(_IFA_BROADCAST, b""))
+        broadcast = _packed(fields.get(_IFA_BROADCAST, b""))
         if broadcast is not None:
             broadcasts.add(broadcast)
         if isinstance(subnet, ipaddress.IPv4Address) and body[1] < 31:
@@ -51,8 +52,8 @@ def interfaces_of(bodies: Iterable[bytes]) -> dict[IPAddress, int]:
     found = {}
     for body in bodies:
         if len(body) >= 8 and body[0] in FAMILIES:
-            attributes = _attributes(body[8:])
-            own = _packed(attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS, b""))
+            fields = _attributes(body[8:])
+            own = _packed(fields.get(_IFA_LOCAL) or fields.get(_IFA_ADDRESS, b""))
             if own is not None:
                 (found[own],) = struct.unpack_from("=I", body, 4)
     return found
@@ -70,14 +71,9 @@ def default_next_hops_of(bodies: Iterable[bytes]) -> frozenset[IPAddress]:
     return usable(sorted(hops, key=by_family))
 
 
-def aligned(length: int) -> int:
-    """A length in bytes with the padding up to the next message or attribute."""
-    return (length + 3) & ~3
-
-
-def _next_hops(attributes: Mapping[int, bytes]) -> Iterator[IPAddress]:
-    found = [attributes]
-    multipath = attributes.get(_RTA_MULTIPATH, b"")
+def _next_hops(fields: Mapping[int, bytes]) -> Iterator[IPAddress]:
+    found = [fields]
+    multipath = fields.get(_RTA_MULTIPATH, b"")
     while len(multipath) >= 8:
         (length,) = struct.unpack_from("=H", multipath)
         found.append(_attributes(multipath[8:length]))
@@ -91,15 +87,7 @@ def _next_hops(attributes: Mapping[int, bytes]) -> Iterator[IPAddress]:
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
-    attributes = {}
-    position = 0
-    while position + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, position)
-        if length < 4:
-            break
-        attributes[kind & 0x3FFF] = data[position + 4 : position + length]
-        position += aligned(length)
-    return attributes
+    return {kind: data[begin:end] for kind, begin, end in attributes(data, 0, len(data))}
 
 
 def _packed(value: bytes) -> IPAddress | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ipsecfd.kernel.errors import KernelError
-from ipsecfd.kernel.network.messages import aligned
+from ipsecfd.kernel.netlink import messages
 
 _HEADER: Final = struct.Struct("=IHHII")
 GETADDR, GETROUTE = 22, 26
@@ -52,17 +52,13 @@ def dump(netlink: socket.socket, kind: int, family: int) -> Iterator[bytes]:
     )
     while True:
         data = netlink.recv(1 << 16)
-        position = 0
-        while position + _HEADER.size <= len(data):
-            length, answer, _, _, _ = _HEADER.unpack_from(data, position)
-            body = data[position + _HEADER.size : position + length]
+        for start, end, answer in messages(data):
             if answer == _NLMSG_DONE:
                 return
             if answer == _NLMSG_ERROR:
-                (number,) = struct.unpack_from("=i", body)
+                (number,) = struct.unpack_from("=i", data, start)
                 raise OSError(-number, os.strerror(-number))
-            yield body
-            position += max(aligned(length), _HEADER.size)
+            yield data[start:end]
 
 
 def event_socket() -> socket.socket:
