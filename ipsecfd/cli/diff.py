@@ -15,6 +15,7 @@ from ipsecfd.cli.decision_text import decision_fields, half, reason_in_words, wr
 from ipsecfd.cli.live import JsonOption, SocketOption, ask
 from ipsecfd.cli.packet_text import packet_text
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Decision
 from ipsecfd.driver.difference import Change, Difference, difference
@@ -57,12 +58,10 @@ def diff(
     differently one packet, written as for explain. Two files need neither
     root nor the daemon. The exit status is 0 whether or not they differ.
     """
-    with offline.usage_errors():
+    with usage_errors():
         if other is None:
             if options != offline.Options() or forward:
-                raise offline.UsageError(
-                    "options of the host are for two files: the daemon knows its own"
-                )
+                raise UsageError("options of the host are for two files: the daemon knows its own")
             before, after, settings, forward = _with_daemon(one, socket)
         else:
             settings = options.read().settings

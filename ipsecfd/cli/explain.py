@@ -22,6 +22,7 @@ from ipsecfd.cli.decision_text import (
 from ipsecfd.cli.live import JsonOption
 from ipsecfd.cli.packet_text import FORM, PacketTextError, parse_packet_text
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.driver import NO_FILTER, Driver
@@ -76,11 +77,11 @@ def explain(
 
     Needs neither root nor the daemon. The exit status is 0 whatever the verdict.
     """
-    with offline.usage_errors():
+    with usage_errors():
         try:
             direction, data = parse_packet_text(packet)
         except PacketTextError as error:
-            raise offline.UsageError(str(error)) from None
+            raise UsageError(str(error)) from None
         situation = options.read()
     offline.print_warnings(situation.warnings)
     explanation = explain_packet(direction, data, situation)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ipsecfd.cli.live import ConfigOption
+from ipsecfd.cli.usage import UsageError, usage_errors
 
 _STORES = ("local", "persistent", "domain")
 
@@ -27,13 +28,12 @@ def export(
     """
     from ipsecfd.policy.export import FORMS
 
-    if store not in _STORES:
-        print(f"ipsecfd: --store {store}: expected local, persistent or domain", file=sys.stderr)
-        raise typer.Exit(2)
-    known = [one for one in FORMS if one == form]
-    if not known:
-        print(f"ipsecfd: --format {form}: expected toml, netsh or ipseccmd", file=sys.stderr)
-        raise typer.Exit(2)
+    with usage_errors():
+        if store not in _STORES:
+            raise UsageError(f"--store {store}: expected local, persistent or domain")
+        known = [one for one in FORMS if one == form]
+        if not known:
+            raise UsageError(f"--format {form}: expected toml, netsh or ipseccmd")
     from ipsecfd.agent.config import load
     from ipsecfd.policy.export import export as written
     from ipsecfd.policy.model import Store

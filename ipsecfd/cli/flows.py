@@ -10,9 +10,9 @@ from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import many, size
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 from ipsecfd.cli.log import Wanted
-from ipsecfd.cli.offline import usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import usage_errors
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import FlowList, FlowReport

@@ -21,8 +21,8 @@ from typing import Annotated, Any, BinaryIO, Final
 import typer
 
 from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record, is_drop
-from ipsecfd.cli.offline import UsageError, usage_errors
 from ipsecfd.cli.terminal import colored
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import IPNetwork
 

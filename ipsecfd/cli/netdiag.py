@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Final
 
 import typer
 
 from ipsecfd.cli.live import SocketOption, ask
+from ipsecfd.cli.usage import UsageError, usage_errors
 
 _IGNORED: Final = ("v", "l", "q", "fix", "dcaccountenum")
 """Switches that change nothing about this test."""
@@ -26,13 +26,13 @@ def netdiag(
     from ipsecfd.policy.netdiag import netdiag as text_of
 
     debug = False
-    for argument in arguments or ():
-        switch = argument.lower().lstrip("/-")
-        if switch == "debug":
-            debug = True
-        elif switch != "test:ipsec" and switch not in _IGNORED:
-            print(f"ipsecfd: {argument}: expected /test:ipsec or /debug", file=sys.stderr)
-            raise typer.Exit(2)
+    with usage_errors():
+        for argument in arguments or ():
+            switch = argument.lower().lstrip("/-")
+            if switch == "debug":
+                debug = True
+            elif switch != "test:ipsec" and switch not in _IGNORED:
+                raise UsageError(f"{argument}: expected /test:ipsec or /debug")
     try:
         print(ask(socket, "Netdiag", debug=debug))
     except NotRunningError:

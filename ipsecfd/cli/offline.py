@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from ipsecfd.agent.policies import tables
 from ipsecfd.cli.known import kept_names
+from ipsecfd.cli.usage import UsageError
 from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.driver import Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
@@ -26,20 +26,6 @@ from ipsecfd.policy.model import IPAddress, Policy, ServerKind, Store
 Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _WITH_BOOT_EXEMPTIONS: Final = (Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
-
-
-class UsageError(IpsecfdError):
-    """An option or argument that says nothing sensible; exit status 2."""
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn a UsageError into one line on stderr and exit status 2."""
-    try:
-        yield
-    except UsageError as error:
-        print(f"ipsecfd: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 @dataclass(frozen=True, slots=True)

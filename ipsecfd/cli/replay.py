@@ -16,6 +16,7 @@ from ipsecfd.cli.captures import CaptureError, Record, capture_name, records
 from ipsecfd.cli.decision_text import decision_fields
 from ipsecfd.cli.live import JsonOption
 from ipsecfd.cli.replay_summary import Summary
+from ipsecfd.cli.usage import usage_errors
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver
 from ipsecfd.driver.sides import Roles
@@ -58,7 +59,7 @@ def replay(
     Needs neither root nor the daemon. If the capture is damaged or cut short,
     what comes before counts, and the exit status is 1.
     """
-    with offline.usage_errors():
+    with usage_errors():
         situation = options.read()
     offline.print_warnings(situation.warnings)
     judged = judge(records(capture), situation)

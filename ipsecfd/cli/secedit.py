@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from ipsecfd.cli.live import SocketOption, ask
+from ipsecfd.cli.usage import UsageError, usage_errors
 
 
 def secedit(
@@ -19,10 +19,10 @@ def secedit(
 ) -> None:
     """Fetch the domain policy now, as `ipsecfd domain refresh` does."""
     words = [one.lower() for one in arguments or ()]
-    if words not in (
-        ["/refreshpolicy", "machine_policy"],
-        ["/refreshpolicy", "machine_policy", "/enforce"],
-    ):
-        print("ipsecfd: expected secedit /refreshpolicy machine_policy", file=sys.stderr)
-        raise typer.Exit(2)
+    with usage_errors():
+        if words not in (
+            ["/refreshpolicy", "machine_policy"],
+            ["/refreshpolicy", "machine_policy", "/enforce"],
+        ):
+            raise UsageError("expected secedit /refreshpolicy machine_policy")
     print(ask(socket, "RefreshDomain"))

@@ -17,9 +17,9 @@ from ipsecfd.cli.live import (
     print_notes,
     visible_to_the_service,
 )
-from ipsecfd.cli.offline import UsageError, usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import UsageError, usage_errors
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import ShadowChange, ShadowFlow, ShadowReport, Why

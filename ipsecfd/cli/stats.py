@@ -13,9 +13,9 @@ import typer
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import many, size, time
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
-from ipsecfd.cli.offline import UsageError, usage_errors
 from ipsecfd.cli.packet_words import WAYS, decided_by
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from ipsecfd.cli.log import Wanted, format_record
 from ipsecfd.cli.log_text import format_damaged
 from ipsecfd.cli.main import app
-from ipsecfd.cli.offline import UsageError
+from ipsecfd.cli.usage import UsageError
 from ipsecfd.errors import IpsecfdError
 
 DROP: dict[str, Any] = {
