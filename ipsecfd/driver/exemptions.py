@@ -69,7 +69,7 @@ def always_exempt(packet: Packet, direction: Direction, profile: Profile) -> str
         return None
     if packet.icmpv6_type in NEIGHBOUR_DISCOVERY and packet.hop_limit == 255:
         return "EX:ND"
-    if packet.icmpv6_type in MULTICAST_LISTENER and packet.hop_limit == 1:  # RFC 2710, 3810
+    if packet.icmpv6_type in MULTICAST_LISTENER:  # kernels themselves ask for hop limit 1
         return "EX:MLD"
     return None
 

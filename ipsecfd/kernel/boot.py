@@ -230,7 +230,7 @@ _NEIGHBOURS: Final = (
     f"{_LATER6} return",
     "frag more-fragments 1 return",
     f"icmpv6 type {_numbers(NEIGHBOUR_DISCOVERY)} ip6 hoplimit 255 {_PASS}",
-    f"icmpv6 type {_numbers(MULTICAST_LISTENER)} ip6 hoplimit 1 {_PASS}",
+    f"icmpv6 type {_numbers(MULTICAST_LISTENER)} {_PASS}",
 )
 """What concerns one link only and passes in every mode (`exemptions.always_exempt`)."""
 

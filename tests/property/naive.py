@@ -104,7 +104,7 @@ class World:
         if self.profile == "linux" and facts.icmpv6_type is not None:
             if 133 <= facts.icmpv6_type <= 137 and facts.hop_limit == 255:
                 return "EX:ND"
-            if facts.icmpv6_type in (130, 131, 132, 143) and facts.hop_limit == 1:
+            if facts.icmpv6_type in (130, 131, 132, 143):
                 return "EX:MLD"
         ports = [facts.source_port, facts.destination_port]
         if facts.protocol == UDP:
