@@ -17,7 +17,7 @@ from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ipsecfd.agent import client, dynamictext
+from ipsecfd.agent import client, dynamictext, state
 from ipsecfd.agent.bootfile import BootFile
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.configurations import Configurations
@@ -87,11 +87,13 @@ class Administration:
             with opened.kept():
                 yield workspace
             changed = opened.changed
+            next_boot_differs = desk is None and opened.assigned and _is_first(state_dir)
             if workspace.properties != known:
                 properties.write(state_dir, workspace.properties)
                 changed = True
-                if desk is None:  # else the service keeps it
-                    self._keep_boot_file()
+                next_boot_differs = desk is None
+            if next_boot_differs:  # a running service sees to it
+                self._keep_boot_file()
             if desk and changed:
                 self._have_stores_taken(policies=opened.changed)
             after = workspace.dynamic.content() if workspace.dynamic else dynamic
@@ -167,10 +169,12 @@ class _OpenStores(dict[Store, Draft]):
         super().__init__()
         self.changed = False
         """Whether a store's file is another one, once they are kept."""
+        self.assigned = False
+        """Whether a policy is assigned in a store whose file is another one."""
         self._stores = stores
         self._writable = writable
         self._held: contextlib.ExitStack | None = None
-        self._stamps: dict[Path, object] = {}
+        self._stamps: dict[Store, tuple[Path, object]] = {}
 
     def __missing__(self, store: Store) -> Draft:
         self[store] = draft = self._open(store)
@@ -197,7 +201,9 @@ class _OpenStores(dict[Store, Draft]):
         with contextlib.ExitStack() as self._held:
             yield
         self._held = None
-        self.changed = any(_stamp(path) != stamp for path, stamp in self._stamps.items())
+        changed = [store for store, (path, stamp) in self._stamps.items() if _stamp(path) != stamp]
+        self.changed = bool(changed)
+        self.assigned = any(self[store].assigned is not None for store in changed)
 
     def _open(self, store: Store) -> Draft:
         if self._held is None or not self._writable or store is Store.DOMAIN:
@@ -205,11 +211,22 @@ class _OpenStores(dict[Store, Draft]):
             return Draft(self._stores.read(store), read_only=why)
         path = self._stores.path(store)
         draft = self._held.enter_context(self._stores.edit(store))
-        self._stamps[path] = _stamp(path)
+        self._stamps[store] = path, _stamp(path)
         return draft
 
 
 _NOT_ROOT: Final = "permission denied: only root may change anything"
+
+
+def _is_first(state_dir: Path) -> bool:
+    """Remember that a policy was assigned, by which starts go (spec 6.1); whether none ever was."""
+    try:
+        if state.load(state_dir).ever_assigned:
+            return False
+    except state.StateError:  # a start then takes it that there was one
+        return False
+    state.save(state_dir, None)
+    return True
 
 
 def _stamp(path: Path) -> object:

@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ipsecfd.agent import client, dynamictext
+from ipsecfd.agent import bootfile, client, dynamictext, state
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
+from ipsecfd.agent.state import State
 from ipsecfd.cli.administration import Administration
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
 from ipsecfd.cli.netsh import Request, UsageError, parse
 from ipsecfd.cli.netsh_prompt import last_word
+from ipsecfd.kernel import boot
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
@@ -222,6 +224,28 @@ def test_properties_are_kept_for_the_next_start(host: Host) -> None:
     assert "started again" in done.stdout
     assert properties.read(host.state_dir).ipsecexempt == 0
     assert host.asked == ["StoresChanged"]
+
+
+def test_assignment_without_the_service_counts_for_the_next_start(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a policy was assigned, starts begin in stateful mode (spec 6.1), whoever assigned it."""
+    monkeypatch.setattr(boot, "checked_ruleset", str)
+    boot_file = host.state_dir / bootfile.FILE_NAME
+    assert host.static("add", "policy", "p").output == ""
+    assert not state.load(host.state_dir).ever_assigned
+    assert not boot_file.exists()
+    assert host.static("set", "policy", "p", "assign=yes").output == ""
+    assert host.static("set", "policy", "p", "assign=no").output == ""
+    assert state.load(host.state_dir) == State(ever_assigned=True, assigned=None)
+    assert "stateful mode" in boot_file.read_text()
+
+
+def test_assigned_file_outlasts_an_assignment_without_the_service(host: Host) -> None:
+    """What the service remembers of an assigned policy file is not overwritten."""
+    state.save(host.state_dir, Path("/etc/ipsecfd/web.toml"))
+    assert host.static("add", "policy", "p", "assign=yes").output == ""
+    assert state.load(host.state_dir).assigned == Path("/etc/ipsecfd/web.toml")
 
 
 def test_policy_of_a_file_is_shown(host: Host) -> None:
