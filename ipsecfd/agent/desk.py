@@ -20,13 +20,10 @@ from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
     """The running side of a workspace; with `keys` False, without pre-shared keys."""
     config = agent.config
-    by_reason: Counter[str] = Counter()
+    by_reason = agent.tally.by_reason()
     by_way: Counter[tuple[str, Direction]] = Counter()
     for cause, row in agent.tally.rows.items():
-        by_reason[cause.reason] += row.packets
         by_way[cause.verdict, cause.direction] += row.packets
-        if (cause.verdict, cause.reason) == ("block", "fragment"):
-            by_reason["fragments dropped"] += row.packets
     return DeskReport(
         state_dir=str(config.state_dir),
         profile=config.profile,
@@ -40,9 +37,9 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
         permitted_out=by_way["permit", Direction.OUT],
         blocked_in=by_way["block", Direction.IN],
         blocked_out=by_way["block", Direction.OUT],
-        exempted=by_reason["exemption"],
-        no_filter=by_reason["no-filter"],
-        fragments_dropped=by_reason["fragments dropped"],
+        exempted=by_reason["permit", "exemption"],
+        no_filter=by_reason["permit", "no-filter"],
+        fragments_dropped=by_reason["block", "fragment"],
         revision=agent.dynamic_revision,
         dynamic=dynamictext.render(agent.places.dynamic, keys=keys),
         files=[
