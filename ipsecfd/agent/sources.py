@@ -40,7 +40,7 @@ class StoreReader(Protocol):
 
 
 class StoreFiles(StoreReader, Protocol):
-    """The stores on disk, as `policy.stores.Stores` has them. Each call may take a while."""
+    """The stores on disk, as `policy.stores.host.Stores` has them. Each call may take a while."""
 
     def edit(self, store: Store) -> AbstractContextManager[Draft]:
         """A draft of a store, kept if the body succeeds; raises IpsecfdError."""

@@ -108,7 +108,7 @@ class Stores:
             self._remember(store)
 
     def import_policies(self, store: Store, text: str, file: str) -> None:
-        """Add what a store's file or a policy file holds to a store; see `tomlstore.add_text`."""
+        """Add what a store's file or a policy file holds to a store; see `policyfile.add_text`."""
         with self.edit(store) as draft:
             add_text(draft, text, file, self._names)
 

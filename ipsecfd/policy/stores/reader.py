@@ -63,7 +63,7 @@ class StoreFileError(IpsecfdError):
 
 
 def parse(text: str, file: str) -> Content:
-    """The store that `storetext.render` wrote; `file` is what mistakes call it.
+    """The store that `stores.text.render` wrote; `file` is what mistakes call it.
 
     Raises StoreFileError with every mistake.
     """
