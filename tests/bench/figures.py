@@ -18,6 +18,11 @@ class Figure:
     """Such as ">= 0.9"; empty for what is only reported."""
 
     @property
+    def shown(self) -> str:
+        """What was measured, with its unit."""
+        return f"{self.measured:.2f} {self.unit}".strip()
+
+    @property
     def met(self) -> bool | None:
         """Whether the bound holds; None when there is none."""
         if not self.bound:

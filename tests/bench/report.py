@@ -36,18 +36,17 @@ linear lists, none of which matches before the end; scapy dissects every packet 
 callback and has one rule. {mix}
 """
 
+_LOADS = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
 _SENTENCE = {True: "met", False: "MISSED", None: ""}
 
 
 def show(results: Results, console: Console) -> None:
     """Print what was measured."""
     rates = Table(title="Packets a second, 64-byte UDP (median)", title_justify="left")
-    loads = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
-    for title in ("filter", *loads):
+    for title in ("filter", *_LOADS):
         rates.add_column(title, justify="left" if title == "filter" else "right")
-    for name in _contestants(results):
-        found = [results.median(name, load) for load in loads]
-        rates.add_row(name, *(f"{rate:,.0f}" if rate else "" for rate in found))
+    for row in _rates(results):
+        rates.add_row(*row)
     console.print(rates)
     for name, speed in _streams(results):
         console.print(f"TCP stream, {name}: {speed:.1f} Gbit/s")
@@ -56,9 +55,7 @@ def show(results: Results, console: Console) -> None:
     for title in ("what", "measured", "bound", ""):
         table.add_column(title, justify="right" if title == "measured" else "left")
     for one in results.figures:
-        table.add_row(
-            one.what, f"{one.measured:.2f} {one.unit}".strip(), one.bound, _SENTENCE[one.met]
-        )
+        table.add_row(one.what, one.shown, one.bound, _SENTENCE[one.met])
     console.print(table)
 
 
@@ -80,17 +77,14 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
     yield "| what | measured | at least or at most | |"
     yield "|---|---:|---|---|"
     for one in results.figures:
-        measured = f"{one.measured:.2f} {one.unit}".strip()
-        yield f"| {one.what} | {measured} | {one.bound} | {_SENTENCE[one.met]} |"
+        yield f"| {one.what} | {one.shown} | {one.bound} | {_SENTENCE[one.met]} |"
     yield _ABOUT_THE_PLOT.format(plot=PLOT, mix=_mix())
     yield "## All rates\n"
     yield "Packets a second, 64-byte UDP, median.\n"
-    loads = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
-    yield f"| filter | {' | '.join(loads)} |"
+    yield f"| filter | {' | '.join(_LOADS)} |"
     yield "|---|---:|---:|---:|"
-    for name in _contestants(results):
-        found = [results.median(name, load) for load in loads]
-        yield f"| {name} | {' | '.join(f'{rate:,.0f}' if rate else '' for rate in found)} |"
+    for row in _rates(results):
+        yield f"| {' | '.join(row)} |"
     yield "\nOne TCP stream, Gbit/s:\n"
     for name, speed in _streams(results):
         yield f"* {name}: {speed:.1f}"
@@ -103,8 +97,11 @@ def _mix() -> str:
     )
 
 
-def _contestants(results: Results) -> list[str]:
-    return list(dict.fromkeys(name for name, load in results.rates if load != steps.TCP))
+def _rates(results: Results) -> Iterator[list[str]]:
+    """A row for each contestant: its name, and its rate under each load it met."""
+    for name in dict.fromkeys(name for name, load in results.rates if load != steps.TCP):
+        found = [results.median(name, load) for load in _LOADS]
+        yield [name, *(f"{rate:,.0f}" if rate else "" for rate in found)]
 
 
 def _streams(results: Results) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""A store as text that reads like a policy file; `storereader` reads it again.
+"""A store as text that reads like a policy file; `reader` reads it again.
 
 Reading never needs the network: a DNS name stands there with the addresses it had when its filter
 was made (spec 2.1). What has its default is left out.
