@@ -69,6 +69,8 @@ class Agent:
         """None where no domain source is configured."""
         self.pending: list[str] = []
         """Changes of the configuration that wait for the next start (T16)."""
+        self.warnings: dict[str, str] = {}
+        """What an administrator should know until it is over, by what it is about."""
         self.tally = Tally(parts.now)
         self.hook = Hook(parts.rules, parts.read_flows, parts.read_counters, config, self.tally)
         self.started = parts.now()

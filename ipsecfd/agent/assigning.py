@@ -11,7 +11,7 @@ from typing import Final
 
 from ipsecfd.agent import state
 from ipsecfd.agent.policies import PolicySet
-from ipsecfd.agent.sources import Load, Places, StoreFiles, gather
+from ipsecfd.agent.sources import Load, Places, StoreFiles, StoreReader, gather
 from ipsecfd.agent.trial import Assignment
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable, exact
@@ -19,6 +19,7 @@ from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.errors import NotFoundError
+from ipsecfd.policy.tomlfile import Loaded
 
 KEPT_NAME: Final = "restored"
 """What the files under `state_dir` are named by that hold a policy whose own file changed."""
@@ -107,6 +108,24 @@ class Assignments:
             return replace(places, given=files)
         self.choose(Choice(files[0]))
         return replace(places, assigned=files[0])
+
+    def unwritten(self, was: Assignment, places: Places) -> tuple[Places, StoreReader, Load]:
+        """Where to read from so that the policies are what they were, when the disk takes nothing.
+
+        Raises IpsecfdError.
+        """
+        file = state.understood(was.state, self._state_dir).assigned
+        if was.stored is not None:
+            file = self._stores.path(Store.LOCAL)
+        origins = was.given or ((file,) if file is not None else ())
+        known = dict(zip(origins, was.policies, strict=False))
+
+        def load(path: Path) -> Loaded:
+            return Loaded(known[path]) if path in known else self._load(path)
+
+        assigned = file if was.stored is None or file in known else None
+        places = replace(places, given=was.given, assigned=assigned)
+        return places, Chosen(self._stores, Choice()), load
 
     def _local(self, places: Places) -> tuple[Policy, ...] | None:
         try:

@@ -37,13 +37,16 @@ def load(directory: Path) -> State:
     Raises StateError when there is one that cannot be understood: what was assigned is then
     unknown, which is not the same as nothing (design: a damaged store is operational block).
     """
+    return understood(raw(directory), directory)
+
+
+def understood(text: str | None, directory: Path) -> State:
+    """What `raw` found in this directory; raises StateError as `load` does."""
+    if text is None:
+        return State()
     path = directory / FILE_NAME
     try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return State()
-    except OSError as error:
-        raise StateError(f"{path}: cannot be read: {error.strerror}") from error
+        found = json.loads(text.encode("latin-1"))
     except ValueError as error:
         raise StateError(_damaged(path)) from error
     match found:

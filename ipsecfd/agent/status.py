@@ -134,7 +134,8 @@ class StatusPage:
 
     async def _all_warnings(self, reports: Iterable[PacketReport | None]) -> list[str]:
         agent = self._agent
-        found = [*self._warnings, *agent.pending, *agent.policies.warnings]
+        found = [*self._warnings, *agent.warnings.values(), *agent.pending]
+        found += agent.policies.warnings
         found += await asyncio.to_thread(  # it looks at every filter
             advice,
             agent.policies.policies,

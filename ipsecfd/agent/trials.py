@@ -33,6 +33,8 @@ LOOK_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 5.0
 """A pause after a change could not be taken back."""
 _NOTHING: Final = "nothing is on trial"
+_BACK: Final = "the policies before are back"
+_ABOUT: Final = "trial"
 
 
 class Trials:
@@ -43,6 +45,8 @@ class Trials:
         self._state_dir = agent.config.state_dir
         self.assignments = Assignments(agent.parts.stores, agent.parts.load, self._state_dir)
         self.pending: Trial | None = None
+        self._unwritten: Trial | None = None
+        """A change that is taken back, but for the disk, which took no change."""
 
     @property
     def left(self) -> float:
@@ -73,6 +77,8 @@ class Trials:
         if seconds is not None and not 1 <= seconds <= LONGEST:
             raise IpsecfdError(f"{seconds} s on trial: expected 1 to {LONGEST}")
         previous: Assignment | None = None
+        if assigns or seconds is not None:
+            await self._write_down()
         if assigns:
             previous = await asyncio.to_thread(
                 self.assignments.now,
@@ -95,6 +101,7 @@ class Trials:
             raise
         if trial is not None:
             self.pending = trial
+            agent.warnings.pop(_ABOUT, None)
             agent.event(
                 Event.APPLIED,
                 f"{what} is on trial for {seconds} s: `ipsecfd confirm` keeps it",
@@ -114,22 +121,31 @@ class Trials:
             return what
 
     async def rollback(self, why: str) -> str:
-        """Take the change back that is on trial, and say which; IpsecfdError if it cannot be."""
+        """Take the change back that is on trial, and say which; IpsecfdError if it cannot be.
+
+        A disk that is full or read-only is no reason: what it should say is written later.
+        """
         agent = self._agent
         async with agent.lock:
             trial = self.pending
             if trial is None:
                 raise IpsecfdError(_NOTHING)
-            if trial.previous is not None:
-                await self._assign_again(trial.previous)
+            trouble = await self._policies_back(trial.previous)
             if trial.previous_mode is None:
                 await let_policies_decide(agent)
             elif hand_mode(agent) != trial.previous_mode:
                 await set_mode(agent, trial.previous_mode)
-            await asyncio.to_thread(record.forget, self._state_dir)
             self.pending = None
-            await agent.keep_boot_file()
+            agent.warnings.pop(_ABOUT, None)
             agent.event(Event.APPLIED, f"{why}: {trial.what} is taken back")
+            trouble = trouble or await self._forget_record()
+            if trouble is not None:
+                self._unwritten = trial
+                self._warn(
+                    f"{trial.what} is taken back, but that cannot be written down, so a start may"
+                    f" find it on trial again: {trouble}"
+                )
+            await agent.keep_boot_file()
             return trial.what
 
     async def before_start(self) -> None:
@@ -141,7 +157,7 @@ class Trials:
         try:
             trial = await asyncio.to_thread(record.load, self._state_dir)
         except StateError as error:
-            agent.event(Event.FAILURE, f"a change may have been on trial: {error}")
+            self._warn(f"a change may have been on trial, and is not taken back: {error}")
             return
         if trial is None:
             return
@@ -180,6 +196,12 @@ class Trials:
 
     async def check(self) -> float:
         """Take back what was not confirmed in time; seconds until the next call."""
+        if self._unwritten is not None:
+            try:
+                async with self._agent.lock:
+                    await self._write_down()
+            except IpsecfdError:
+                return RETRY_SECONDS
         if self.pending is None:
             return LOOK_SECONDS
         if self.left:
@@ -188,8 +210,7 @@ class Trials:
             await self.rollback("not confirmed in time")
         except IpsecfdError as error:
             if self.pending is not None:
-                what = self.pending.what
-                self._agent.event(Event.FAILURE, f"{what} cannot be taken back yet: {error}")
+                self._warn(f"{self.pending.what} cannot be taken back yet: {error}")
             return RETRY_SECONDS
         return LOOK_SECONDS
 
@@ -203,6 +224,43 @@ class Trials:
         self.assignments.put_back(was)
         self.assignments.kept(was, Places(assigned=state.load(self._state_dir).assigned))
 
+    async def _write_down(self) -> None:
+        """Have the disk say, too, what was taken back, if it does not. Raises IpsecfdError."""
+        trial = self._unwritten
+        if trial is None:
+            return
+        if trial.previous is not None:
+            await self._assign_again(trial.previous)
+        await asyncio.to_thread(record.forget, self._state_dir)
+        self._unwritten = None
+        self._agent.warnings.pop(_ABOUT, None)
+        self._agent.event(Event.APPLIED, f"{trial.what} is taken back on disk, too")
+
+    def _warn(self, warning: str) -> None:
+        """Log this, once however often it is tried, and have `status` tell it until it is over."""
+        if warning != self._agent.warnings.get(_ABOUT):
+            self._agent.warnings[_ABOUT] = warning
+            self._agent.event(Event.FAILURE, warning)
+
+    async def _policies_back(self, was: Assignment | None) -> IpsecfdError | None:
+        """Have the policies in force that were, on disk too; says why not there. Raises
+        IpsecfdError when they cannot be in force."""
+        if was is not None:
+            try:
+                await self._assign_again(was)
+            except IpsecfdError as error:
+                await self._assign_unwritten(was, error)
+                return error
+        return None
+
+    async def _forget_record(self) -> IpsecfdError | None:
+        """Have nothing on trial for later starts; says why that is not so."""
+        try:
+            await asyncio.to_thread(record.forget, self._state_dir)
+        except StateError as error:
+            return error
+        return None
+
     async def _assign_again(self, was: Assignment) -> None:
         """Have the policies in force that were."""
         agent = self._agent
@@ -215,12 +273,26 @@ class Trials:
         except IpsecfdError as error:
             if not was.failed:
                 raise
-            agent.policies = PolicySet(version=agent.policies.version)
-            agent.trouble = str(error)  # as at a start (spec 6.5)
-            agent.event(Event.FAILED, f"the assigned policy cannot be applied: {error}")
-            await agent.enter(Mode.BLOCK)
+            await self._close_again(error)
         else:
-            await agent.put_in_force(new, Event.APPLIED, "the policies before are back", places)
+            await agent.put_in_force(new, Event.APPLIED, _BACK, places)
+
+    async def _assign_unwritten(self, was: Assignment, trouble: IpsecfdError) -> None:
+        """The same when the disk takes nothing, as `trouble` says."""
+        if was.failed:
+            await self._close_again(trouble)
+            return
+        agent = self._agent
+        sources = await asyncio.to_thread(self.assignments.unwritten, was, agent.places)
+        await agent.put_in_force(await agent.read(*sources), Event.APPLIED, _BACK, sources[0])
+
+    async def _close_again(self, error: IpsecfdError) -> None:
+        """What was assigned cannot be applied, as before the change."""
+        agent = self._agent
+        agent.policies = PolicySet(version=agent.policies.version)
+        agent.trouble = str(error)  # as at a start (spec 6.5)
+        agent.event(Event.FAILED, f"the assigned policy cannot be applied: {error}")
+        await agent.enter(Mode.BLOCK)
 
     def _in(self, seconds: int) -> BootTime:
         now = self._agent.parts.boottime()

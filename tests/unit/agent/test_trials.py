@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.policy import durable
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.stores.content import Content
 from tests.builders import policy
@@ -299,6 +301,88 @@ async def test_taking_back_is_tried_until_it_succeeds(
     await agent.stop()
 
 
+def full_disk(patched: pytest.MonkeyPatch) -> None:
+    """Nothing can be written any more."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patched.setattr(durable, "write", refuse)
+
+
+async def test_full_disk_locks_nobody_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was before is in force in time, other changes are possible, and once there is room the
+    disk says so, too."""
+    agent, changes = await with_closed_on_trial(stage)
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        await after(stage, changes, 61)
+        assert (in_force(agent), changes.trials.pending) == (["web"], None)
+        assert agent.policies.sources[0].origin == "/etc/ipsecfd/web"
+        (warning,) = agent.warnings.values()
+        assert "is taken back, but that cannot be written down" in warning
+        assert "No space left on device" in warning
+        stage.happened()
+        await after(stage, changes, 5)
+        assert stage.happened() == []
+        await changes.set_mode("permit")
+        with pytest.raises(IpsecfdError, match="No space left"):
+            await changes.assign_file(Path("/etc/ipsecfd/closed"))
+    assert state.load(stage.state_dir).assigned == Path("/etc/ipsecfd/closed")
+    await after(stage, changes, 5)
+    assert (in_force(agent), str(agent.mode)) == (["web"], "permit")
+    assert state.load(stage.state_dir).assigned == Path("/etc/ipsecfd/web")
+    assert (trial.load(stage.state_dir), agent.warnings) == (None, {})
+    await agent.stop()
+
+
+async def test_full_disk_and_an_edited_file(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is what was in force that comes back, not what the file says by now."""
+    agent, changes = await with_closed_on_trial(stage)
+    stage.policy_file("web", CLOSED)
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        await changes.trials.rollback("on demand")
+        assert agent.policies.policies[0][1] == policy(WEB, name="web")
+    await after(stage, changes, 5)
+    assert agent.policies.policies[0][1] == policy(WEB, name="web")
+    await agent.stop()
+
+
+async def test_full_disk_and_a_store(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A policy of the local store comes back as well, and so does having none."""
+    agent, changes = await started(stage)
+    path = stage.policy_file("closed", CLOSED)
+    await changes.assign_file(path, 60)
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        await after(stage, changes, 61)
+        assert in_force(agent) == []
+    await after(stage, changes, 5)
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    await changes.take_stores()
+    await changes.assign_file(path, 60)
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        await after(stage, changes, 61)
+        assert in_force(agent) == ["mine"]
+    await after(stage, changes, 5)
+    assert in_force(agent) == ["mine"]
+    assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    await agent.stop()
+
+
+async def test_full_disk_at_a_start_too_late(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed, and the time is over: what was before is in force all the same."""
+    agent, _ = await with_closed_on_trial(stage)
+    stage.clock.seconds += 61
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        agent, changes = await killed_and_started(stage, agent)
+        assert (in_force(agent), changes.trials.pending) == (["web"], None)
+    await agent.stop()
+
+
 async def test_reload_mends_the_candidate_within_its_time(stage: Stage) -> None:
     """What was before stays what comes back."""
     agent, changes = await with_closed_on_trial(stage)
@@ -431,12 +515,14 @@ async def test_given_files_do_not_come_back_in_a_run_without_them(stage: Stage) 
 
 
 async def test_damaged_record_stops_no_start(stage: Stage) -> None:
-    """It is logged, and nothing is taken back."""
+    """It is logged, and nothing is taken back; status tells it until the next trial."""
     stage.state_dir.mkdir()
     (stage.state_dir / trial.FILE_NAME).write_text("{")
     agent, changes = await started(stage)
+    assert "a change may have been on trial, and is not taken back" in agent.warnings["trial"]
     assert any(event == 4288 and "damaged" in text for event, text in stage.events)
     await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    assert agent.warnings == {}
     await after(stage, changes, 61)
     assert in_force(agent) == []
     await agent.stop()
