@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from operator import attrgetter
+
 from hypothesis import given
 
 from ipsecfd.policy.export import export
+from ipsecfd.policy.export.exported import Exported
 from ipsecfd.policy.ipseccmd.commands import run
 from ipsecfd.policy.ipseccmd.lines import split_line
-from ipsecfd.policy.model import Store
+from ipsecfd.policy.mistakes import printable
+from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.stores import reader as storereader
-from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.content import Content, name_key
 from ipsecfd.policy.workspace import Workspace
 from tests.property.stores import contents, ipseccmd_contents, resolve
 
@@ -65,15 +70,49 @@ def test_ipseccmd(content: Content) -> None:
 
 @given(contents())
 def test_ipseccmd_says_what_it_does_not_write(content: Content) -> None:
-    """Its commands work, whatever the store, and a difference is never without a note."""
+    """Its commands work, whatever the store; whatever they do not make of it is in a note."""
     exported = export(content, "ipseccmd")
     assert all(note.isprintable() for note in exported.notes)
     made = by_ipseccmd(exported.text)
     assert exported.notes or content == made
-    assert made.assigned in (content.assigned, None)
-    for key in made.policies:
-        names = {rule.name for rule in content.policies[key].rules}
-        assert names >= {rule.name for rule in made.policies[key].rules}
+    for key, policy in content.policies.items():
+        what = f"policy '{policy.name}'"
+        if key not in made.policies:
+            assert noted(exported, f"{what}: not written")
+            continue
+        assert (key == made.assigned) == (key == content.assigned)
+        check_rules(what, content.compiled(policy), made.compiled(made.policies[key]), exported)
+    assert set(made.policies) <= set(content.policies)
+
+
+def check_rules(what: str, wanted: Policy, made: Policy, exported: Exported) -> None:
+    """The rules that were made judge like those wanted, but for what notes name."""
+    left = {name_key(rule.name): rule for rule in made.rules}
+    for rule in wanted.rules:
+        place = f"rule '{rule.name}' of {what}"
+        found = left.pop(name_key(rule.name), None)
+        if not rule.active or found is None:
+            assert found is None
+            assert noted(exported, place, "not written")
+            continue
+        for field in ("action.inbound", "action.outbound", "connection"):
+            assert attrgetter(field)(rule) is attrgetter(field)(found)
+        filters, those = (
+            {replace(one, description="") for one in each.filter_list.filters}
+            for each in (rule, found)
+        )
+        assert those <= filters
+        for lost in filters - those:
+            assert noted(exported, place, str(lost), "not written")
+    assert not left
+
+
+def noted(exported: Exported, place: str, *words: str) -> bool:
+    """Whether a note about this place has these words."""
+    return any(
+        note.startswith(printable(place)) and all(printable(word) in note for word in words)
+        for note in exported.notes
+    )
 
 
 @given(contents())
