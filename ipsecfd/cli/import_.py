@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ipsecfd.policy.workspace import Workspace
 
 _STORES = ("local", "persistent")
+_MOST_LISTED = 100
+"""Failures that are told to people one by one."""
 _COUNTED = ("policies", "filter_lists", "filters", "rules", "filter_actions", "dynamic_rules")
 
 
@@ -188,7 +190,7 @@ def _others(count: int) -> str:
 def _failures(failures: Sequence[Failure], columns: int) -> Iterator[str]:
     from ipsecfd.policy.mistakes import printable
 
-    for one in failures:
+    for one in failures[:_MOST_LISTED]:
         place = f"{one.file}:{one.line}" if one.line else one.file
         text = printable(one.text)
         room = max(columns - 4, 20)
@@ -196,3 +198,5 @@ def _failures(failures: Sequence[Failure], columns: int) -> Iterator[str]:
         if text:
             yield f"    {text if len(text) <= room else text[: room - 3] + '...'}"
         yield from wrap("      ", printable(one.why.replace("\n", "; ")), columns)
+    if len(failures) > _MOST_LISTED:
+        yield f"  and {len(failures) - _MOST_LISTED:,} more; --json has them all"

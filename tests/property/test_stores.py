@@ -291,6 +291,10 @@ CHANGES: st.SearchStrategy[tuple[str, Callable[[Draft], object]]] = st.one_of(
         *(SHORT, st.sampled_from(FILTERS)),
     ),
     st.builds(
+        lambda n, one: (f"delete filter {n} {one}", lambda d: d.delete_filter(n, one)),
+        *(SHORT, st.sampled_from(FILTERS)),
+    ),
+    st.builds(
         lambda n, one: (
             f"delete filters {n} {one}",
             lambda d: d.delete_filters(n, lambda other: other == one),

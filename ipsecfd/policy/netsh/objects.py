@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ipsecfd.policy.model import Store
+from ipsecfd.policy.model import DnsName, Store
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments
 from ipsecfd.policy.netsh.tags import (
@@ -90,11 +90,14 @@ def add_filter(state: State, arguments: Arguments) -> str:
 
 def delete_filter(state: State, arguments: Arguments) -> str:
     """`delete filter`: every filter of the list with these values, omitted ones being defaults."""
-    key = filter_key(sought_filter(arguments, state.workspace.profile))
-    if not state.draft.delete_filters(arguments["filterlist"], lambda one: filter_key(one) == key):
-        raise NotFoundError(
-            f"there is no filter with these values in the filter list '{arguments['filterlist']}'"
-        )
+    sought, name = sought_filter(arguments, state.workspace.profile), arguments["filterlist"]
+    if isinstance(sought.source, DnsName) or isinstance(sought.destination, DnsName):
+        key = filter_key(sought)
+        found = state.draft.delete_filters(name, lambda one: filter_key(one) == key) > 0
+    else:  # without looking at every filter of the list
+        found = state.draft.delete_filter(name, sought)
+    if not found:
+        raise NotFoundError(f"there is no filter with these values in the filter list '{name}'")
     return ""
 
 

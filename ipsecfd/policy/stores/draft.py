@@ -201,6 +201,14 @@ class Draft:
         filters[filter_identity(one)] = one
         self._filters.changed(filter_list)
 
+    def delete_filter(self, filter_list: str, one: Filter) -> bool:
+        """Delete the filters equal to this one, and say whether there were any."""
+        self._begin()
+        deleted = self._filters.remove(filter_list, filter_identity(one))
+        if deleted:
+            self._filters.changed(filter_list)
+        return deleted
+
     def delete_filters(self, filter_list: str, matches: Callable[[Filter], bool]) -> int:
         """Delete the filters of a list that match, and say how many; raises NotFoundError."""
         self._begin()

@@ -7,6 +7,7 @@ somebody looks.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
@@ -46,6 +47,17 @@ class GrowingParts(Generic[Whole, Part]):
         self._parts[name_key(name)] = self._filed(parts)
         self.changed(name)
 
+    def remove(self, name: str, key: Hashable) -> bool:
+        """Remove the parts with this key, and say whether there were any; raises NotFoundError."""
+        parts = self.of(name)
+        if key not in parts:
+            return False
+        del parts[key]
+        number = 1
+        while parts.pop((key, number), None) is not None:
+            number += 1
+        return True
+
     def changed(self, name: str) -> None:
         """Note that the parts of an object are others than before."""
         self._unsettled.add(name_key(name))
@@ -75,8 +87,10 @@ class GrowingParts(Generic[Whole, Part]):
 
     def _filed(self, parts: Iterable[Part]) -> dict[Hashable, Part]:
         filed: dict[Hashable, Part] = {}
+        counts = Counter[Hashable]()
         for part in parts:
             key = self._key_of(part)
             # A file written by hand may hold one twice; both are kept.
-            filed[key if key not in filed else (key, len(filed))] = part
+            filed[(key, counts[key]) if counts[key] else key] = part
+            counts[key] += 1
         return filed

@@ -133,6 +133,15 @@ def test_the_copy_of_a_domain_policy_is_left_out(state: Path) -> None:
     assert "Note: the key Cache was not imported" in result.stdout
 
 
+def test_very_many_failures_are_not_all_told(state: Path) -> None:
+    """People see the first of them; programs see all."""
+    lines = [f"netsh ipsec static delete policy name=P{number}" for number in range(1_234)]
+    Path("many.bat").write_text("\n".join(lines))
+    *_, last = run("many.bat").stdout.splitlines()
+    assert last == "  and 1,134 more; --json has them all"
+    assert len(json.loads(run("many.bat", "--json").stdout)["failed"]) == 1_234
+
+
 def test_an_export_of_properties_alone(state: Path) -> None:
     """No table of zeros: what was set, and when it takes effect."""
     Path("e.reg").write_text(

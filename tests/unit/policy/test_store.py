@@ -73,6 +73,7 @@ REFUSED: list[tuple[type[Exception], Callable[[Draft], object]]] = [
     (NotFoundError, lambda draft: draft.add_rule("web", StoredRule("new", "http", "Block"))),
     (NotFoundError, lambda draft: draft.add_rule("mail", StoredRule("new", "http", "Permit"))),
     (NotFoundError, lambda draft: draft.add_filter("ftp", HTTP)),
+    (NotFoundError, lambda draft: draft.delete_filter("ftp", HTTP)),
     (NotFoundError, lambda draft: draft.delete_filters("ftp", lambda one: True)),
     (NotFoundError, lambda draft: draft.delete_rule("web", "new")),
     (NotFoundError, lambda draft: draft.has_rule("mail", "new")),
@@ -174,6 +175,18 @@ def test_filters_are_added_and_deleted(draft: Draft) -> None:
     assert draft.delete_filters("http", lambda one: one.protocol == 6) == 0
     draft.add_filter("http", HTTP)
     assert draft.content().filter_lists["http"].filters == (PING, HTTP)
+    assert draft.delete_filter("http", replace(PING, description="another"))
+    assert not draft.delete_filter("http", PING)
+    assert draft.filter_list("http").filters == (HTTP,)
+
+
+def test_filters_that_a_list_holds_twice_are_deleted_together(draft: Draft) -> None:
+    """A file written by hand may have them; both go, as on Windows, and others stay."""
+    draft.add_filter_list(StoredList("twice", (SSH, HTTP, SSH, PING, SSH)))
+    assert draft.delete_filter("twice", SSH)
+    assert draft.filter_list("twice").filters == (HTTP, PING)
+    draft.add_filter("twice", SSH)
+    assert draft.content().filter_lists["twice"].filters == (HTTP, PING, SSH)
 
 
 def test_content_is_a_value(draft: Draft) -> None:
@@ -227,6 +240,7 @@ CHANGES: list[Callable[[Draft], object]] = [
     lambda draft: draft.set_filter_list("http", StoredList("new")),
     lambda draft: draft.delete_filter_list("http"),
     lambda draft: draft.add_filter("http", SSH),
+    lambda draft: draft.delete_filter("http", HTTP),
     lambda draft: draft.delete_filters("http", lambda one: True),
     lambda draft: draft.add_filter_action(StoredAction("new")),
     lambda draft: draft.set_filter_action("permit", StoredAction("new")),
