@@ -23,7 +23,7 @@ from asyncvarlink.serviceerrors import PermissionDenied
 from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
 from ipsecfd.agent.interface import LOOKING, NAME, Control
-from ipsecfd.agent.packet_reports import Stats
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
 from ipsecfd.agent.report import (
     CutReport,
     DeskReport,
@@ -37,6 +37,7 @@ from ipsecfd.agent.report import (
     TrialReport,
 )
 from ipsecfd.errors import IpsecfdError
+from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, FLOW, SHADOW, SINCE
 
 METHODS = {name for name in vars(Control) if name[0].isupper()}
 GROUP = 54321
@@ -58,7 +59,31 @@ class FakeService:
         raise ZeroDivisionError
 
     async def stats(self) -> Stats:
-        return Stats("2026-01-02T03:04:05+00:00", [])
+        return Stats(SINCE, [COUNT], CACHE)
+
+    async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
+        return FilterPage(SINCE, 3, [FILTER] if every else [], 2, first or None, CACHE)
+
+    async def list_flows(
+        self,
+        *,
+        address: str | None,
+        port: int | None,
+        rule: str | None,
+        direction: str | None,
+        most: int,
+    ) -> FlowList:
+        return FlowList(None, most, 1_234_567, 987_654_321, [FLOW])
+
+    async def start_shadow(self, file: str) -> list[str]:
+        self.told.append(f"shadow {file}")
+        return []
+
+    async def shadow(self, *, most: int, flows: int) -> ShadowReport:
+        return SHADOW
+
+    async def stop_shadow(self) -> None:
+        raise IpsecfdError("there is no shadow policy")
 
     async def list_policies(self) -> list[PolicyReport]:
         return [PolicyReport("web", "local", "/web.toml", "", 1, 2, "2026-01-02T03:04:05+00:00")]
@@ -261,6 +286,20 @@ async def test_answers_arrive_typed(served: Path, service: FakeService) -> None:
     foreseen = await service.foresee(file=None, name=None, mode="block", session="")
     assert foreseen == await call(served, "Foresee", file=None, name=None, mode="block", session="")
     assert service.told == ["assign /x None", "mode block None", "assign /x 60"]
+
+
+async def test_counts_arrive_typed(served: Path, service: FakeService) -> None:
+    """So do counts, learnt flows and what a shadow policy would change."""
+    assert await service.stats() == await call(served, "Stats")
+    page = {"every": True, "first": 0}
+    assert await service.filter_stats(**page) == await call(served, "FilterStats", **page)
+    wanted = {"address": "192.0.2.0/24", "port": 80, "rule": None, "direction": "in", "most": 7}
+    assert await service.list_flows(**wanted) == await call(served, "ListFlows", **wanted)
+    assert await call(served, "GetShadow", most=20, flows=3) == SHADOW
+    assert await call(served, "StartShadow", file="/x") == []
+    assert service.told == ["shadow /x"]
+    with pytest.raises(client.ClientError, match="there is no shadow policy"):
+        await call(served, "StopShadow")
 
 
 async def test_refusals_carry_all_mistakes(served: Path) -> None:
