@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ipsecfd.agent import dynamictext, garbage, state
 from ipsecfd.agent.config import Config
@@ -32,6 +33,9 @@ from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
+
+RELOAD: Final = "reload"
+"""What the warning about a reload that was refused is about."""
 
 
 class Agent:
@@ -53,6 +57,8 @@ class Agent:
         self.host = Host(delivered=True)
         """The host's addresses as last told; see `host_changed`."""
         self.mode = Mode.STARTUP_PERMIT
+        self.starting = True
+        """Until the policies decide, or it is known that they cannot."""
         self.started_in: Mode | None = None
         """The start-up mode of this start; None where rules that were there closed the host."""
         self.mode_reason: str | None = None
@@ -261,6 +267,7 @@ class Agent:
         except BaseException:
             self.policies, self.places, self.shadow = before
             raise
+        self.warnings.pop(RELOAD, None)
         if self.remember(new):
             await self.keep_boot_file()
         self.applied(event, message)
@@ -286,6 +293,12 @@ class Agent:
         self.mode_reason = self.trouble
         event, message = ENTERED[mode]
         self.event(event, message, mode=str(mode))
+
+    def in_trouble(self, why: str) -> None:
+        """What was assigned cannot be applied, for another reason than before."""
+        if self.mode_reason == self.trouble:
+            self.mode_reason = why
+        self.trouble = why
 
     def applied(self, event: Event, message: str) -> None:
         """The policies in force are others: log it, and say it."""

@@ -49,8 +49,11 @@ class Answers:
         self._page = page
 
     def mode(self) -> str:
-        """The mode's name."""
-        return str(self._agent.mode)
+        """The mode's name; "starting" as long as what was there before holds."""
+        agent = self._agent
+        if agent.starting and agent.started_in is None:
+            return "starting"
+        return str(agent.mode)
 
     async def set_mode(self, name: str, confirm: int | None) -> None:
         """Change the mode."""

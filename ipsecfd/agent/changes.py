@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent import dynamictext, state
-from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.agent import RELOAD, Agent
 from ipsecfd.agent.assigning import Choice, Chosen
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
@@ -28,6 +28,8 @@ from ipsecfd.policy.stores.draft import Draft
 
 LONGEST_SLEEP: Final = 60.0
 """Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""
+
+_NOT_RELOADED: Final = "reload refused, the old policies stay"
 
 NO_DOMAIN: Final = (
     "there is no domain policy here: no `source` is set in [domain] of the configuration"
@@ -51,11 +53,17 @@ class Changes:
         async with agent.lock:
             try:
                 config = await asyncio.to_thread(agent.parts.load_config)
+            except IpsecfdError as error:
+                self._refused(_NOT_RELOADED, error)
+                await self._note_pending()
+                raise
+            try:
                 if agent.trouble:
                     agent.recall()
                 new = await agent.read(agent.places)
             except IpsecfdError as error:
-                self._refused("reload refused, the old policies stay", error)
+                self._refused(_NOT_RELOADED, error)
+                self._note_mistakes(error)
                 raise
             await agent.put_in_force(new, Event.RELOADED, "policies reloaded")
             self._forget_superseded(new)
@@ -207,6 +215,19 @@ class Changes:
             changes = agent.config.changes(coming)
             agent.pending = [f"{change}: takes effect at the next start" for change in changes]
             await agent.keep_boot_file()
+
+    def _note_mistakes(self, error: IpsecfdError) -> None:
+        """Have `status` tell what the next start would find in the policies."""
+        agent = self._agent
+        if agent.trouble:
+            agent.in_trouble(str(error))
+            return
+        mistake, *others = str(error).split("\n")
+        more = f" (and {len(others):,} more: `ipsecfd reload`)" if others else ""
+        outcome = "fail" if agent.given else "end in block mode"
+        agent.warnings[RELOAD] = (
+            f"the last reload was refused, and a start would {outcome}: {mistake}{more}"
+        )
 
     async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
         try:

@@ -146,7 +146,7 @@ class Control(VarlinkInterface, name=NAME):
 
     @varlinkmethod(return_parameter="mode")
     def GetMode(self) -> str:  # noqa: N802
-        """The mode: startup-permit, startup-block, stateful, secure, permit or block."""
+        """The mode: starting, startup-permit, startup-block, stateful, secure, permit or block."""
         return self._service.mode()
 
     @varlinkmethod

@@ -224,10 +224,14 @@ class Status:
     mode: str
     mode_reason: str | None
     """Why, when the mode is not what the policies would have it."""
+    starting: bool
+    """Whether the policies do not decide yet."""
+    trouble: str | None
+    """Why the assigned policy cannot be applied, so that there is no secure mode."""
     trial: TrialReport | None
     """The change that waits to be confirmed."""
     started_in: str | None
-    """The start-up mode of this start; None where rules that were there closed the host."""
+    """The start-up mode of this start; None where rules that were there hold, or held, instead."""
     startup_mode: str
     """The start-up mode of the next start, by what is configured and assigned now."""
     profile: str

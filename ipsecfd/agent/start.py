@@ -66,6 +66,7 @@ async def start(agent: Agent) -> None:
                 await hook.remove()
             await pool.close()
             raise
+        agent.starting = False
         parts.say(f"packets come by {hook.kind}, queue {agent.config.queue.number}")
         await agent.keep_boot_file()
 

@@ -81,6 +81,8 @@ class StatusPage:
             since=local_time(agent.started),
             mode=str(agent.mode),
             mode_reason=agent.mode_reason,
+            starting=agent.starting,
+            trouble=agent.trouble,
             trial=trial,
             started_in=startup_name(agent.started_in) if agent.started_in else None,
             startup_mode=await asyncio.to_thread(next_startup_mode, agent),

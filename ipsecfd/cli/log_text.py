@@ -17,8 +17,7 @@ _NARROWEST: Final = 40
 # Tags for what is no drop, by event number (spec 7.2).
 _TAGS: Final = {
     **dict.fromkeys(range(4291, 4297), "MODE"),
-    **dict.fromkeys((4281, 4282, 5457, 5459, 5461, 5462), "FAIL"),
-    4288: "LOST",
+    **dict.fromkeys((4281, 4282, 4288, 5457, 5459, 5461, 5462), "FAIL"),
 }
 _ENTERED_BLOCK: Final = 4292
 
@@ -52,7 +51,7 @@ def format_record(record: dict[str, Any], width: int, color: bool) -> str:
     else:
         number = record.get("event")
         word = _TAGS.get(number, "NOTE") if isinstance(number, int) else "NOTE"
-        alarm = word in ("FAIL", "LOST") or number == _ENTERED_BLOCK
+        alarm = word == "FAIL" or number == _ENTERED_BLOCK
         tag, style = f"{word} {_text(number)}", _ALARM if alarm else _CYAN
         parts = list(_event_parts(record))
     return _lay_out(_Part(_DIM, at), _Part(style, tag), parts, width, color)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
+_WAYS = (
+    "mend it, then `ipsecfd reload`; or `ipsecfd policy assign` another one; `ipsecfd policy"
+    " unassign` does without"
+)
 
 
 def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
@@ -35,9 +39,16 @@ def status_lines(found: Status, columns: int) -> list[str]:
 
 
 def _head(found: Status, columns: int) -> Iterator[str]:
-    yield from wrap("", f"ipsecfd {found.release} is in {found.mode.upper()} mode", columns)
-    if found.mode_reason:
-        for line in found.mode_reason.splitlines():
+    state = f"in {found.mode.upper()} mode"
+    if found.starting and found.started_in is None:
+        state = "STARTING: until the policies are read, what held before does"
+    elif found.starting:
+        state += " until the policies are read"
+    yield from wrap("", f"ipsecfd {found.release} is {state}", columns)
+    if found.mode_reason and found.mode_reason != found.trouble:
+        yield from wrap("  ", found.mode_reason, columns)
+    if found.trouble and not found.starting:
+        for line in ("the assigned policy cannot be applied:", *found.trouble.splitlines(), _WAYS):
             yield from wrap("  ", line, columns)
     if found.trial:
         yield from wrap("  ", trial_words(found.trial), columns)
@@ -49,9 +60,8 @@ def _body(found: Status, columns: int) -> Iterator[str]:
         yield from wrap(f"{label:{_LABEL}}", text, columns)
 
     began = f"in {found.started_in} mode" if found.started_in else "closed by rules that were there"
-    yield from row(
-        "start-up", f"this start was {began}, the next will be in {found.startup_mode} mode"
-    )
+    began = "" if found.starting else f"this start was {began}, "
+    yield from row("start-up", f"{began}the next will be in {found.startup_mode} mode")
     yield from row("behaves like", f"{found.profile}, default exemptions {found.exempt}")
     opened = "dropped" if found.on_failure == "block" else "let through unjudged"
     yield from row("on failure", f"{found.on_failure}: while nobody judges, packets are {opened}")
@@ -90,12 +100,19 @@ def _policies(found: Status, columns: int) -> Iterator[str]:
     filters = sum(policy.filters for policy in found.policies)
     yield f"Policies in force, version {found.version}, {many(filters, 'filter')}"
     if not found.policies:
-        yield "  none: nothing is filtered in secure mode"
+        if found.starting:
+            yield "  none yet"
+        elif found.trouble:
+            yield "  none: what is assigned cannot be applied"
+        else:
+            yield "  none: nothing is filtered in secure mode"
     for policy in found.policies:
         yield from (f"  {line}" for line in policy_lines(policy, columns - 2))
 
 
 def _stores(found: Status) -> str:
+    if not found.stores:
+        return "not read"
     held = [f"{one.store} {one.policies:,}" for one in found.stores if one.policies]
     if found.dynamic_rules:
         held.append(f"dynamic {many(found.dynamic_rules, 'rule')}")

@@ -31,6 +31,63 @@ async def set_dynamic(agent: Agent, rules: DynamicContent) -> None:
     await Changes(agent).set_dynamic(agent.dynamic_revision, dynamictext.render(rules))
 
 
+# --- reloads ---
+
+
+async def test_refused_reload_is_remembered(stage: Stage) -> None:
+    """Until the file is mended or another policy is in force, as a start would find it so."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    path = stage.policy_file("web", WEB)
+    for mend in (changes.reload(), changes.assign_file(stage.policy_file("other", WEB))):
+        await changes.assign_file(path)
+        assert agent.warnings == {}
+        stage.files[path] = IpsecfdError("web: rule[1]: mistake\nweb: another\nweb: and another")
+        with pytest.raises(IpsecfdError):
+            await changes.reload()
+        assert agent.warnings["reload"] == (
+            "the last reload was refused, and a start would end in block mode:"
+            " web: rule[1]: mistake (and 2 more: `ipsecfd reload`)"
+        )
+        stage.policy_file("web", WEB)
+        await mend
+        assert agent.warnings == {}
+    await agent.stop()
+
+
+async def test_refused_configuration_is_remembered(stage: Stage) -> None:
+    """The next start would fail, also if nobody reloads before."""
+    agent = stage.agent()
+    await start(agent)
+    stage.config_text = "levle = 1"
+    with pytest.raises(IpsecfdError):
+        await Changes(agent).reload()
+    (warning,) = agent.pending
+    assert warning.startswith("the next start will fail: ")
+    assert '"levle": unknown key' in warning
+    stage.config_text = ""
+    await Changes(agent).reload()
+    assert agent.pending == []
+    await agent.stop()
+
+
+async def test_trouble_is_the_latest(stage: Stage) -> None:
+    """A file that was missing and is wrong by now is told as wrong."""
+    path = stage.policy_file("web", WEB)
+    state.save(stage.state_dir, path)
+    del stage.files[path]
+    agent = stage.agent()
+    await start(agent)
+    assert "No such file" in str(agent.trouble)
+    stage.files[path] = IpsecfdError("web: rule[1]: mistake")
+    with pytest.raises(IpsecfdError):
+        await Changes(agent).reload()
+    assert agent.trouble == agent.mode_reason == "web: rule[1]: mistake"
+    assert (str(agent.mode), agent.warnings) == ("block", {})
+    await agent.stop()
+
+
 # --- the stores ---
 
 

@@ -167,11 +167,41 @@ def test_status_tells_this_start_from_the_next(started_in: str | None, words: st
 
 def test_status_says_why_the_mode_is_not_secure() -> None:
     """The reason stands right below the mode."""
-    blocked = replace(STATUS, mode="block", mode_reason="web.toml: mistake", policies=[])
-    assert status_lines(blocked, 80)[:2] == [
+    by_hand = replace(STATUS, mode="block", mode_reason="set by hand, until the next start")
+    assert status_lines(by_hand, 80)[:2] == [
         "ipsecfd 0.1.0 is in BLOCK mode",
-        "  web.toml: mistake",
+        "  set by hand, until the next start",
     ]
+
+
+@pytest.mark.parametrize("reason", ["web.toml: mistake", "set by hand"])
+def test_status_says_what_to_do_about_trouble(reason: str) -> None:
+    """That the assigned policy cannot be applied stands there in any mode, once, with a way out."""
+    trouble = "web.toml: mistake"
+    blocked = replace(STATUS, mode="block", mode_reason=reason, trouble=trouble, policies=[])
+    lines = status_lines(blocked, 80)
+    assert lines.count("  web.toml: mistake") == 1
+    page = " ".join(" ".join(lines).split())
+    assert "the assigned policy cannot be applied: web.toml: mistake mend it" in page
+    assert "`ipsecfd policy unassign` does without" in page
+    assert "none: what is assigned cannot be applied" in page
+    assert ("set by hand" in page) == (reason == "set by hand")
+
+
+@pytest.mark.parametrize(
+    ("started_in", "words"),
+    [
+        (None, "ipsecfd 0.1.0 is STARTING: until the policies are read, what held before does"),
+        ("stateful", "ipsecfd 0.1.0 is in STATEFUL mode until the policies are read"),
+    ],
+)
+def test_status_during_a_start(started_in: str | None, words: str) -> None:
+    """It claims nothing that is not known yet."""
+    found = replace(STATUS, starting=True, started_in=started_in, mode="stateful", policies=[])
+    lines = status_lines(found, 80)
+    assert lines[0] == words
+    assert "nothing is filtered" not in " ".join(lines)
+    assert "this start was" not in " ".join(lines)
 
 
 def test_status_says_what_is_on_trial() -> None:

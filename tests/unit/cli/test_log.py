@@ -158,7 +158,7 @@ def test_flows(changes: dict[str, Any], flow: str) -> None:
         (4292, "MODE"),
         (4294, "MODE"),
         (5461, "FAIL"),
-        (4288, "LOST"),
+        (4288, "FAIL"),
         (5460, "NOTE"),
         (None, "NOTE"),
     ],
