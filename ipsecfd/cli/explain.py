@@ -110,7 +110,8 @@ def explain_packet(direction: Direction, data: bytes, situation: offline.Situati
     else:
         why = _why_no_filter(decision, settings.mode)
         losers = [Loser(one, why) for one in matching]
-    stranger = _stranger(direction, data, roles)
+    about_me = decision.reason is not Reason.LOOPBACK and decision.exemption != "EX:IPV6"
+    stranger = _stranger(direction, data, roles) if about_me else None
     return Explanation(direction, decision, tuple(losers), otherwise, stranger)
 
 

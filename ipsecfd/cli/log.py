@@ -251,7 +251,7 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except FileNotFoundError:
         raise IpsecfdError(
-            f"{path}: there is no diagnostic log; it begins when ipsecfd runs with a level above 0"
+            f"{path}: there is no diagnostic log; it begins when ipsecfd first runs"
         ) from None
     except OSError as error:
         raise IpsecfdError(

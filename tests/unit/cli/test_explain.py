@@ -206,6 +206,23 @@ def test_ipv6_addresses_are_ignored_without_ipv6(policy: Any) -> None:
     assert (answer["exemption"], answer["losers"]) == ("EX:IPV6", [])
 
 
+@pytest.mark.parametrize(
+    ("packet", "profile", "noted"),
+    [
+        ("in tcp 203.0.113.66:1 -> 192.0.2.11:80", "linux", True),
+        ("in tcp 127.0.0.1:1 -> 127.0.0.1:80", "linux", False),
+        ("in tcp [2001:db8::1]:1 -> [2001:db8::10]:80", "win2003", False),
+    ],
+)
+def test_note_of_an_address_that_is_not_me(
+    policy: Any, packet: str, profile: str, noted: bool
+) -> None:
+    """It is noted where a filter with `me` might have matched, not what no filter ever sees."""
+    result = run(packet, *policy("all block me <-> any"), *ME, "--profile", profile)
+    assert "Verdict" in result.stdout
+    assert ("is no address of the host" in " ".join(result.stdout.split())) is noted
+
+
 def test_address_without_prefix_has_no_broadcast(policy: Any) -> None:
     """The broadcast address follows from the prefix; a single address has none."""
     arguments = ("in udp 192.0.2.77:1 -> 192.0.2.255:1", *policy("all block me <-> any"))
