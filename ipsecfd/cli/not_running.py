@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent.lock import runs_in_network
-from ipsecfd.cli.known import host_config
-from ipsecfd.kernel import boot, rules
+from ipsecfd.kernel import boot, rules, standing
 
 _START: Final = "start it with `systemctl start ipsecfd` or `ipsecfd run`"
 
@@ -28,10 +27,11 @@ def describe(socket: Path) -> str:
         )
     if not rules.present():
         return f"{known}, and nothing is filtered: {_START}"
-    if host_config().on_failure == "permit":
+    if standing.bypassed(rules.TABLE):
         return f"{known}; its rules are there, but let packets pass unjudged: {_START}"
     return (
         f"{known}, but its rules are there: this host is closed\n"
         f"`systemctl start ipsecfd` has packets judged again,"
-        f" `nft delete table inet {rules.TABLE}` opens the host"
+        f" `nft delete table inet {rules.TABLE}` opens the host\n"
+        "`journalctl -u ipsecfd -n 20` says why it ended"
     )

@@ -6,19 +6,23 @@ is told.
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from ipsecfd.kernel import nfnetlink
+from ipsecfd.kernel.netlink import attributes
 
 _CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY = 3, 4, 5
 _RULE_CHAIN, _RULE_HANDLE = 2, 3
+_RULE_EXPRESSIONS: Final = 4
 _TABLE_FLAGS: Final = 2
 _DORMANT = 1
 _NAME: Final = 2
 _KIND: Final = 3  # flags of a set, type of an object
 _ANONYMOUS, _MAP = 1, 8
+_BYPASS = 1
 
 
 class ChainState(NamedTuple):
@@ -62,6 +66,34 @@ def dormant(table: str) -> bool:
     with nfnetlink.connect() as netlink:
         tables = nfnetlink.dump(netlink, nfnetlink.GET_TABLES, table)
     return any(int.from_bytes(one[_TABLE_FLAGS], "big") & _DORMANT for one in tables)
+
+
+def bypassed(table: str) -> bool:
+    """Whether rules of an `inet` table queue packets such that they pass while nobody is bound to
+    the queue; raises KernelError."""
+    with nfnetlink.connect() as netlink:
+        rules = nfnetlink.dump(netlink, nfnetlink.GET_RULES, table)
+    return any(_bypasses(rule.get(_RULE_EXPRESSIONS, b"")) for rule in rules)
+
+
+def _bypasses(expressions: bytes) -> bool:
+    """Whether one of these is nftables' own queue statement, or the iptables NFQUEUE target, with
+    its flag `bypass`."""
+    for _, start, end in attributes(expressions, 0, len(expressions)):
+        expression = _values(expressions[start:end])
+        name, values = expression.get(1, b""), _values(expression.get(2, b""))
+        if name == b"queue\0" and values.get(3, b"\0")[-1] & _BYPASS:
+            return True
+        # The target's number of the first queue, how many they are, and flags.
+        if name == b"target\0" and values.get(1) == b"NFQUEUE\0":
+            flags = int.from_bytes(values.get(3, b"")[4:6], sys.byteorder)
+            if flags & _BYPASS:
+                return True
+    return False
+
+
+def _values(data: bytes) -> dict[int, bytes]:
+    return {kind: data[start:end] for kind, start, end in attributes(data, 0, len(data))}
 
 
 def names(table: str, kind: str) -> set[str]:

@@ -71,6 +71,7 @@ def test_killed_agent_leaves_the_host_open_by_choice(lab: Lab) -> None:
     daemon.stop(signal.SIGKILL)
     daemon.log_path.write_text("")
     assert passing(lab, PING_OUT) == [True]
+    assert "let packets pass unjudged" in fails(lab, "status")
 
 
 def test_stop_opens_the_host(lab: Lab) -> None:

@@ -9,11 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ipsecfd.agent.client import NotRunningError
-from ipsecfd.agent.config import Config
 from ipsecfd.cli import not_running
 from ipsecfd.cli.main import app
 from ipsecfd.driver.modes import Mode
-from ipsecfd.kernel import boot, rules
+from ipsecfd.kernel import boot, rules, standing
 from ipsecfd.kernel.errors import KernelError
 
 SOCKET = Path("/run/nobody.sock")
@@ -29,6 +28,7 @@ def situation(
     *,
     root: bool,
     present: bool | KernelError,
+    bypassed: bool = False,
     runs: bool = False,
     booted: Mode | None = None,
 ) -> None:
@@ -41,6 +41,7 @@ def situation(
 
     monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
     monkeypatch.setattr(rules, "present", found)
+    monkeypatch.setattr(standing, "bypassed", lambda _table: bypassed)
     monkeypatch.setattr(boot, "loaded", lambda: booted if found() else None)
     monkeypatch.setattr(not_running, "runs_in_network", lambda: runs)
 
@@ -73,9 +74,8 @@ def test_who_cannot_know_is_told_how_to_start(
 
 
 def test_rules_that_let_packets_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With on_failure = "permit" the rules close nothing."""
-    situation(monkeypatch, root=True, present=True)
-    monkeypatch.setattr(not_running, "host_config", lambda: Config(on_failure="permit"))
+    """Those of on_failure = "permit" close nothing, whatever the configuration says by now."""
+    situation(monkeypatch, root=True, present=True, bypassed=True)
     assert "let packets pass unjudged" in not_running.describe(SOCKET)
 
 

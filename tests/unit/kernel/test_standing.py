@@ -18,8 +18,7 @@ INTERRUPTED = 0x10
 def message(kind: int, *attributes: tuple[int, bytes], table: str = OURS, flags: int = 2) -> str:
     """One thing of a table."""
     body = b"\1\0\0\0"
-    for what, value in ((1, text(table)), *attributes):
-        body += struct.pack("=HH", len(value) + 4, what) + value + bytes(-len(value) % 4)
+    body += b"".join(map(pair, ((1, text(table)), *attributes)))
     return (struct.pack("=IHHII", len(body) + 16, kind, flags, 0, 0) + body).hex()
 
 
@@ -39,8 +38,22 @@ def chain(name: str, policy: bytes = b"", table: str = OURS, flags: int = 2) -> 
     return message(0xA03, (2, number(1)), (3, text(name)), (5, policy), table=table, flags=flags)
 
 
-def rule(chain: str, handle: int, table: str = OURS) -> str:
-    return message(0xA06, (2, text(chain)), (3, number(handle)), table=table)
+def rule(chain: str, handle: int, expressions: bytes = b"", table: str = OURS) -> str:
+    what = (2, text(chain)), (3, number(handle)), (4, expressions)
+    return message(0xA06, *what, table=table)
+
+
+def expression(name: str, *values: tuple[int, bytes]) -> bytes:
+    """One expression of a rule."""
+    return attribute(1, attribute(1, text(name)) + attribute(2, b"".join(map(pair, values))))
+
+
+def pair(value: tuple[int, bytes]) -> bytes:
+    return attribute(*value)
+
+
+def attribute(what: int, value: bytes) -> bytes:
+    return struct.pack("=HH", len(value) + 4, what) + value + bytes(-len(value) % 4)
 
 
 def stands(monkeypatch: pytest.MonkeyPatch, *dumps: str) -> standing.Standing:
@@ -123,3 +136,36 @@ def test_whose_changes_are_heard_of() -> None:
     of_ip = bytearray(bytes.fromhex(table()))
     of_ip[16] = 2
     assert list(nfnetlink.tables_named(bytes(of_ip))) == []
+
+
+QUEUE = expression("queue", (1, b"\0\x58"), (2, b"\0\1"), (3, b"\0\0"))
+QUEUE_BYPASS = expression("queue", (1, b"\0\x58"), (2, b"\0\1"), (3, b"\0\1"))
+QUEUE_FANOUT = expression("queue", (1, b"\0\x58"), (2, b"\0\1"), (3, b"\0\2"))
+
+
+def target(flags: int, name: str = "NFQUEUE") -> bytes:
+    """The iptables target."""
+    information = struct.pack("=HHHxx", 88, 1, flags)
+    return expression("target", (1, text(name)), (2, b"\0\0\0\3"), (3, information))
+
+
+@pytest.mark.parametrize(
+    ("expressions", "bypassed"),
+    [
+        (QUEUE, False),
+        (QUEUE_BYPASS, True),
+        (QUEUE_FANOUT, False),
+        (target(0), False),
+        (target(1), True),
+        (target(1, "MARK"), False),
+        (expression("meta", (1, b"\0\0\0\1"), (3, b"\0\1")) + target(1), True),
+        (b"", False),
+    ],
+)
+def test_what_passes_while_nobody_judges(
+    monkeypatch: pytest.MonkeyPatch, expressions: bytes, bypassed: bool
+) -> None:
+    """Either way to the queue says whether it is open without anybody at it."""
+    answer = rule("input", 7) + rule("judge", 8, expressions) + DONE
+    monkeypatch.setattr(nfnetlink, "connect", lambda: Recorded(answer))
+    assert standing.bypassed(OURS) is bypassed
