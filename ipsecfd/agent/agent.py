@@ -173,7 +173,13 @@ class Agent:
             raise
 
     def host_changed(self, host: Host) -> None:
-        """Follow a change of addresses or servers; several at once are one."""
+        """Follow a change of addresses, servers or names of interfaces; several at once are one.
+
+        Where the host is the same as before, only names have changed, and filters for dial-up or
+        LAN alone ask for those.
+        """
+        if host == self.host and not self.settings(self.mode).by_interface:
+            return
         self.host = host
         if self._follower is None or self._follower.done():
             self._follower = asyncio.create_task(self._follow())

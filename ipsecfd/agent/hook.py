@@ -219,7 +219,7 @@ class Hook:
 def _generation(settings: Settings) -> Generation:
     return Generation(
         settings.generation,
-        by_interface=settings.dialup_table is not None,
+        by_interface=settings.by_interface,
         blocked=settings.learn_blocked,
     )
 

@@ -169,7 +169,7 @@ class PacketProcess:
         self._handlers = [*lan.values(), *dialup.values()]
         # Packets of learnt flows come to no judge, so with a second one nothing is learnt.
         generation = settings.generation if settings.candidate is None else 0
-        if not _by_interface(settings):
+        if not settings.by_interface:
             self._queue.use(Handlers(lan, generation=generation))
         else:
             chosen: dict[int, Mapping[int, Handler]] = {}
@@ -248,12 +248,6 @@ class PacketProcess:
             except OSError:  # the agent is behind: count them, and give the counts later
                 self._drops.unsent(due[start:])
                 return
-
-
-def _by_interface(settings: Settings) -> bool:
-    """Whether it matters on which interface a packet is."""
-    both = (settings, settings.candidate)
-    return any(one is not None and one.dialup_table is not None for one in both)
 
 
 def _resident_bytes() -> int:

@@ -67,6 +67,13 @@ class Settings:
     comparison: int = 0
     """The number of that comparison: what is found under another number is no part of it."""
 
+    @property
+    def by_interface(self) -> bool:
+        """Whether it matters on which interface a packet is."""
+        return self.dialup_table is not None or (
+            self.candidate is not None and self.candidate.by_interface
+        )
+
 
 def is_dialup(interface: str, patterns: Iterable[str]) -> bool:
     """Whether an interface counts as dial-up: shell patterns on its name (spec 1.4)."""

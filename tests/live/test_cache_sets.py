@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
 from ipsecfd.driver.decision import Direction
-from ipsecfd.kernel import rules
+from ipsecfd.kernel import cache, rules
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.rules import RulesConfig
@@ -289,3 +290,30 @@ def test_interface_is_part_of_a_flow(lab: Lab) -> None:
         witness.settle()
         assert witness.seen(4) == {1, 2, 3, 11, 12, 13, 21, 22, 23}
         assert witness.passed(4) == {1, 2, 3, 11, 12, 13}
+
+
+def test_packets_do_not_renew_a_flow(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow passes by itself for as long as its set says, however many packets it has, and is
+    judged then."""
+    monkeypatch.setattr(cache, "SECONDS", 1)
+    install(lab, bypass=True)
+    nft(lab, MARK_ALL)
+    packet = ip(*ENDS[4][Direction.IN], 17, udp(*UDP_PORTS))
+    with Witness(lab) as witness:
+        before = time.monotonic()
+        witness.send(numbered(packet, 1), Direction.IN)
+        nft(lab, "delete table inet marking\ninsert rule inet ipsecfd queue_in drop")
+        learnt = time.monotonic()
+        sent: dict[int, float] = {}
+        while time.monotonic() < learnt + 1.5:
+            sent[number := len(sent) + 2] = time.monotonic()
+            witness.send(numbered(packet, number), Direction.IN)
+            time.sleep(0.02)
+        witness.settle()
+        passed = witness.passed(4)
+    early = {number for number, at in sent.items() if at < before + 0.9}
+    late = {number for number, at in sent.items() if at > learnt + 1.1}
+    assert early
+    assert early <= passed
+    assert late
+    assert not late & passed

@@ -222,6 +222,24 @@ def test_files_are_followed(tmp_path: Path) -> None:
     in_namespace(body)
 
 
+def test_names_of_interfaces(tmp_path: Path) -> None:
+    """An interface that comes, gets another name or goes is told, though the Host is the same."""
+
+    async def body() -> None:
+        changes = Changes()
+        batch("address add 192.0.2.10/24 dev eth0\nlink add lan0 type veth peer name lan1")
+        async with NetworkWatcher(changes.hosts.append, tmp_path) as watcher:
+            await quiet(watcher, changes)
+            for command in ("link set lan0 name ppp0", "link del ppp0", "link add x type bridge"):
+                before = watcher.host
+                batch(command)
+                await changes.until(lambda _: True)
+                assert changes.hosts[-1] == before
+                changes.hosts.clear()
+
+    in_namespace(body)
+
+
 def test_an_error_in_on_change_does_not_end_the_watch(tmp_path: Path) -> None:
     """A callback that raises is reported to the event loop, and called again for the next Host."""
 

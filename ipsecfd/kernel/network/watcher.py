@@ -7,10 +7,12 @@ watcher up; it then reads everything anew, so no lost or misread event can leave
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias, TypeVar
 
 from ipsecfd.driver.host import Host
 from ipsecfd.kernel.errors import KernelError
@@ -20,8 +22,8 @@ from ipsecfd.kernel.network.rtnetlink import event_socket
 SETTLE: Final = 0.005
 """Seconds from the first event of a burst to reading."""
 REST: Final = 0.01
-"""Seconds from one reading to the next at least, and ten times what reading took: a storm of
-events costs a tenth of one core at most."""
+"""Seconds from one reading to the next at least, and ten times the processor time that it took: a
+storm of events costs a tenth of one core at most, and a busy machine does not make us slower."""
 POLL: Final = 1.0
 """Seconds between two looks at the files."""
 RESYNC: Final = 60.0
@@ -31,11 +33,19 @@ MAX_EVENTS: Final = 1000
 """Events taken at once, more than the socket holds."""
 
 
+Links: TypeAlias = dict[int, str]
+"""The names of all interfaces by index."""
+
+
+_Found = TypeVar("_Found")
+
+
 class NetworkWatcher:
     """Keeps `host` current while its `async with` block runs, and tells `on_change` each new Host.
 
     `on_change` is called in the event loop, about 10 ms after a change in the kernel, about a
-    second after one in a file, and only when the Host differs.
+    second after one in a file, and only when the Host differs or, with a Host equal to the one
+    before, when an interface came, went or has another name.
     """
 
     def __init__(self, on_change: Callable[[Host], None], root: Path = ROOT) -> None:
@@ -44,12 +54,13 @@ class NetworkWatcher:
         self._on_change = on_change
         self._root = root
         self._stamp: Stamp | None = None
+        self._links: Links = {}
 
     async def __aenter__(self) -> Self:
         """Read the host for the first time; raises KernelError when that cannot be done."""
         self._events = event_socket()  # first, so that no change falls in between
         try:
-            self.host = await asyncio.to_thread(self._read)
+            self.host, self._links = await asyncio.to_thread(self._read)
         except BaseException:
             self._events.close()
             raise
@@ -67,12 +78,12 @@ class NetworkWatcher:
         asyncio.get_running_loop().remove_reader(self._events)
         self._events.close()
 
-    def _read(self) -> Host:
+    def _read(self) -> tuple[Host, Links]:
         """Run in a thread, since a full routing table takes seconds to read."""
         self._stamp = stamp(self._root)
-        return read_host(self._root, delivered=True)
+        return read_host(self._root, delivered=True), dict(socket.if_nameindex())
 
-    def _read_changed_files(self) -> Host | None:
+    def _read_changed_files(self) -> tuple[Host, Links] | None:
         return None if self._stamp == stamp(self._root) else self._read()
 
     async def _follow(self) -> None:
@@ -80,21 +91,23 @@ class NetworkWatcher:
         resync = loop.time() + RESYNC
         while True:
             changed = await self._event() or loop.time() >= resync
-            started = loop.time()
             try:
-                host = await asyncio.to_thread(self._read if changed else self._read_changed_files)
+                found, worked = await asyncio.to_thread(
+                    _timed, self._read if changed else self._read_changed_files
+                )
             except (KernelError, OSError) as error:
                 self._stamp = None  # so that the next look at the files tries again
                 loop.call_exception_handler({"message": str(error), "exception": error})
                 await asyncio.sleep(POLL)
                 continue
-            if host is None:
+            if found is None:
                 continue
-            if host != self.host:
-                self.host = host
+            host, links = found
+            if host != self.host or links != self._links:
+                self.host, self._links = host, links
                 loop.call_soon(self._on_change, host)  # its errors are not ours
             resync = loop.time() + RESYNC
-            await asyncio.sleep(max(REST, 10 * (loop.time() - started)))
+            await asyncio.sleep(max(REST, 10 * worked))
 
     async def _event(self) -> bool:
         """Wait for an event and the rest of its burst; False when none came within POLL.
@@ -121,3 +134,9 @@ class NetworkWatcher:
             except OSError:  # ENOBUFS: some events were lost, which does not matter
                 continue
         return True
+
+
+def _timed(read: Callable[[], _Found]) -> tuple[_Found, float]:
+    """What a function gives, and the processor time it took, in seconds."""
+    started = time.thread_time()
+    return read(), time.thread_time() - started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.model import (
     Action,
     AnyAddress,
+    Connection,
     DnsName,
     Filter,
     FilterAction,
@@ -27,6 +29,7 @@ from ipsecfd.policy.model import (
     Rule,
 )
 from ipsecfd.policy.names import Renewal
+from tests.builders import policy, rule
 from tests.unit.agent.stage import Stage
 
 BLOCK_ALL = "block me <-> any"
@@ -246,6 +249,25 @@ async def test_new_addresses_need_no_compilation(stage: Stage) -> None:
     settings = stage.processes[88].settings
     assert settings is not None
     assert host == settings.host
+    await agent.stop()
+
+
+async def test_names_of_interfaces_count_where_rules_ask_for_them(stage: Stage) -> None:
+    """The same host told again: an interface has another name, which matters to rules for dial-up
+    or LAN alone."""
+    path = stage.policy_file("web", WEB)
+    agent = stage.agent(path)
+    await start(agent)
+    stage.happened()
+    agent.host_changed(replace(agent.host))
+    await asyncio.sleep(0.01)
+    assert stage.happened() == []
+    stage.files[path] = policy(rule("block", "me <-> any", connection=Connection.DIALUP))
+    await Changes(agent).reload()
+    stage.happened()
+    agent.host_changed(replace(agent.host))
+    await asyncio.sleep(0.01)
+    assert stage.happened() == ["88: secure v2"]
     await agent.stop()
 
 
