@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -169,6 +170,10 @@ class Config(_Section):
     profile: str = "linux"
     exempt: StrictInt | None = Field(default=None, description="a number from 0 to 3")
     """NoDefaultExempt (spec 4.1); None is the profile's own default, 3 for `linux`."""
+    natt_exempt: StrictBool | None = Field(default=None, description="true or false")
+    """Whether IPsec through NAT always passes (spec 4.2); None is as the profile has it."""
+    inbound_mcast_exempt: StrictBool | None = Field(default=None, description="true or false")
+    """Whether inbound multicast and broadcast pass with values 2 and 3 (X3); None as above."""
     on_failure: Literal["block", "permit"] = Field(
         default="block", description='"block" or "permit"'
     )
@@ -208,8 +213,14 @@ class Config(_Section):
 
     @property
     def driver_profile(self) -> Profile:
-        """The profile that `profile` names."""
-        return PROFILES[self.profile]
+        """The profile that `profile` names, with the exemptions that are set over its own."""
+        own = PROFILES[self.profile]
+        natt, groups = self.natt_exempt, self.inbound_mcast_exempt
+        return replace(
+            own,
+            natt_exempt=own.natt_exempt if natt is None else natt,
+            inbound_group_exempt=own.inbound_group_exempt if groups is None else groups,
+        )
 
     @property
     def exempt_value(self) -> int:

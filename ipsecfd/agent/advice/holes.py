@@ -93,7 +93,12 @@ def groups(asked: Questions) -> Iterator[str]:
                         passing[other.reason][kind] = None
     profile = settings.profile
     if exempt := list(passing[Reason.EXEMPTION]):
-        remedy = "Use profile linux" if profile.inbound_group_exempt else "Set exempt = 3"
+        if not profile.me_covers_groups:
+            remedy = "Use profile linux"
+        elif settings.exempt in (0, 1):
+            remedy = "Set exempt = 3"
+        else:
+            remedy = "Set inbound_mcast_exempt = false"
         yield (
             f"Inbound packets to {listed(exempt)} addresses always pass in profile {profile.name}"
             f" with exemption value {settings.exempt}, although the same packets to this host's"

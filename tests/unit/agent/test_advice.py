@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipsecfd.agent.advice import advice
+from ipsecfd.agent.config import parse
 from ipsecfd.driver.decision import Reason
 from ipsecfd.driver.driver import Driver
 from ipsecfd.driver.host import Host
@@ -235,6 +236,25 @@ def test_groups_exempt(profile: str, exempt: int, block: str, expected: bool) ->
     warnings = advise(f"block {block}", profile=profile, exempt=exempt)
     assert warns(warnings, MULTICAST) == expected
     assert warns(warnings, BROADCAST) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('profile = "win2003"', "Use profile linux to filter them."),
+        ('profile = "vista"\nexempt = 1', "Use profile linux to filter them."),
+        ("exempt = 1", "Set exempt = 3 to filter them."),
+        ("inbound_mcast_exempt = true", "Set inbound_mcast_exempt = false to filter them."),
+    ],
+)
+def test_remedy_for_exempt_groups(text: str, remedy: str) -> None:
+    """The advice names what would filter them."""
+    config = parse(text, "ipsecfd.toml")
+    made = make_driver(BLOCK_ALL, exempt=config.exempt_value)
+    configured = replace(made.settings, profile=config.driver_profile)
+    policies = [(Store.LOCAL, policy(BLOCK_ALL))]
+    warnings = advice(policies, configured, forwarding=False, forward=False)
+    assert [one.endswith(remedy) for one in warnings if MULTICAST in one] == [True]
 
 
 def test_groups_without_a_filter() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipsecfd.agent import config
 from ipsecfd.agent.config import Config, load, parse
+from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import Mode
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.stores.properties import Properties
@@ -98,6 +100,19 @@ def test_missing_file_is_a_mistake_only_when_it_was_named(
 def test_exempt_is_the_profiles_own_by_default(profile: str, exempt: int) -> None:
     """Each profile has its own default value (spec 4.1)."""
     assert exempt == parse(f'profile = "{profile}"', "x").exempt_value
+
+
+@pytest.mark.parametrize("profile", list(PROFILES))
+def test_exemptions_are_the_profiles_own_unless_set(profile: str) -> None:
+    """IPsec through NAT, and inbound multicast and broadcast (spec 4.2, X3, case 52)."""
+    own = PROFILES[profile]
+    named = f'profile = "{profile}"\n'
+    assert own == parse(named, "x").driver_profile
+    for value in (True, False):
+        text = f"{named}natt_exempt = {str(value).lower()}"
+        assert replace(own, natt_exempt=value) == parse(text, "x").driver_profile
+        text = f"{named}inbound_mcast_exempt = {str(value).lower()}"
+        assert replace(own, inbound_group_exempt=value) == parse(text, "x").driver_profile
 
 
 def test_startup_mode_by_default() -> None:
