@@ -12,11 +12,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
 from ipsecfd.errors import IpsecfdError
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.config import Config
 
 _SYSTEMCTL_SECONDS: Final = 5
 _IN_OPERATION: Final = frozenset({"starting", "running", "degraded"})
@@ -71,8 +74,9 @@ def after_stop(
 ) -> None:
     """Remove the rules after a stop, keep them after anything else; for the unit's ExecStopPost."""
     from ipsecfd.kernel import boot, rules
+    from ipsecfd.kernel.marks import Marks
 
-    on_failure, ever_assigned = _remembered(config)
+    found, ever_assigned = _remembered(config)
     try:
         job, system = _job(unit), _systemctl("is-system-running")
     except (OSError, subprocess.SubprocessError) as error:
@@ -83,29 +87,31 @@ def after_stop(
             job,
             system,
             os.environ.get("SERVICE_RESULT", "unknown"),
-            on_failure,
+            found.on_failure,
             ever_assigned=ever_assigned,
         )
     print(f"ipsecfd: {why}", file=sys.stderr)
     if action is Action.REMOVE:
         rules.remove()
     elif action is Action.CLOSE and (boot.loaded() or not rules.present()):
-        rules.close()
+        marks = Marks(found.queue.mark)
+        rules.close(rules.RulesConfig(forward=found.forward, marks=marks))
 
 
-def _remembered(path: Path | None) -> tuple[Literal["block", "permit"], bool]:
-    """`on_failure`, and whether a policy was ever assigned; the closed side of what is unknown."""
+def _remembered(path: Path | None) -> tuple[Config, bool]:
+    """The configuration, and whether a policy was ever assigned; the closed side of what is
+    unknown."""
     from ipsecfd.agent import state
     from ipsecfd.agent.config import Config, load
 
     try:
         config = load(path)
     except IpsecfdError:
-        config = Config()
+        config = Config(forward=True)
     try:
-        return config.on_failure, state.load(config.state_dir).ever_assigned
+        return config, state.load(config.state_dir).ever_assigned
     except IpsecfdError:
-        return config.on_failure, True
+        return config, True
 
 
 def _job(unit: str) -> str | None:

@@ -111,9 +111,9 @@ def stands() -> Standing:
     return standing.read(TABLE)
 
 
-def close() -> None:
-    """Drop everything in and out but loopback and routed packets, in place of our table's rules."""
-    _replace("", _rules(RulesConfig(), None, "drop"))
+def close(config: RulesConfig) -> None:
+    """Drop all packets that would be queued, loopback excepted, in place of our table's rules."""
+    _replace("", _rules(config, None, "drop"))
 
 
 def remove() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from typing import Any
 
 import pytest
 
+from ipsecfd.kernel import rules
+from ipsecfd.kernel.cache import Generation
 from ipsecfd.lab import Lab
 from ipsecfd.lab.daemon import Daemon
+from tests.builders import packet
 from tests.live.asking import HTTP, PING_OUT, passing
 from tests.live.streams import Stream
+from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -118,6 +123,35 @@ def test_own_changes_are_no_gap(lab: Lab) -> None:
         guard.run(["nft", "add", "table", "inet", f"other{number}"], check=True)
     time.sleep(0.5)
     assert gaps(daemon) == []
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_closed_rules(lab: Lab, forward: bool) -> None:
+    """In place of rules that queue or none: nothing passes in or out but loopback, and routed
+    packets do unless they are judged as well."""
+    guard = lab["guard"]
+    guard.set_sysctl("net/ipv4/ip_forward", "1")
+    config = rules.RulesConfig(forward=forward)
+    sent = [
+        packet("in udp 192.0.2.1:1 -> 192.0.2.10:2"),
+        packet("out udp 192.0.2.10:1 -> 192.0.2.1:2"),
+        packet("forward udp 192.0.2.1:1 -> 198.51.100.7:2"),
+    ]
+    with Witness(lab) as witness:
+        for turn in range(2):
+            if turn:
+                guard.call(lambda: rules.install(config, Generation(1)))
+            guard.call(lambda: rules.close(config))
+            for number, (data, direction) in enumerate(sent, 10 * turn + 1):
+                witness.send(numbered(data, number), direction)
+            witness.settle()
+        assert witness.seen(4) == {1, 2, 3, 11, 12, 13}
+        assert witness.passed(4) == (set() if forward else {3, 13})
+    with guard.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        mouth.bind(("127.0.0.1", 0))
+        mouth.sendto(b"loopback", mouth.getsockname())
+        mouth.settimeout(5)
+        assert mouth.recv(100) == b"loopback"
 
 
 def test_changes_and_flushes_at_once(lab: Lab) -> None:

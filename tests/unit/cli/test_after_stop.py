@@ -79,7 +79,11 @@ class Edges:
         monkeypatch.setattr(rules, "present", lambda: self.present)
         monkeypatch.setattr(boot, "loaded", lambda: self.booted)
         monkeypatch.setattr(rules, "remove", lambda: self.done.append("remove"))
-        monkeypatch.setattr(rules, "close", lambda: self.done.append("close"))
+        monkeypatch.setattr(
+            rules,
+            "close",
+            lambda config: self.done.append("close, routed too" if config.forward else "close"),
+        )
 
     def systemctl(self, script: str) -> None:
         program = self._programs / "systemctl"
@@ -131,6 +135,15 @@ def test_failed_start_at_a_boot_closes(edges: Edges) -> None:
     assert edges.done == ["close"]
 
 
+def test_failed_start_closes_what_is_judged(edges: Edges) -> None:
+    """Routed packets, too, where they are judged."""
+    edges.systemctl(NO_JOB)
+    edges.config.write_text(f'state_dir = "{edges.state_dir}"\nforward = true\n')
+    (edges.state_dir / "assigned.json").write_text('{"assigned": null}')
+    edges.after_stop("exit-code")
+    assert edges.done == ["close, routed too"]
+
+
 @pytest.mark.parametrize("memory", ['{"assigned": null}', "damaged"])
 def test_failed_start_after_any_policy_closes(edges: Edges, memory: str) -> None:
     """Where no rules are left but a policy was once assigned, or may have been, all is dropped."""
@@ -146,7 +159,7 @@ def test_broken_configuration_counts_as_block(edges: Edges, text: str) -> None:
     edges.systemctl(NO_JOB)
     edges.config.write_text(text)
     edges.after_stop("exit-code")
-    assert "remove" not in edges.done
+    assert edges.done in ([], ["close, routed too"])  # by what this machine's state says
 
 
 @pytest.mark.parametrize("script", ["echo 'Failed to connect to bus' >&2; exit 1", "sleep 9"])
