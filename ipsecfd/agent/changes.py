@@ -9,12 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ipsecfd.agent import dynamictext, state
+from ipsecfd.agent import dynamictext, hand_mode, state
 from ipsecfd.agent.agent import RELOAD, Agent
 from ipsecfd.agent.assigning import Choice, Chosen
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
-from ipsecfd.agent.hand_mode import hand_mode, mode_named, set_mode
 from ipsecfd.agent.policies import PolicySet, Remembering
 from ipsecfd.agent.sources import Held, Load, Places
 from ipsecfd.agent.trials import Trials
@@ -69,7 +68,7 @@ class Changes:
             self._forget_superseded(new)
             await agent.take_config(config)
             await self._note_pending()
-            return agent.pending + new.warnings
+            return hand_mode.notes(agent) + agent.pending + new.warnings
 
     async def take_stores(self) -> list[str]:
         """The stores, or the properties, were changed: have what they hold now in force.
@@ -88,7 +87,7 @@ class Changes:
                     return load.notes + (self._standing_in(agent.places) if reassigned else [])
             await agent.put_in_force(new, Event.APPLIED, "the stores changed")
             self._forget_superseded(new)
-            return load.notes + self._standing_in(agent.places)
+            return load.notes + hand_mode.notes(agent) + self._standing_in(agent.places)
 
     async def resolve(self) -> tuple[Renewal, ...]:
         """Resolve the DNS names of the policies in force anew, and filter by the answers."""
@@ -129,10 +128,10 @@ class Changes:
         agent = self._agent
         async with agent.lock:
             self.trials.check_none_pending()
-            mode = mode_named(agent, name)
+            mode = hand_mode.mode_named(agent, name)
             by_hand = None if mode is Mode.SECURE else name
             async with self.trials.change(f"mode {name}", confirm, mode=by_hand, assigns=False):
-                await set_mode(agent, name)
+                await hand_mode.set_mode(agent, name)
 
     async def settings_with(self, choice: Choice) -> Settings:
         """What packets would be judged by after another assignment. Raises IpsecfdError."""
@@ -242,11 +241,11 @@ class Changes:
         async with agent.lock:
             self.trials.check_none_pending()
             places, new = await self._candidate(choice)
-            by_hand = hand_mode(agent)
+            by_hand = hand_mode.hand_mode(agent)
             async with self.trials.change(str(choice), confirm, mode=by_hand, assigns=True):
                 await asyncio.to_thread(self.trials.assignments.choose, choice)
                 await agent.put_in_force(new, Event.APPLIED, message, places)
-        notes = []
+        notes = hand_mode.notes(agent)
         if agent.given:
             notes.append(
                 "ipsecfd runs with --policy: at the next start those files are in force again"

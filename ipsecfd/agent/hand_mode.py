@@ -20,6 +20,14 @@ def hand_mode(agent: Agent) -> str | None:
     return str(agent.mode) if agent.mode_reason == BY_HAND else None
 
 
+def notes(agent: Agent) -> list[str]:
+    """For whoever changes policies that decide nothing as long as this mode holds."""
+    mode = hand_mode(agent)
+    if mode is None:
+        return []
+    return [f"{mode} mode, set by hand, goes on: `ipsecfd mode secure` has the policies decide"]
+
+
 def mode_named(agent: Agent, name: str) -> Mode:
     """A mode that may be set now; raises IpsecfdError."""
     if name not in MODES:

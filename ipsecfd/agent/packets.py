@@ -79,6 +79,7 @@ class PacketProcess:
                 *map(str, (level, mask, interval)),
                 pass_fds=(its_control.fileno(), outlet.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
+                process_group=0,  # a Ctrl-C is the agent's, also before this process ignores it
             )
         reader, writer = await asyncio.open_connection(sock=control)
         self = cls(process, reader, writer, inlet, on_drops)

@@ -94,7 +94,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         starting = asyncio.create_task(start(agent))
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
+        if not stopping.is_set():
             starting.result()
             systemd.ready()
             await changes.trials.after_start()
@@ -112,8 +112,9 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
                 with contextlib.suppress(asyncio.CancelledError):
                     await task  # if it failed, so does the service
         else:
-            starting.cancel()
-            await asyncio.wait((starting,))
+            starting.cancel()  # what becomes of it is told by nobody: to end was the order
+            with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
+                await starting
         systemd.stopping()
         await agent.stop()
 

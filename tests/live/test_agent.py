@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from ipsecfd.lab import Lab, LabError
-from ipsecfd.lab.daemon import CONFIG, IPSECFD, LOG, POLICY, Daemon
+from ipsecfd.lab.daemon import CONFIG, IPSECFD, LOG, OUTPUT, POLICY, Daemon
 from tests.live.asking import HTTP, PING_OUT, SSH, passing, status
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -72,6 +73,23 @@ def test_killed_agent_leaves_the_host_open_by_choice(lab: Lab) -> None:
     daemon.log_path.write_text("")
     assert passing(lab, PING_OUT) == [True]
     assert "let packets pass unjudged" in fails(lab, "status")
+
+
+def test_interrupted_start_is_quiet(lab: Lab) -> None:
+    """Ctrl-C goes to the whole process group at any moment of a start: no rules, no tracebacks."""
+    for moment in ("the policy agent starts", "nothing is filtered yet"):
+        daemon = lab.start_daemon(BLOCK_ALL, ready=0)
+        deadline = time.monotonic() + 20
+        while moment not in daemon.output and time.monotonic() < deadline:
+            time.sleep(0.005)
+        agent = daemon.pid
+        os.killpg(daemon.process.pid, signal.SIGINT)
+        while Path(f"/proc/{agent}").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert daemon.output.endswith("ipsecfd: the policy agent stopped: nothing is filtered\n")
+        assert "Traceback" not in daemon.output
+        assert not rules(lab)
+        lab["guard"].path(OUTPUT).unlink()
 
 
 def test_stop_opens_the_host(lab: Lab) -> None:

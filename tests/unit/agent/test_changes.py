@@ -31,6 +31,26 @@ async def set_dynamic(agent: Agent, rules: DynamicContent) -> None:
     await Changes(agent).set_dynamic(agent.dynamic_revision, dynamictext.render(rules))
 
 
+async def test_a_mode_set_by_hand_is_not_forgotten(stage: Stage) -> None:
+    """Whoever puts policies in force is told that they decide nothing yet."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    path = stage.policy_file("web", WEB)
+    assert await changes.assign_file(path) == []
+    await changes.set_mode("permit")
+    note = "permit mode, set by hand, goes on: `ipsecfd mode secure` has the policies decide"
+    assert await changes.assign_file(path, 60) == [note]
+    await changes.trials.confirm()
+    assert await changes.reload() == [note]
+    assert await changes.unassign() == [note]
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    assert await changes.take_stores() == [note]
+    await changes.set_mode("secure")
+    assert await changes.assign_file(path) == []
+    await agent.stop()
+
+
 # --- reloads ---
 
 
