@@ -30,6 +30,10 @@ systemctl --quiet enable --now systemd-networkd
 networkctl reload
 
 [ "$name" = guard ] || exit 0
+# Starts and stops of an emulated machine on a busy host may take a while; no test is about that.
+mkdir -p /etc/systemd/system/ipsecfd.service.d
+printf '[Service]\nTimeoutStartSec=10min\nTimeoutStopSec=5min\n' \
+    >/etc/systemd/system/ipsecfd.service.d/patience.conf
 if compgen -G 'build/ipsecfd_*.deb' >/dev/null; then
     apt-get -qq install --no-install-recommends ./build/ipsecfd_*.deb
 else
