@@ -90,6 +90,14 @@ class Witness:
         while self._guard.run(get).returncode:
             assert time.monotonic() < deadline, "packets do not arrive"
 
+    def forget(self) -> None:
+        """Forget all packets; numbers may be used again."""
+        names = ("seen4", "seen6", "passed4", "passed6")
+        self._guard.path("/run/forget.nft").write_text(
+            "".join(f"flush set inet witness {name}\n" for name in names)
+        )
+        self._guard.run(["nft", "-f", "/run/forget.nft"], check=True)
+
     def seen(self, family: int) -> set[int]:
         """The numbers of the packets that came to our rules."""
         return self._set(f"seen{family}")
