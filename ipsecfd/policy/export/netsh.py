@@ -52,19 +52,11 @@ def write(content: Content, dynamic: DynamicContent | None = None) -> Exported:
     """The commands that make this store, and these dynamic rules, and what they do not say."""
     script = _Script()
     script.comment("Policies of ipsecfd. Read them back with: netsh -f FILE")
-    script.line("pushd ipsec static")
-    for filters in content.filter_lists.values():
-        script.filter_list(filters)
-    for action in content.filter_actions.values():
-        script.filter_action(action)
-    for policy in content.policies.values():
-        script.policy(policy)
-    if content.assigned is not None:
-        name = content.policies[content.assigned].name
-        script.command("set policy", script.name("name", name), "assign=yes")
-    script.line("popd")
-    if dynamic is not None and dynamic != DynamicContent():
-        script.dynamic(dynamic)
+    rules = DynamicContent() if dynamic is None else dynamic
+    if content != Content() or rules == DynamicContent():
+        script.static(content)
+    if rules != DynamicContent():
+        script.dynamic(rules)
     return script.exported()
 
 
@@ -107,6 +99,20 @@ class _Script:
         if line != text:
             self.note(tag, line[:40], "control characters and line breaks are blanks here")
         return f"{tag}={quoted(line)}" if line else ""
+
+    def static(self, content: Content) -> None:
+        """The commands for a whole store."""
+        self.line("pushd ipsec static")
+        for filters in content.filter_lists.values():
+            self.filter_list(filters)
+        for action in content.filter_actions.values():
+            self.filter_action(action)
+        for policy in content.policies.values():
+            self.policy(policy)
+        if content.assigned is not None:
+            name = content.policies[content.assigned].name
+            self.command("set policy", self.name("name", name), "assign=yes")
+        self.line("popd")
 
     def filter_list(self, filters: StoredList) -> None:
         """The commands that make a filter list."""

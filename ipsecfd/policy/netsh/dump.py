@@ -61,7 +61,8 @@ def _dynamic(workspace: Workspace) -> Iterator[str]:
     rules = workspace.dynamic.content() if workspace.dynamic is not None else DynamicContent()
     if rules != DynamicContent():
         exported = export(Content(), "netsh", dynamic=rules)
-        yield exported.text.rstrip("\n")
+        _, text = exported.text.split("\n", 1)  # a script has one heading
+        yield text.rstrip("\n")
         yield from _remarks(exported.notes)
 
 

@@ -104,3 +104,7 @@ def test_each_context_dumps_its_own() -> None:
     assert "set config" in dynamic
     assert "add policy" not in dynamic
     assert whole == f"{static}\n{dynamic}"
+    assert [line for line in whole.split("\n") if line.startswith("#")] == [
+        "# Policies of ipsecfd. Read them back with: netsh -f FILE"
+    ]
+    assert dynamic.count("pushd ipsec") == dynamic.count("pushd ipsec dynamic") == 2
