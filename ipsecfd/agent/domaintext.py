@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.encoding import EncodingError, decode, is_hive
 from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
 from ipsecfd.policy.stores.content import Content
@@ -35,7 +35,7 @@ def _is_script(data: bytes) -> bool:
     try:
         return is_script(decode(data))
     except EncodingError:
-        return False
+        return is_hive(data)
 
 
 def _toml(data: bytes, source: str, names: Names) -> Content:

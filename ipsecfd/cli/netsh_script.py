@@ -82,7 +82,7 @@ def text_of(path: str) -> str:
     try:
         return decode(Path(path).read_bytes())
     except EncodingError as error:
-        raise IpsecfdError(f"{path}: line {error.line}: {error.why}") from error
+        raise IpsecfdError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise IpsecfdError(f"{path}: cannot be read: {why}") from error

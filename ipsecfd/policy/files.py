@@ -10,7 +10,7 @@ from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Policy, Store
 from ipsecfd.policy.names import Names, NamesError
 from ipsecfd.policy.review import about_policy
-from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.scripts.encoding import EncodingError, decode, is_hive
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
@@ -37,7 +37,7 @@ def _parse(path: Path, data: bytes, names: Names) -> Loaded:
     try:
         script = is_script(decode(data))
     except EncodingError:
-        script = data.startswith(b"regf")
+        script = is_hive(data)
     if script:
         return _load_script(path, data, names)
     text = utf8_text(data, str(path))

@@ -13,7 +13,6 @@ from ipsecfd.policy.registry.regcommand import is_reg_command, run_reg_command, 
 from ipsecfd.policy.registry.tree import Data, Key, Place, RegistryFileError, Tree, Value
 from ipsecfd.policy.scripts.encoding import EncodingError, decode
 
-_HIVE_MAGIC: Final = b"regf"
 _HEADER_4: Final = "REGEDIT4"
 _HEADER_5: Final = "Windows Registry Editor Version 5.00"
 _NEWLINE: Final = re.compile(r"\r\n|\n|\r")
@@ -31,15 +30,8 @@ _COMMENT: Final = re.compile(r"(?:@?(?:rem|echo|pause|exit)\b|::|#).*|@?", re.IG
 def read(data: bytes, file: str) -> Tree:
     """The tree of a file of any encoding; `file` is what failures call it.
 
-    Raises RegistryFileError for what is no registry text at all, above all registry hives.
+    Raises RegistryFileError for what is no registry text at all.
     """
-    if data.startswith(_HIVE_MAGIC):
-        raise RegistryFileError(
-            f"{printable(file)}: a registry hive, as exportpolicy writes it to .ipsec files;"
-            " expected an export in text: on Windows, run"
-            ' reg export "HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local"'
-            " policy.reg, or make a netsh script of the policy"
-        )
     try:
         return read_text(decode(data), file)
     except EncodingError as error:

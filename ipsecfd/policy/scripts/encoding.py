@@ -20,6 +20,11 @@ _MARKS: Final = (
 )
 _END_OF_FILE: Final = "\x1a"
 """Ctrl-Z, with which DOS editors end a text."""
+_HIVE: Final = b"regf"
+_NO_HIVE: Final = (
+    "a registry hive, as Windows' exportpolicy writes it; there, make a .reg file with"
+    ' reg export "HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local" policy.reg'
+)
 _ZERO_BYTE: Final = "expected text, not a zero byte"
 _HIGH_BYTES: Final = re.compile(rb"[\x80-\xff]+")
 _COMMON_CHINESE: Final = re.compile(rb"(?:[\xa1-\xa3\xb0-\xd7][\xa1-\xfe])+")
@@ -27,16 +32,23 @@ _COMMON_CHINESE: Final = re.compile(rb"(?:[\xa1-\xa3\xb0-\xd7][\xa1-\xfe])+")
 
 
 class EncodingError(IpsecfdError):
-    """Bytes that are no text; the message says which and what was expected."""
+    """Bytes that are no text; the message says which and what was expected; line 0 is no line."""
 
     def __init__(self, line: int, why: str) -> None:
-        super().__init__(f"line {line}: {why}")
+        super().__init__(f"line {line}: {why}" if line else why)
         self.line = line
         self.why = why
 
 
+def is_hive(data: bytes) -> bool:
+    """Whether it is a registry hive, as the files are that Windows' exportpolicy writes."""
+    return data.startswith(_HIVE)
+
+
 def decode(data: bytes) -> str:
     """The text of a file, its lines ending with a line feed. Raises EncodingError."""
+    if is_hive(data):
+        raise EncodingError(0, _NO_HIVE)
     text = _decode(data)
     if "\0" in text:
         line = _lines_before(text, text.index("\0"))

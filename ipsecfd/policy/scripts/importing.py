@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
@@ -21,8 +21,6 @@ from ipsecfd.policy.workspace import Workspace
 
 Source: TypeAlias = Path | tuple[str, bytes]
 """A file, or its name and what is in it."""
-
-_HIVE: Final = b"regf"
 
 
 def import_files(
@@ -83,12 +81,6 @@ def _import_one(
     untranslated = len(performer.untranslated)
     try:
         data = source[1] if isinstance(source, tuple) else source.read_bytes()
-        if data.startswith(_HIVE):
-            why = (
-                "a registry hive, as exportpolicy writes it; on Windows, make a .reg file with"
-                ' reg export "HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local"'
-            )
-            raise IpsecfdError(why)
         performer.perform(decode(data), name, ScriptFiles(given, folder), arguments)
     except EncodingError as error:
         performer.untranslated.append(Failure(name, error.line, "", error.why))

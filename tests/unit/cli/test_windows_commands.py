@@ -547,6 +547,7 @@ def test_import_of_nonsense_changes_nothing(host: Host) -> None:
     path.write_bytes(b"regf\0\0\0")
     done = host.static("importpolicy", f"file={path}")
     assert (done.exit_code, done.stdout[:4]) == (1, "ERR ")
+    assert f"{path}: a registry hive, as Windows' exportpolicy writes it" in done.stdout
     assert host.local == Content()
     assert "cannot be read" in host.static("importpolicy", "file=/none/x").stdout
     assert "cannot be written" in host.static("exportpolicy", "file=/none/x").stdout
