@@ -187,6 +187,7 @@ def rule(
     name: str = "",
     active: bool = True,
     connection: Connection = Connection.ALL,
+    tunnel: bool = False,
 ) -> Rule:
     """A rule; `block/permit` blocks inbound and permits outbound packets."""
     inbound, _, outbound = action.partition("/")
@@ -196,6 +197,7 @@ def rule(
         FilterAction(action, Action[inbound.upper()], Action[(outbound or inbound).upper()]),
         active=active,
         connection=connection,
+        tunnel=tunnel,
     )
 
 

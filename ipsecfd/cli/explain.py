@@ -170,13 +170,15 @@ def why_it_lost(loser: SpecificFilter, winner: SpecificFilter, direction: Direct
     """Why one matching filter stands behind another in the total order (spec 3.2)."""
     mine, its = loser.rank, winner.rank
     if mine[0] != its[0]:
-        return f"less specific addresses: {_classes(winner)} ranks above {_classes(loser)}"
+        return "no tunnel rule: those come before all others"
     if mine[1] != its[1]:
-        return f"shorter destination prefix: /{mine[1]} against /{its[1]}"
+        return f"less specific addresses: {_classes(winner)} ranks above {_classes(loser)}"
     if mine[2] != its[2]:
-        return f"shorter source prefix: /{mine[2]} against /{its[2]}"
+        return f"shorter destination prefix: /{mine[2]} against /{its[2]}"
     if mine[3] != its[3]:
-        return f"less specific protocol: {_RANKS[its[3]]} ranks above {_RANKS[mine[3]]}"
+        return f"shorter source prefix: /{mine[3]} against /{its[3]}"
+    if mine[4] != its[4]:
+        return f"less specific protocol: {_RANKS[its[4]]} ranks above {_RANKS[mine[4]]}"
     actions = loser.action(direction), winner.action(direction)
     if actions[0] is not actions[1]:
         mine_name, its_name = map(action_name, actions)

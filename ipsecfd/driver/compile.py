@@ -7,6 +7,7 @@ change of address needs no compilation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from operator import attrgetter, itemgetter
 from typing import NamedTuple, TypeAlias
@@ -70,9 +71,10 @@ class SpecificFilter(NamedTuple):
         return PROTOCOL + (self.source_port != 0) + 2 * (self.destination_port != 0)
 
     @property
-    def rank(self) -> tuple[int, int, int, int]:
+    def rank(self) -> tuple[int, int, int, int, int]:
         """The part of the order that comes from the filter's shape; the highest comes first."""
-        return _rank(self.family, self.source.bits, self.destination.bits, self.protocol_rank)
+        bits = self.source.bits, self.destination.bits
+        return _rank(self.rule.tunnel, self.family, *bits, self.protocol_rank)
 
     def action(self, direction: Direction) -> Action:
         """What this filter does; routed packets meet the stricter action of both directions."""
@@ -86,9 +88,10 @@ class SpecificFilter(NamedTuple):
     def weight(self, direction: Direction) -> int:
         """The "ipsecfd weight" (spec 3.5): grows with precedence among filters of IPv4, for whose
         prefix lengths its fields are made."""
-        class_rank, destination_bits, source_bits, protocol_rank = self.rank
+        tunnel, class_rank, destination_bits, source_bits, protocol_rank = self.rank
         return (
-            (class_rank << 20)
+            (tunnel << 28)
+            + (class_rank << 20)
             + (destination_bits << 14)
             + (source_bits << 8)
             + (protocol_rank << 4)
@@ -169,10 +172,10 @@ def _rule_key(store: Store, rule: Rule, direction: Direction) -> tuple[int, int,
 
 @cache
 def _rank(
-    family: int, source_bits: int, destination_bits: int, protocol_rank: int
-) -> tuple[int, int, int, int]:
+    tunnel: bool, family: int, source_bits: int, destination_bits: int, protocol_rank: int
+) -> tuple[int, int, int, int, int]:
     """One object for all filters of a shape, which makes sorting them fast."""
-    return (*address_rank(family, source_bits, destination_bits), protocol_rank)
+    return (int(tunnel), *address_rank(family, source_bits, destination_bits), protocol_rank)
 
 
 def _applies(connection: Connection, dialup: bool | None) -> bool:
@@ -214,9 +217,17 @@ def _expand(
 
 def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
     """The lookup table of a list of specific filters, sorted as `specific_filters` does."""
-    entries = _entries(filters, version)
+    entries = list(zip(filters, _entries(filters, version), strict=True))
+    tunnels = [one for one in entries if one[0].rule.tunnel]
+    if not tunnels:
+        return _table(entries, version)
+    others = _table([one for one in entries if not one[0].rule.tunnel], version)
+    return replace(others, tunnels=_table(tunnels, version))
+
+
+def _table(entries: Iterable[tuple[SpecificFilter, Entry]], version: int) -> Table:
     by_family: dict[int, list[tuple[SpecificFilter, Entry]]] = {}
-    for one in zip(filters, entries, strict=True):
+    for one in entries:
         by_family.setdefault(one[0].source.family, []).append(one)
     return Table(
         {family: _family_table(some, family) for family, some in by_family.items()}, version

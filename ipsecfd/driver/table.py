@@ -103,6 +103,8 @@ class Table:
 
     families: Mapping[int, FamilyTable]
     version: int = 0
+    tunnels: Table | None = None
+    """The filters of tunnel rules, where there are any: they come before all others (spec 3.2)."""
 
 
 class _Filed(Protocol):
@@ -137,6 +139,8 @@ class Lookup:
     """Finds the deciding filter of packets of one direction, for one table, host and profile."""
 
     def __init__(self, table: Table, roles: Roles, direction: Direction) -> None:
+        tunnels = table.tunnels
+        self._tunnels = None if tunnels is None else Lookup(tunnels, roles, direction)
         self._families = table.families
         self._roles = roles
         self._direction = direction
@@ -144,6 +148,8 @@ class Lookup:
 
     def find(self, packet: Packet) -> Decision | None:
         """The decision of the first filter in order that matches a whole packet, or None."""
+        if self._tunnels is not None and (decision := self._tunnels.find(packet)) is not None:
+            return decision
         protocol, source_port = packet.protocol or 0, packet.source_port
         destination_port = packet.destination_port
         for rank, filed in self._candidates(packet).probes:
@@ -154,10 +160,19 @@ class Lookup:
                 return entry[self._direction]
         return None
 
-    def find_for_fragment(self, packet: Packet) -> tuple[Decision | None, bool]:
+    def find_for_fragment(
+        self, packet: Packet, possible: set[Action] | None = None
+    ) -> tuple[Decision | None, bool]:
         """The decision of the first filter that matches a packet without its ports, and whether
-        an earlier filter might have decided otherwise had they been there (spec 5, item 2)."""
-        possible: set[Action] = set()
+        an earlier filter might have decided otherwise had they been there (spec 5, item 2).
+
+        `possible` collects what such filters do.
+        """
+        possible = set() if possible is None else possible
+        if self._tunnels is not None:
+            decision, in_doubt = self._tunnels.find_for_fragment(packet, possible)
+            if decision is not None:
+                return decision, in_doubt
         for level in self._candidates(packet).levels:
             found: list[Decision] = []
             for pair in level:

@@ -96,6 +96,7 @@ def _rule_value(rule: Rule) -> dict[str, Any]:
         "description": rule.description,
         "active": rule.active,
         "connection": rule.connection.value,
+        **({"tunnel": True} if rule.tunnel else {}),
         "action": [rule.action.name, rule.action.inbound.name, rule.action.outbound.name],
         "filter_list": rule.filter_list.name,
         "filters": [_filter_value(one) for one in rule.filter_list.filters],
@@ -120,6 +121,7 @@ def _rule(found: dict[str, Any]) -> Rule:
         _text(found["description"]),
         bool(found["active"]),
         Connection(found["connection"]),
+        bool(found.get("tunnel")),
     )
 
 

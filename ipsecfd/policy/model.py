@@ -218,6 +218,8 @@ class Rule:
     description: str = ""
     active: bool = True
     connection: Connection = Connection.ALL
+    tunnel: bool = False
+    """Whether it has a tunnel end point: its filters come before those of all others (spec 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,6 +238,7 @@ class SpecificFilter:
         else:
             protocol_rank = 1
         return (
+            not self.rule.tunnel,
             -classes.index(_address_class(self.source) + _address_class(self.destination)),
             -self.destination.prefixlen,
             -self.source.prefixlen,

@@ -86,7 +86,7 @@ def test_complete(seed: int, size: int) -> None:
         for change in found.changes
     }
     without_kinds = not any(
-        rule.connection.value != "all"
+        rule.active and rule.connection.value != "all"
         for _, policy in (*world.policies, *other)
         for rule in policy.rules
     )

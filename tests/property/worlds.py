@@ -124,6 +124,7 @@ def random_rule(random: Random, name: str, filters: int, by_direction: float) ->
         FilterAction("action", inbound, outbound),
         active=random.random() < 0.9,
         connection=random.choice([Connection.ALL, Connection.ALL, *Connection]),
+        tunnel=random.random() < 0.1,
     )
 
 

@@ -110,7 +110,7 @@ USED: Final = (
     ),
 )
 RULE: Final = (
-    Tag("tunnel", values.TUNNEL, "Tunnel end point (kept, without effect)", field="tunnel"),
+    Tag("tunnel", values.TUNNEL, "Tunnel end point (kept); its filters come first", field="tunnel"),
     CONNECTION,
     Tag("activate", YES_NO, "Rule active", default="yes", field="active"),
 )

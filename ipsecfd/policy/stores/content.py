@@ -197,4 +197,5 @@ class Content:
             rule.description,
             rule.active,
             rule.connection,
+            rule.tunnel != "",
         )

@@ -90,6 +90,7 @@ class DynamicContent:
                     FilterList(str(rule.filter), (rule.filter,)),
                     FilterAction("dynamic", rule.inbound, rule.outbound),
                     connection=rule.connection,
+                    tunnel=rule.tunnel != "",
                 )
                 for rule in self.rules.values()
             ),

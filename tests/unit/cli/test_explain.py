@@ -89,6 +89,34 @@ def test_why_a_filter_lost(policy: Any, winner: str, loser: str, why: str) -> No
         assert lost == {"rule": "l", "filter": loser, "mirrored": False, "action": actions[1]}
 
 
+STATIC_TUNNEL = """\
+pushd ipsec static
+add policy p assign=yes
+add filter host 10.0.0.9 me protocol=tcp dstport=80
+add filter all any me
+add filteraction pass action=permit
+add filteraction drop action=block
+add rule host p host pass
+add rule all p all drop tunnel=198.51.100.1
+popd
+"""
+DYNAMIC_TUNNEL = """\
+ipseccmd -f 10.0.0.9=0:80:TCP -n PASS
+ipseccmd -f *=0 -n BLOCK -t 198.51.100.1
+"""
+
+
+@pytest.mark.parametrize("script", [STATIC_TUNNEL, DYNAMIC_TUNNEL])
+def test_tunnel_rules_come_first(tmp_path: Path, script: str) -> None:
+    """Filters of rules with a tunnel end point come before all others (spec 3.2)."""
+    file = tmp_path / "script.txt"
+    file.write_text(script)
+    answer = explain("in tcp 10.0.0.9:4000 -> 192.0.2.10:80", "--policy", str(file), *ME)
+    assert answer["verdict"] == "block"
+    (lost,) = answer["losers"]
+    assert lost["why"] == "no tunnel rule: those come before all others"
+
+
 def test_equal_filters(policy: Any) -> None:
     """Of equal filters the more restrictive decides; of equal actions only the name differs."""
     option = policy("a permit any -> me", "b block any -> me", "c block any -> me")

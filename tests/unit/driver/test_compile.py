@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from itertools import pairwise, permutations
 
 import pytest
@@ -74,19 +75,19 @@ class TestOrderTable:
     @pytest.mark.parametrize(
         ("filter_", "rank"),
         [
-            ("198.51.100.7:20 -> 198.51.100.8:80 tcp", (8, 32, 32, 4)),
-            ("10.0.0.0/8 -> me:80 tcp", (7, 32, 8, 3)),
-            ("me -> 10.0.0.0/8 icmp", (6, 8, 32, 1)),
-            ("10.0.0.0/8 -> 128.0.0.0/1", (5, 1, 8, 0)),
-            ("any:20 -> me tcp", (4, 32, 0, 2)),
-            ("me -> any 255", (3, 0, 32, 1)),
-            ("any -> 10.0.0.0/31", (2, 31, 0, 0)),
-            ("10.0.0.0/8 -> 0.0.0.0/0", (1, 0, 8, 0)),
-            ("any -> any", (0, 0, 0, 0)),
+            ("198.51.100.7:20 -> 198.51.100.8:80 tcp", (0, 8, 32, 32, 4)),
+            ("10.0.0.0/8 -> me:80 tcp", (0, 7, 32, 8, 3)),
+            ("me -> 10.0.0.0/8 icmp", (0, 6, 8, 32, 1)),
+            ("10.0.0.0/8 -> 128.0.0.0/1", (0, 5, 1, 8, 0)),
+            ("any:20 -> me tcp", (0, 4, 32, 0, 2)),
+            ("me -> any 255", (0, 3, 0, 32, 1)),
+            ("any -> 10.0.0.0/31", (0, 2, 31, 0, 0)),
+            ("10.0.0.0/8 -> 0.0.0.0/0", (0, 1, 0, 8, 0)),
+            ("any -> any", (0, 0, 0, 0, 0)),
         ],
     )
     def test_rank(self, filter_: str, rank: tuple[int, ...]) -> None:
-        """Class rank, destination bits, source bits and protocol rank are those of spec 3.2."""
+        """Tunnel, class rank, bits of both sides and protocol rank are those of spec 3.2."""
         assert [rank] == [one.rank for one in expand(f"permit {filter_}")]
 
     def test_more_bits_come_first(self) -> None:
@@ -99,15 +100,28 @@ class TestOrderTable:
         ]
         assert [one.generic.text for one in expand(rule("permit", *sorted(order)))] == order
 
+    @pytest.mark.parametrize("actions", list(permutations(["permit", "block"])))
+    def test_tunnel_rules_come_first(self, actions: tuple[str, str]) -> None:
+        """The least specific filter of a tunnel rule comes before the most specific other one."""
+        others = rule(actions[1], ORDER_TABLE[0], "any -> any 50")
+        driver = make_driver(rule(actions[0], "any -> any tcp", tunnel=True), others)
+        packet = "in tcp 198.51.100.7:20 -> 198.51.100.8:80"
+        assert actions[0] == verdict(driver, packet)
+        assert actions[1] == verdict(driver, "in 50 198.51.100.7 -> 198.51.100.8")
+        assert why(ask(driver, packet.replace("tcp", "udp"))) == "no filter"
+
     def test_ipv6_rank(self) -> None:
         """In IPv6 a host has 128 bits and a subnet 1 to 127."""
         found = expand("permit 2001:db8::/127 -> 2001:db8::1", ipv6=True)
-        assert [one.rank for one in found] == [(7, 128, 127, 0)]
+        assert [one.rank for one in found] == [(0, 7, 128, 127, 0)]
 
     def test_weight(self) -> None:
         """The weight is the formula of spec 3.5."""
         (one,) = expand("block 10.0.0.0/8 -> me:80 tcp")
-        assert one.weight(Direction.IN) == (7 << 20) + (32 << 14) + (8 << 8) + (3 << 4) + 5
+        weight = (7 << 20) + (32 << 14) + (8 << 8) + (3 << 4) + 5
+        assert one.weight(Direction.IN) == weight
+        in_tunnel = one._replace(rule=replace(one.rule, tunnel=True))
+        assert in_tunnel.weight(Direction.IN) == (1 << 28) + weight
 
 
 class TestTies:

@@ -37,6 +37,7 @@ ODD = Policy(
             "described",
             active=False,
             connection=Connection.DIALUP,
+            tunnel=True,
         ),
     ),
     "a description",
