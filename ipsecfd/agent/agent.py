@@ -35,7 +35,8 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 
 RELOAD: Final = "reload"
-"""What the warning about a reload that was refused is about."""
+BOOT_FILE: Final = "boot file"
+"""What `Agent.warnings` are about, beside `trials`."""
 
 
 class Agent:
@@ -143,9 +144,11 @@ class Agent:
         try:
             await asyncio.to_thread(self.parts.boot_file.keep)
         except IpsecfdError as error:
-            self.event(
-                Event.FAILURE, f"the start-up rules of the next boot stay as they are: {error}"
-            )
+            warning = f"the start-up rules of the next boot stay as they are: {error}"
+            self.warnings[BOOT_FILE] = warning
+            self.event(Event.FAILURE, warning)
+        else:
+            self.warnings.pop(BOOT_FILE, None)
 
     async def count(self) -> Mapping[int, PacketReport | None]:
         """Bring the tally up to date, as far as packet processes and kernel answer; gives what

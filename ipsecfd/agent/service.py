@@ -61,9 +61,9 @@ def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     Raises IpsecfdError when it cannot start: no privileges, mistakes in the configuration or a
     policy, a second instance, a log that cannot be written, a queue that is taken.
     """
+    _check_privileges()
     configurations = Configurations(config_path)
     config = configurations.load()
-    _check_privileges()
     with only_instance(config.control.socket):
         asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
 

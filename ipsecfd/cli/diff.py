@@ -99,6 +99,12 @@ def _with_daemon(
             " compared as if it went",
             file=sys.stderr,
         )
+    mode: str = ask(socket, "GetMode")
+    if mode != "secure":
+        print(
+            f"note: the daemon is in {mode} mode; compared is what the policies say",
+            file=sys.stderr,
+        )
     replaced = (Store.LOCAL, Store.DOMAIN)
     after = [(store, policy) for store, policy in before if store not in replaced]
     return before, [*after, (Store.LOCAL, candidate)], options.read().settings, found.forward

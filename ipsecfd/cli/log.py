@@ -95,9 +95,7 @@ def log(
     with usage_errors():
         wanted = Wanted.of_options(address, port, rule, direction, since)
     if path is None:
-        from ipsecfd.agent.config import load
-
-        path = load(config).diagnostics.log
+        path = _configured(config)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     printer = _Printer(wanted, as_json)
@@ -110,6 +108,21 @@ def log(
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _configured(config: Path | None) -> Path:
+    """Where the log is. A mistake in the usual configuration is told, and keeps nobody from it:
+    whoever looks for the cause of a trouble looks here."""
+    from ipsecfd.agent.config import Config, load
+
+    try:
+        return load(config).diagnostics.log
+    except IpsecfdError as error:
+        if config is not None:
+            raise
+        path = Config().diagnostics.log
+        print(f"note: {error}\nnote: this is {path}; --log names another", file=sys.stderr)
+        return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,8 @@ def filter_lines(
     silent = sum(page.left_out for page in pages)
     if silent:
         lines.append(f"{many(silent, 'filter')} decided nothing: --all")
+    elif not ordered:
+        lines.append("  no filter is in force")
     return [*lines, *_cache_lines(pages[0].cache, columns)]
 
 

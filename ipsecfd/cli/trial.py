@@ -12,15 +12,17 @@ from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 if TYPE_CHECKING:
     from ipsecfd.agent.report import TrialReport
 
-_TIME: Final = re.compile(r"(\d{1,6})([smh]?)", re.ASCII)
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_TIME: Final = re.compile(r"(\d{1,6})([smhd]?)", re.ASCII)
+_DAY: Final = 86_400
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": _DAY}
 
 
 def _seconds(text: str) -> int:
     found = _TIME.fullmatch(text.strip().lower())
-    if found is None or not int(found[1]):
-        raise typer.BadParameter(f"{text!r}: expected a time such as 60, 60s or 2m")
-    return int(found[1]) * _UNITS[found[2]]
+    seconds = int(found[1]) * _UNITS[found[2]] if found is not None else 0
+    if not 1 <= seconds <= _DAY:
+        raise typer.BadParameter(f"{text!r}: expected a time up to a day, such as 60, 60s or 2m")
+    return seconds
 
 
 ConfirmOption = Annotated[

@@ -142,6 +142,13 @@ def test_missing_file_closes(guard: Guard) -> None:
     assert guard.passing() == CLOSED
 
 
+def test_what_is_no_file_closes(guard: Guard) -> None:
+    """A directory of that name, for one; in one line as well."""
+    guard.path.unlink()
+    guard.path.mkdir()
+    one_line(guard.boot(), f"{STATE}/boot.nft is damaged", "closed")
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -190,4 +190,10 @@ async def test_failure_is_told_and_stops_nothing(stage: Stage) -> None:
     assert stage.happened()[-2:] == ["event 4294", "event 4288"]
     assert "start-up rules" in stage.said[-1]
     assert agent.mode is Mode.SECURE
+    assert list(agent.warnings.values()) == [
+        "the start-up rules of the next boot stay as they are: nft refused our rules"
+    ]
+    stage.boot_file.refused = False
+    await Changes(agent).reload()
+    assert agent.warnings == {}
     await agent.stop()

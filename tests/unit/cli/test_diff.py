@@ -141,7 +141,10 @@ def test_with_the_daemon(daemon: FakeDaemon) -> None:
     done = ipsecfd("policy", "diff", "after.toml", "--json")
     found = json.loads(done.stdout)
     assert [one["filter"] for one in found["added"]] == ["me <-> any", "any <-> me:443 tcp"]
-    assert daemon.methods == ["GetPolicies"]
+    assert daemon.methods == ["GetPolicies", "GetMode"]
+    assert "note: the daemon is in block mode; compared is what the policies say" in done.stderr
+    daemon.answers["GetMode"] = "secure"
+    assert ipsecfd("policy", "diff", "after.toml").stderr == ""
 
 
 @pytest.mark.usefixtures("folder")

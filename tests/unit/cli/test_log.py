@@ -355,6 +355,18 @@ def test_configured(path: Path) -> None:
     assert "drop in" in result.stdout
 
 
+def test_mistake_in_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, and the log shown where it usually is: it may tell of that very mistake."""
+    wrong = tmp_path / "ipsecfd.toml"
+    wrong.write_text("levle = 1\n")
+    monkeypatch.setattr("ipsecfd.agent.config.DEFAULT_PATH", wrong)
+    said = CliRunner().invoke(app, ["log", "-n", "0"]).stderr
+    assert '"levle": unknown key' in said
+    assert "this is /var/log/ipsecfd/diagnostic.jsonl; --log names another" in said
+    with pytest.raises(IpsecfdError, match="levle"):
+        CliRunner().invoke(app, ["log", "--config", str(wrong)], catch_exceptions=False)
+
+
 def test_bad_option_is_usage() -> None:
     """An address that is none is a usage error, not a failure."""
     with pytest.raises(UsageError):

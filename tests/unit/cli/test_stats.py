@@ -69,6 +69,12 @@ def test_filters_by_hits() -> None:
     assert filter_lines([page(left_out=3)], [], 1, 80)[1:] == ["3 filters decided nothing: --all"]
 
 
+def test_no_filters() -> None:
+    """That there are none is said, and not taken for none that decided."""
+    assert filter_lines([page()], [], 50, 80)[1:] == ["  no filter is in force"]
+    assert filter_lines([page(left_out=1)], [], 50, 80)[1:] == ["1 filter decided nothing: --all"]
+
+
 def test_a_hit_of_today_is_told_by_its_time() -> None:
     """The date would say less."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

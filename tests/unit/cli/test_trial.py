@@ -11,7 +11,8 @@ from tests.unit.cli.fake_daemon import FakeDaemon, ipsecfd
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("60", 60), ("60s", 60), ("2m", 120), ("1H", 3600), ("1", 1)]
+    ("text", "seconds"),
+    [("60", 60), ("60s", 60), ("2m", 120), ("1H", 3600), ("1", 1), ("1d", 86_400)],
 )
 def test_times(daemon: FakeDaemon, text: str, seconds: int) -> None:
     """Seconds, or with their unit."""
@@ -23,7 +24,7 @@ def test_times(daemon: FakeDaemon, text: str, seconds: int) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "0", "-5", "1.5", "60 s", "2d", "soon", "99999999"])
+@pytest.mark.parametrize("text", ["", "0", "-5", "1.5", "60 s", "2d", "86401", "soon", "99999999"])
 def test_odd_times(daemon: FakeDaemon, text: str) -> None:
     """A usage mistake, and the daemon is not asked."""
     done = ipsecfd("apply", "/x.toml", "--confirm", text)
