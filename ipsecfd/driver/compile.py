@@ -219,10 +219,8 @@ def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
     """The lookup table of a list of specific filters, sorted as `specific_filters` does."""
     entries = list(zip(filters, _entries(filters, version), strict=True))
     tunnels = [one for one in entries if one[0].rule.tunnel]
-    if not tunnels:
-        return _table(entries, version)
     others = _table([one for one in entries if not one[0].rule.tunnel], version)
-    return replace(others, tunnels=_table(tunnels, version))
+    return replace(others, tunnels=_table(tunnels, version)) if tunnels else others
 
 
 def _table(entries: Iterable[tuple[SpecificFilter, Entry]], version: int) -> Table:
