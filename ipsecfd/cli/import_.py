@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import many
 from ipsecfd.cli.live import ConfigOption, SocketOption
 from ipsecfd.cli.terminal import width
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def import_(
     """
     from ipsecfd.policy.model import Store
 
-    if store not in _STORES:
-        print(f"ipsecfd: --store {store}: expected {' or '.join(_STORES)}", file=sys.stderr)
-        raise typer.Exit(2)
+    with usage_errors():
+        if store not in _STORES:
+            raise UsageError(f"--store {store}: expected {' or '.join(_STORES)}")
     target = Store[store.upper()]
     result: ImportResult | None = None
     with contextlib.suppress(_StoppedError), _workspace(dry_run, config, socket) as workspace:

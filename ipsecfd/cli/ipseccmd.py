@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ipsecfd.cli.live import ConfigOption, SocketOption
-from ipsecfd.errors import IpsecfdError
+from ipsecfd.cli.script_file import script_text
 
 ArgumentsArgument = Annotated[
     list[str] | None,
@@ -41,7 +41,7 @@ def _run(program: str, arguments: Sequence[str], config: Path | None, socket: Pa
             arguments,
             workspace,
             program,
-            read=_text,
+            read=script_text,
             confirm=_confirm if sys.stdin.isatty() else None,
         )
     if reply.text:
@@ -50,16 +50,6 @@ def _run(program: str, arguments: Sequence[str], config: Path | None, socket: Pa
         print(f"note: {note}", file=sys.stderr)
     if reply.failed:
         raise typer.Exit(1)
-
-
-def _text(path: Path) -> str:
-    from ipsecfd.policy.scripts.encoding import EncodingError, decode
-    from ipsecfd.policy.text import read_bytes
-
-    try:
-        return decode(read_bytes(path))
-    except EncodingError as error:
-        raise IpsecfdError(f"{path}:{error.line}: {error.why}") from error
 
 
 def _confirm(question: str) -> bool:

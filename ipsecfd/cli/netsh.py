@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from ipsecfd.cli.live import ConfigOption, SocketOption
-from ipsecfd.cli.netsh_script import Scripts, interruptible, say, text_of
+from ipsecfd.cli.netsh_script import Scripts, interruptible, say
+from ipsecfd.cli.script_file import script_text
+from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -24,10 +26,6 @@ PASS_THROUGH: Final = {"ignore_unknown_options": True, "allow_interspersed_args"
 """The words of Windows' tools are theirs; only what stands before the first is ours."""
 
 _HERE: Final = ("", ".", "localhost", "127.0.0.1")
-
-
-class UsageError(IpsecfdError):
-    """Options of netsh that make no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +60,10 @@ def netsh(
     """
     from ipsecfd.policy.netsh.errors import as_text
 
+    with usage_errors():
+        request = parse(arguments or ())
     try:
-        failed = _run(parse(arguments or ()), config, socket)
-    except UsageError as error:
-        print(f"ipsecfd: {error}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        failed = _run(request, config, socket)
     except IpsecfdError as error:
         print(as_text(error))
         failed = True
@@ -103,7 +100,7 @@ def _run(request: Request, config: Path | None, socket: Path | None) -> bool:
 
     host = Administration(config, socket)
     if request.script is not None:
-        return _run_script(host, request, text_of(request.script), request.script)
+        return _run_script(host, request, script_text(Path(request.script)), request.script)
     if request.words:
         return _run_command(host, request)
     if sys.stdin.isatty():
@@ -161,14 +158,5 @@ def _session(host: Administration, request: Request) -> Iterator[Session]:
 
     with host.workspace() as workspace:
         session = Session(workspace, PolicyFiles())
-        enter(session, request.context)
+        session.begin(request.context)
         yield session
-
-
-def enter(session: Session, context: str) -> None:
-    """Go to a context by its name. Raises CommandError."""
-    from ipsecfd.policy.netsh.errors import Code, CommandError
-
-    reply = session.execute(context)
-    if reply.failed or reply.text:
-        raise CommandError(Code.COMMAND, f'-c {context}: expected a context, as -c "ipsec static"')

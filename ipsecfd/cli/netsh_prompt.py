@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipsecfd.cli.administration import Administration
-from ipsecfd.cli.netsh import enter
 from ipsecfd.cli.netsh_script import Scripts, interruptible, say
 from ipsecfd.cli.policy_files import PolicyFiles
 from ipsecfd.errors import IpsecfdError
@@ -27,7 +26,7 @@ def prompt(host: Administration, context: str) -> bool:
     failed = False
     with host.workspace() as workspace:
         session = Session(workspace, PolicyFiles())
-        enter(session, context)
+        session.begin(context)
     with _completion(session), contextlib.ExitStack() as batch:
         done = False
         while not done:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ipsecfd.cli.script_file import script_text
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Scripts:
         try:
             if self._depth == DEEPEST:
                 raise IpsecfdError(f"more than {DEEPEST} scripts that name one another")
-            text = text_of(path)
+            text = script_text(Path(path))
         except IpsecfdError as error:
             print(as_text(error))
             return False
@@ -73,19 +74,6 @@ def say(reply: Reply) -> None:
         print(reply.text)
     for note in reply.note.splitlines():
         print(f"note: {note}", file=sys.stderr)
-
-
-def text_of(path: str) -> str:
-    """The text of a script of any encoding. Raises IpsecfdError."""
-    from ipsecfd.policy.scripts.encoding import EncodingError, decode
-
-    try:
-        return decode(Path(path).read_bytes())
-    except EncodingError as error:
-        raise IpsecfdError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        raise IpsecfdError(f"{path}: cannot be read: {why}") from error
 
 
 @contextmanager

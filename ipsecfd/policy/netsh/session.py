@@ -33,6 +33,14 @@ class Session:
         self._kept: list[Context] = []
         self._script_context = ROOT
 
+    def begin(self, context: str) -> None:
+        """Go to a context by its name, as netsh -c does. Raises CommandError."""
+        reply = self.execute(context)
+        if reply.failed or reply.text:
+            raise CommandError(
+                Code.COMMAND, f'-c {context}: expected a context, as -c "ipsec static"'
+            )
+
     def of_script(self) -> Session:
         """The session for the lines of the script that the last reply named.
 

@@ -22,8 +22,9 @@ from ipsecfd.agent.state import State
 from ipsecfd.cli.administration import Administration
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
-from ipsecfd.cli.netsh import Request, UsageError, parse
+from ipsecfd.cli.netsh import Request, parse
 from ipsecfd.cli.netsh_prompt import last_word
+from ipsecfd.cli.usage import UsageError
 from ipsecfd.kernel import boot
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
