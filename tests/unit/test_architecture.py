@@ -19,8 +19,12 @@ EVERYWHERE = {"ipsecfd", "ipsecfd.errors"}
 """What any part may import."""
 
 MAY_IMPORT = {
-    # the form of a boot exemption; what `netsh ipsec dynamic show` says of specific filters
-    "policy": {"policy", "driver.modes", "driver.compile", "driver.decision", "driver.sides"},
+    # the form of a boot exemption, what profiles filter, what `netsh ipsec dynamic show` says of
+    # specific filters
+    "policy": {
+        *("policy", "driver.modes", "driver.exemptions"),
+        *("driver.compile", "driver.decision", "driver.sides"),
+    },
     "driver": {"driver", "policy.model"},
     "kernel": {"kernel", "driver", "policy.model"},
     "agent": {"agent", "kernel", "driver", "policy"},

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.policy.netsh.errors import Code, CommandError
 from ipsecfd.policy.netsh.state import State
 from ipsecfd.policy.netsh.syntax import Arguments, Command, Tag
@@ -15,7 +16,6 @@ from ipsecfd.policy.stores.properties import BOOT_MODES, RANGES, PropertiesError
 _AT_RESTART: Final = "when ipsecfd is started again"
 _AT_BOOT: Final = "at the next boot"
 _VISTA: Final = frozenset({"ikelogging", "strongcrlcheck", "ipsecexempt"})
-_OLD_EXEMPTIONS: Final = frozenset({"win2000", "winxp"})
 
 
 def _exemptions(text: str) -> tuple[str, ...]:
@@ -63,8 +63,10 @@ def _set_config(state: State, arguments: Arguments) -> str:
         raise CommandError(Code.VALUE, f'"{text}" for {name}: {error}') from error
     if profile == "vista" and name not in _VISTA:
         raise CommandError(Code.REFUSED, f"the profile vista has no property {name}")
-    if name == "ipsecexempt" and profile in _OLD_EXEMPTIONS and value > 1:
-        raise CommandError(Code.REFUSED, f"the profile {profile} knows ipsecexempt 0 and 1 only")
+    allowed = PROFILES[profile].allowed_exempt
+    if name == "ipsecexempt" and value not in allowed:
+        known = " and ".join(map(str, sorted(allowed)))
+        raise CommandError(Code.REFUSED, f"the profile {profile} knows ipsecexempt {known} only")
     state.workspace.properties = replace(state.workspace.properties, **{name: value})
     effect = PROPERTIES[name].effect
     return f"The new value takes effect {effect}." if effect else ""

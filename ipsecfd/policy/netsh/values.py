@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import grammar
 from ipsecfd.policy.grammar import GrammarError, Resolve
@@ -26,7 +27,7 @@ from ipsecfd.policy.model import (
 )
 from ipsecfd.policy.stores.content import DEFAULT_POLLING, Behaviour
 
-IPV6_PROFILES: Final = frozenset({"linux", "vista"})
+IPV6_PROFILES: Final = frozenset(one.name for one in PROFILES.values() if one.filters_ipv6)
 """Profiles that filter native IPv6 and whose filters may hold its addresses (spec 4)."""
 LONGEST_NAME: Final = 255
 _MINUTES_LIMIT: Final = 0xFFFFFFFF // 60
