@@ -44,7 +44,7 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a Driver decides by."""
+    """All that packets are judged by; the last four are the packet process' own, no Driver's."""
 
     mode: Mode = Mode.SECURE
     profile: Profile = PROFILES["linux"]
