@@ -1,8 +1,8 @@
 """What travels between the agent and a packet process: settings one way, reports the other.
 
-A table of 100,000 filters takes half a second to unpickle in one piece, and no packet is judged
-meanwhile. So the big mappings travel in pieces of a few hundred filters, to be taken in between
-packets.
+A table of 100,000 filters takes tenths of a second to unpickle in one piece, and no packet is
+judged meanwhile. So the big mappings travel in pieces of a few hundred entries, to be taken in
+between packets.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Settings
-from ipsecfd.driver.table import Entry, FamilyTable, PairFilters, Table
+from ipsecfd.driver.table import Table
 
 HEADER: Final = struct.Struct("=I")
 """Every message has its length before it."""
 
 PIECE: Final = 256
-"""Filters in one piece."""
+"""Entries of a mapping in one piece."""
 
-Piece = tuple[str, Any]
-"""("part", (table, family, pairs)), ("more", (table, family, pair, rank, filters)) or, at the end,
-("settings", Settings without pairs)."""
+Piece = tuple[tuple[str, int, str] | None, Any]
+"""Part of a mapping with its place (name of the table, family, field), or, at the end, None with
+the Settings, whose mappings are empty."""
 
 _TABLES = ("table", "dialup_table")
 _CANDIDATE = "candidate's "  # before the names of the tables of settings that are only compared
@@ -74,7 +74,7 @@ class Assembly:
     def __init__(self) -> None:
         self._buffer = io.BytesIO()
         self._unpickler = pickle.Unpickler(self._buffer)  # the agent is the only one who sends
-        self._pairs: dict[tuple[str, int], dict[int, PairFilters]] = {}
+        self._mappings: dict[tuple[str, int, str], dict[int, Any]] = {}
 
     def feed(self, data: bytes) -> Settings | None:
         """Take the next piece."""
@@ -82,16 +82,10 @@ class Assembly:
         self._buffer.truncate()
         self._buffer.write(data)
         self._buffer.seek(0)
-        kind, value = self._unpickler.load()
-        if kind == "part":
-            name, family, pairs = value
-            self._pairs.setdefault((name, family), {}).update(pairs)
-        elif kind == "more":
-            name, family, pair, place, filters = value
-            filed: Any = self._pairs[name, family][pair].ranks[place][1]
-            filed.update(filters)
-        else:
+        place, value = self._unpickler.load()
+        if place is None:
             return self._complete(value)
+        self._mappings.setdefault(place, {}).update(value)
         return None
 
     def _complete(self, settings: Settings) -> Settings:
@@ -105,8 +99,13 @@ class Assembly:
         for name in _TABLES:
             table: Table | None = getattr(settings, name)
             if table is not None:
+                place = prefix + name
                 families = {
-                    family: replace(one, pairs=self._pairs.get((prefix + name, family), {}))
+                    family: replace(
+                        one,
+                        pairs=self._mappings.get((place, family, "pairs"), {}),
+                        filters=self._mappings.get((place, family, "filters"), {}),
+                    )
                     for family, one in table.families.items()
                 }
                 tables[name] = replace(table, families=families)
@@ -119,7 +118,7 @@ def _cut(settings: Settings) -> Iterator[Piece]:
         yield from _cut_tables(candidate, _CANDIDATE)
         candidate = _emptied_tables(candidate)
     yield from _cut_tables(settings, "")
-    yield "settings", replace(_emptied_tables(settings), candidate=candidate)
+    yield None, replace(_emptied_tables(settings), candidate=candidate)
 
 
 def _cut_tables(settings: Settings, prefix: str) -> Iterator[Piece]:
@@ -127,7 +126,9 @@ def _cut_tables(settings: Settings, prefix: str) -> Iterator[Piece]:
         table: Table | None = getattr(settings, name)
         if table is not None:
             for family, one in table.families.items():
-                yield from _cut_family(prefix + name, family, one)
+                for field, mapping in (("pairs", one.pairs), ("filters", one.filters)):
+                    for some in _batched(mapping):
+                        yield (prefix + name, family, field), some
 
 
 def _emptied_tables(settings: Settings) -> Settings:
@@ -135,36 +136,14 @@ def _emptied_tables(settings: Settings) -> Settings:
     for name in _TABLES:
         table: Table | None = getattr(settings, name)
         if table is not None:
-            families = {family: replace(one, pairs={}) for family, one in table.families.items()}
+            families = {
+                family: replace(one, pairs={}, filters={}) for family, one in table.families.items()
+            }
             empty[name] = replace(table, families=families)
     return replace(settings, **empty)
 
 
-def _cut_family(name: str, family: int, table: FamilyTable) -> Iterator[Piece]:
-    part: dict[int, PairFilters] = {}
-    size = 0
-    for pair, filters in table.pairs.items():
-        number = sum(len(filed) for _, filed in filters.ranks)
-        if number > PIECE:
-            yield "part", (name, family, {pair: _emptied(filters)})
-            for place, (_, filed) in enumerate(filters.ranks):
-                for some in _batched(filed.items()):
-                    yield "more", (name, family, pair, place, some)
-            continue
-        part[pair] = filters
-        size += number
-        if size >= PIECE:
-            yield "part", (name, family, part)
-            part, size = {}, 0
-    if part:
-        yield "part", (name, family, part)
-
-
-def _emptied(filters: PairFilters) -> PairFilters:
-    return PairFilters(tuple((rank, {}) for rank, _ in filters.ranks), filters.shapes)
-
-
-def _batched(items: Any) -> Iterator[dict[int, Entry]]:
-    iterator = iter(items)
-    while some := dict(islice(iterator, PIECE)):
+def _batched(mapping: Mapping[int, Any]) -> Iterator[dict[int, Any]]:
+    items = iter(mapping.items())
+    while some := dict(islice(items, PIECE)):
         yield some

@@ -6,7 +6,7 @@ change of address needs no compilation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from operator import attrgetter, itemgetter
@@ -21,11 +21,12 @@ from ipsecfd.driver.table import (
     PROTOCOL,
     Entry,
     FamilyTable,
+    Filed,
     PairFilters,
-    Shape,
     Table,
     address_rank,
-    rank_key,
+    filter_key,
+    pair_key,
 )
 from ipsecfd.policy.model import (
     ANY_PROTOCOL,
@@ -239,51 +240,44 @@ def _entries(filters: Sequence[SpecificFilter], version: int) -> list[Entry]:
         orders = [inbound] * len(Direction)
     else:
         orders = [inbound, _places(filters, Direction.OUT), _places(filters, Direction.FORWARD)]
-    return [_entry(one, places, version) for one, *places in zip(filters, *orders, strict=True)]
+    made: dict[tuple[int, int], tuple[Decision, ...]] = {}
+    entries = []
+    for one, *places in zip(filters, *orders, strict=True):
+        of_rule = id(one.policy), id(one.rule)
+        if of_rule not in made:
+            made[of_rule] = _decisions(one, version)
+        entries.append(_entry(one, made[of_rule], places))
+    return entries
 
 
-def _entry(one: SpecificFilter, places: Sequence[int], version: int) -> Entry:
-    outcomes = _outcomes(one.rule.action.inbound, one.rule.action.outbound)
-    inbound = _decision(one, outcomes[0], places[0], version)
-    if outcomes[1:] == outcomes[:-1] and places[1:] == places[:-1]:
+def _entry(one: SpecificFilter, decisions: Sequence[Decision], places: Sequence[int]) -> Entry:
+    written, mirrored = one.generic.written, one.mirrored
+    inbound = Filed(decisions[0], written, mirrored, places[0])
+    if decisions[0] is decisions[1] is decisions[2] and places[0] == places[1] == places[2]:
         return inbound, inbound, inbound
-    outbound = _decision(one, outcomes[1], places[1], version)
-    return inbound, outbound, _decision(one, outcomes[2], places[2], version)
+    outbound = Filed(decisions[1], written, mirrored, places[1])
+    return inbound, outbound, Filed(decisions[2], written, mirrored, places[2])
 
 
-def _decision(
-    one: SpecificFilter, outcome: tuple[Verdict, Action], place: int, version: int
-) -> Decision:
-    verdict, action = outcome
-    return Decision(
-        verdict,
-        Reason.NEGOTIATE if action.negotiates else Reason.FILTER,
-        policy=one.policy.name,
-        rule=one.rule.name,
-        filter_list=one.rule.filter_list.name,
-        filter=one.generic.written,
-        mirrored=one.mirrored,
-        action=action,
-        version=version,
-        order=place,
-    )
-
-
-@cache
-def _outcomes(inbound: Action, outbound: Action) -> tuple[tuple[Verdict, Action], ...]:
-    """Verdict and action by direction; routed packets meet the stricter of both actions."""
-    actions = (inbound, outbound, max(inbound, outbound))
-    return tuple(
-        (_verdict(action, direction), action)
-        for action, direction in zip(actions, Direction, strict=True)
-    )
-
-
-@cache
-def _shape(protocol: int, ported: bool, inbound: Action, outbound: Action) -> Shape:
-    """The shape of a filter; one object for all alike, for the packet process holds them all."""
-    actions = (inbound, outbound, max(inbound, outbound))
-    return protocol, ported, actions
+def _decisions(one: SpecificFilter, version: int) -> tuple[Decision, ...]:
+    """What any filter of the same rule decides, by direction; one object where they agree."""
+    made: dict[tuple[Verdict, Action], Decision] = {}
+    decisions = []
+    for direction in Direction:
+        action = one.action(direction)
+        outcome = _verdict(action, direction), action
+        if outcome not in made:
+            made[outcome] = Decision(
+                outcome[0],
+                Reason.NEGOTIATE if action.negotiates else Reason.FILTER,
+                policy=one.policy.name,
+                rule=one.rule.name,
+                filter_list=one.rule.filter_list.name,
+                action=action,
+                version=version,
+            )
+        decisions.append(made[outcome])
+    return tuple(decisions)
 
 
 def _places(filters: Sequence[SpecificFilter], direction: Direction) -> list[int]:
@@ -301,42 +295,51 @@ def _verdict(action: Action, direction: Direction) -> Verdict:
     return Verdict.PERMIT if permits else Verdict.BLOCK
 
 
+_Kind: TypeAlias = tuple[int, int, Action, Action]
+"""Protocol rank and protocol of a filter, and its actions inbound and outbound."""
+
+
 def _family_table(entries: Iterable[tuple[SpecificFilter, Entry]], family: int) -> FamilyTable:
     numbers: dict[Side, int] = {}
-    ranks: dict[int, dict[int, dict[int, Entry]]] = {}
-    shapes: dict[int, set[Shape]] = {}
+    filters: dict[int, Entry] = {}
+    kinds: dict[_Kind, int] = {}  # a bit for each
+    kinds_of: dict[int, int] = {}  # the bits of all kinds of filters that a pair has
     for one, entry in entries:
         source = numbers.setdefault(one.source, len(numbers))
         destination = numbers.setdefault(one.destination, len(numbers))
-        pair = source << 32 | destination
-        rank = one.protocol_rank
-        filed = ranks.setdefault(pair, {}).setdefault(rank, {})
-        key = rank_key(rank, one.protocol, one.source_port, one.destination_port)
-        rival = filed.get(key)
-        filed[key] = entry if rival is None else _winners(entry, rival)
-        if rank != ANYTHING:
-            action = one.rule.action
-            shape = _shape(one.protocol, rank >= FROM, action.inbound, action.outbound)
-            shapes.setdefault(pair, set()).add(shape)
+        pair = pair_key(source, destination)
+        rank, protocol = one.protocol_rank, one.protocol
+        key = filter_key(rank, protocol, one.source_port, one.destination_port, pair)
+        rival = filters.get(key)
+        filters[key] = entry if rival is None else _winners(entry, rival)
+        action = one.rule.action
+        kind = (rank, protocol, action.inbound, action.outbound)
+        kinds_of[pair] = kinds_of.get(pair, 0) | kinds.setdefault(kind, 1 << len(kinds))
     lengths: dict[int, dict[int, int]] = {}
     for side, number in numbers.items():
         if side.role is None:
             shift = ADDRESS_BITS[family] - side.bits
             lengths.setdefault(shift, {})[side.value] = number
-    # Thousands of pairs have the same few shapes: share them, the packet process holds them all.
-    shared: dict[tuple[Shape, ...], tuple[Shape, ...]] = {}
+    known = {bits: _pair_filters(bits, kinds) for bits in set(kinds_of.values())}
     return FamilyTable(
         lengths=tuple(sorted(lengths.items())),
         roles={side.role: number for side, number in numbers.items() if side.role is not None},
         bits=[side.bits for side in numbers],
-        pairs={
-            pair: PairFilters(
-                tuple(sorted(by_rank.items(), reverse=True)),
-                shared.setdefault(found := tuple(sorted(shapes.get(pair, ()))), found),
-            )
-            for pair, by_rank in ranks.items()
-        },
+        pairs={pair: known[bits] for pair, bits in kinds_of.items()},
+        filters=filters,
     )
+
+
+def _pair_filters(bits: int, kinds: Mapping[_Kind, int]) -> PairFilters:
+    """What a pair with these kinds of filters has."""
+    some = [kind for kind, bit in kinds.items() if bits & bit]
+    shapes = {
+        (protocol, rank >= FROM, (inbound, outbound, max(inbound, outbound)))
+        for rank, protocol, inbound, outbound in some
+        if rank != ANYTHING
+    }
+    ranks = {rank for rank, *_ in some}
+    return PairFilters(tuple(sorted(ranks, reverse=True)), tuple(sorted(shapes)))
 
 
 def _winners(one: Entry, other: Entry) -> Entry:
@@ -345,5 +348,5 @@ def _winners(one: Entry, other: Entry) -> Entry:
     return inbound, outbound, routed
 
 
-def _order(decision: Decision) -> int:
-    return decision.order
+def _order(one: Filed) -> int:
+    return one.order

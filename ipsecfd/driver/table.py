@@ -1,23 +1,34 @@
 """The lookup table: from addresses, protocol and ports to the deciding filter, in sort order.
 
-The order of spec 3.2 puts addresses before protocol and ports, so the table is cut in two: a
-packet's addresses lead to the pairs of sides that cover them, most specific first; each pair leads
-to the filters written for it, by protocol and ports. The first step is remembered per pair of
-addresses, the second costs one probe per rank. Neither grows with the number of filters.
+The order of spec 3.2 puts addresses before protocol and ports, so a packet is looked up in two
+steps: its addresses lead to the pairs of sides that cover them, most specific first; each pair,
+with protocol and ports, to the filter written for just that. The first step is remembered per pair
+of addresses, the second costs one probe per rank. Neither grows with the number of filters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
 
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.packet import Packet
 from ipsecfd.driver.sides import ADDRESS_BITS, Role, Roles
 from ipsecfd.policy.model import Action
 
-Entry = tuple[Decision, Decision, Decision]
+
+class Filed(NamedTuple):
+    """A filter as it is filed; when it first decides, its decision is made of this."""
+
+    decision: Decision
+    """Of any filter of its rule: it lacks what follows."""
+    filter: str
+    mirrored: bool
+    order: int
+
+
+Entry = tuple[Filed, Filed, Filed]
 """The winner among otherwise equal filters, by Direction."""
 
 Shape = tuple[int, bool, tuple[Action, Action, Action]]
@@ -52,22 +63,40 @@ def address_rank(family: int, source_bits: int, destination_bits: int) -> tuple[
     return _CLASS_RANK[source, destination], destination_bits, source_bits
 
 
-def rank_key(rank: int, protocol: int, source_port: int, destination_port: int) -> int:
-    """What a filter or packet is filed under at one protocol rank."""
-    if rank == BOTH:
-        return protocol << 32 | source_port << 16 | destination_port
-    if rank == TO:
-        return protocol << 16 | destination_port
-    if rank == FROM:
-        return protocol << 16 | source_port
-    return protocol if rank == PROTOCOL else 0
+def pair_key(source: int, destination: int) -> int:
+    """What is filed about the pair of two numbered sides."""
+    return source << 32 | destination
+
+
+def filter_key(rank: int, protocol: int, source_port: int, destination_port: int, pair: int) -> int:
+    """What a filter of a pair is filed under."""
+    return _transport(protocol, source_port, destination_port) & _COUNTS[rank] | _base(rank, pair)
+
+
+def _transport(protocol: int, source_port: int, destination_port: int) -> int:
+    return protocol << 32 | source_port << 16 | destination_port
+
+
+def _base(rank: int, pair: int) -> int:
+    return (pair << 3 | rank) << 40
+
+
+# What of protocol and ports tells filters apart, by their protocol rank.
+_COUNTS: Final = {
+    ANYTHING: 0,
+    PROTOCOL: _transport(0xFF, 0, 0),
+    FROM: _transport(0xFF, 0xFFFF, 0),
+    TO: _transport(0xFF, 0, 0xFFFF),
+    BOTH: _transport(0xFF, 0xFFFF, 0xFFFF),
+}
+_PORTS: Final = _transport(0, 0xFFFF, 0xFFFF)
 
 
 class PairFilters(NamedTuple):
-    """The filters between two sides."""
+    """What filters there are between two sides; one object for all pairs alike."""
 
-    ranks: tuple[tuple[int, Mapping[int, Entry]], ...]
-    """The protocol ranks in use, most specific first, each with its filters by `rank_key`."""
+    ranks: tuple[int, ...]
+    """The protocol ranks in use, most specific first."""
     shapes: tuple[Shape, ...]
     """What filters with a protocol there are; all that the fragment rule needs to know."""
 
@@ -83,7 +112,9 @@ class FamilyTable:
     bits: Sequence[int]
     """Prefix length by side number."""
     pairs: Mapping[int, PairFilters]
-    """The filters by `source number << 32 | destination number`."""
+    """What filters there are, by `pair_key`."""
+    filters: Mapping[int, Entry]
+    """The filters, by `filter_key`."""
 
     def sides(self, address: int, roles: frozenset[Role]) -> Iterator[int]:
         """The numbers of all sides that cover an address with these roles."""
@@ -107,31 +138,16 @@ class Table:
     """The filters of tunnel rules, where there are any: they come before all others (spec 3.2)."""
 
 
-class _Filed(Protocol):
-    def get(self, key: int, /) -> Entry | None: ...
-
-
-class _Strictest:
-    """Filters of one rank from several pairs of sides of one rank: the first in order wins.
-
-    This happens when an address is covered twice by sides of equal length: by itself and as `me`.
-    """
-
-    def __init__(self, filed: Sequence[_Filed], direction: Direction) -> None:
-        self._filed = filed
-        self._direction = direction
-
-    def get(self, key: int, /) -> Entry | None:
-        entries = [entry for one in self._filed if (entry := one.get(key)) is not None]
-        return min(entries, key=lambda entry: entry[self._direction].order, default=None)
+_Pairs = tuple[tuple[int, PairFilters], ...]
 
 
 class Candidates(NamedTuple):
     """What can decide about packets between two addresses, in sort order."""
 
-    probes: tuple[tuple[int, _Filed], ...]
-    """Where to look, with the protocol rank of the key to look for."""
-    levels: tuple[tuple[PairFilters, ...], ...]
+    probes: tuple[tuple[int, int, tuple[int, ...]], ...]
+    """What counts of protocol and ports, and the rest of the `filter_key` to look at. There are
+    several where an address is covered twice by sides of equal length: by itself and as `me`."""
+    levels: tuple[_Pairs, ...]
     """The same before flattening, grouped by address rank."""
 
 
@@ -142,23 +158,36 @@ class Lookup:
         tunnels = table.tunnels
         self._tunnels = None if tunnels is None else Lookup(tunnels, roles, direction)
         self._families = table.families
+        self._filters: dict[int, Mapping[int, Entry]] = {4: {}, 6: {}}
+        self._filters |= {family: one.filters for family, one in table.families.items()}
         self._roles = roles
         self._direction = direction
         self._remembered: dict[tuple[int, int, int], Candidates] = {}
+        self._made: dict[int, Decision] = {}
 
     def find(self, packet: Packet) -> Decision | None:
         """The decision of the first filter in order that matches a whole packet, or None."""
         if self._tunnels is not None and (decision := self._tunnels.find(packet)) is not None:
             return decision
-        protocol, source_port = packet.protocol or 0, packet.source_port
-        destination_port = packet.destination_port
-        for rank, filed in self._candidates(packet).probes:
-            if rank >= FROM and not packet.has_ports:
-                continue
-            entry = filed.get(rank_key(rank, protocol, source_port, destination_port))
+        transport = _transport(packet.protocol or 0, packet.source_port, packet.destination_port)
+        filed = self._filters[packet.family]
+        probes = self._candidates(packet).probes
+        if not packet.has_ports:
+            probes = tuple(one for one in probes if not one[0] & _PORTS)
+        for counts, base, others in probes:
+            entry = filed.get(transport & counts | base)
+            if others:
+                entries = (filed.get(transport & counts | one) for one in others)
+                entry = self._strictest(entry, *entries)
             if entry is not None:
-                return entry[self._direction]
+                one = entry[self._direction]
+                return self._made.get(one.order) or self._decision(one)
         return None
+
+    def _strictest(self, *entries: Entry | None) -> Entry | None:
+        """Of filters that are equal, the first in order."""
+        found = (entry for entry in entries if entry is not None)
+        return min(found, key=lambda entry: entry[self._direction].order, default=None)
 
     def find_for_fragment(
         self, packet: Packet, possible: set[Action] | None = None
@@ -173,23 +202,32 @@ class Lookup:
             decision, in_doubt = self._tunnels.find_for_fragment(packet, possible)
             if decision is not None:
                 return decision, in_doubt
+        filed = self._filters[packet.family]
         for level in self._candidates(packet).levels:
-            found: list[Decision] = []
-            for pair in level:
-                for protocol, ported, actions in pair.shapes:
+            found: list[Filed] = []
+            for pair, known in level:
+                for protocol, ported, actions in known.shapes:
                     hidden = ported or packet.protocol is None
                     if hidden and packet.protocol in (None, protocol):
                         possible.add(actions[self._direction])
-                for rank, filed in pair.ranks:
+                for rank in known.ranks:
                     if rank == ANYTHING or (rank == PROTOCOL and packet.protocol is not None):
-                        entry = filed.get(packet.protocol or 0 if rank == PROTOCOL else 0)
+                        entry = filed.get(filter_key(rank, packet.protocol or 0, 0, 0, pair))
                         if entry is not None:
                             found.append(entry[self._direction])
                             break
             if found:
-                decision = min(found, key=lambda one: one.order)
+                decision = self._decision(min(found, key=lambda one: one.order))
                 return decision, possible - {decision.action} != set()
         return None, possible - {Action.PERMIT} != set()
+
+    def _decision(self, one: Filed) -> Decision:
+        """The decision of a filter; one object for each."""
+        if one.order not in self._made:
+            self._made[one.order] = replace(
+                one.decision, filter=one.filter, mirrored=one.mirrored, order=one.order
+            )
+        return self._made[one.order]
 
     def _candidates(self, packet: Packet) -> Candidates:
         pair = (packet.family, packet.source, packet.destination)
@@ -208,26 +246,30 @@ class Lookup:
         source_roles = self._roles.of_source(family, source, self._direction)
         destination_roles = self._roles.of_destination(family, destination, self._direction)
         destinations = list(table.sides(destination, destination_roles))
-        levels: dict[tuple[int, int, int], list[PairFilters]] = {}
+        levels: dict[tuple[int, int, int], list[tuple[int, PairFilters]]] = {}
         for one in table.sides(source, source_roles):
             for other in destinations:
-                pair = table.pairs.get(one << 32 | other)
-                if pair is not None:
+                pair = pair_key(one, other)
+                known = table.pairs.get(pair)
+                if known is not None:
                     rank = address_rank(family, table.bits[one], table.bits[other])
-                    levels.setdefault(rank, []).append(pair)
+                    levels.setdefault(rank, []).append((pair, known))
         ordered = tuple(tuple(levels[rank]) for rank in sorted(levels, reverse=True))
-        return Candidates(tuple(self._probes(ordered)), ordered)
+        return Candidates(tuple(_probes(ordered)), ordered)
 
-    def _probes(self, levels: Sequence[Sequence[PairFilters]]) -> Iterator[tuple[int, _Filed]]:
-        for level in levels:
-            if len(level) == 1:
-                yield from level[0].ranks
-            else:
-                by_rank: dict[int, list[_Filed]] = {}
-                for pair in level:
-                    for rank, filed in pair.ranks:
-                        by_rank.setdefault(rank, []).append(filed)
-                for rank in sorted(by_rank, reverse=True):
-                    yield rank, _Strictest(by_rank[rank], self._direction)
-            if any(rank == ANYTHING for pair in level for rank, _ in pair.ranks):
-                return  # matches every packet: nothing behind it can decide
+
+def _probes(levels: Sequence[_Pairs]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    for level in levels:
+        if len(level) == 1:
+            pair, known = level[0]
+            yield from [(_COUNTS[rank], _base(rank, pair), ()) for rank in known.ranks]
+        else:
+            by_rank: dict[int, list[int]] = {}
+            for pair, known in level:
+                for rank in known.ranks:
+                    by_rank.setdefault(rank, []).append(_base(rank, pair))
+            for rank in sorted(by_rank, reverse=True):
+                base, *others = by_rank[rank]
+                yield _COUNTS[rank], base, tuple(others)
+        if any(known.ranks[-1] == ANYTHING for _, known in level):
+            return  # matches every packet: nothing behind it can decide

@@ -11,7 +11,18 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.packet import Packet
 from ipsecfd.driver.sides import Roles
-from ipsecfd.driver.table import BOTH, FROM, PROTOCOL, TO, Lookup, Table, address_rank, rank_key
+from ipsecfd.driver.table import (
+    ANYTHING,
+    BOTH,
+    FROM,
+    PROTOCOL,
+    TO,
+    Lookup,
+    Table,
+    address_rank,
+    filter_key,
+    pair_key,
+)
 from ipsecfd.policy.model import Store
 from tests.builders import THIS_HOST, policy, rule
 
@@ -75,25 +86,44 @@ def test_cost_does_not_grow() -> None:
 
 @pytest.mark.parametrize(
     ("rank", "expected"),
-    [(BOTH, {(6, 1, 2)}), (TO, {(6, 1, 2), (6, 9, 2)}), (FROM, {(6, 1, 2), (6, 1, 9)})],
+    [
+        (BOTH, {(6, 1, 2)}),
+        (TO, {(6, 1, 2), (6, 9, 2)}),
+        (FROM, {(6, 1, 2), (6, 1, 9)}),
+        (PROTOCOL, {(6, 1, 2), (6, 9, 2), (6, 1, 9), (6, 2, 1), (6, 0, 0)}),
+    ],
 )
-def test_rank_key(rank: int, expected: set[tuple[int, int, int]]) -> None:
+def test_filter_key(rank: int, expected: set[tuple[int, int, int]]) -> None:
     """At each rank exactly the fields of that rank tell filters apart."""
-    key = rank_key(rank, 6, 1, 2)
+    key = filter_key(rank, 6, 1, 2, 0)
     tuples = {(6, 1, 2), (17, 1, 2), (6, 9, 2), (6, 1, 9), (6, 2, 1), (6, 0, 0)}
-    assert {one for one in tuples if rank_key(rank, *one) == key} == expected
-    assert rank_key(PROTOCOL, 6, 1, 2) == rank_key(PROTOCOL, 6, 9, 9) != rank_key(PROTOCOL, 7, 1, 2)
+    assert {one for one in tuples if filter_key(rank, *one, 0) == key} == expected
 
 
 def test_keys_never_collide() -> None:
-    """Extreme protocols and ports do not run into each other."""
+    """Extreme ranks, protocols, ports and pairs do not run into each other."""
+    pairs = [pair_key(*one) for one in ((0, 0), (0, 1), (1, 0), (0, 2**32 - 1), (2**32 - 1, 0))]
     extremes = [
         (protocol, source, destination)
         for protocol in (6, 17, 255)
         for source in (1, 255, 256, 65535)
         for destination in (1, 255, 256, 65535)
     ]
-    assert len({rank_key(BOTH, *one) for one in extremes}) == len(extremes)
+    keys = [filter_key(BOTH, *one, pair) for one in extremes for pair in pairs]
+    keys += [filter_key(TO, 6, 0, port, pair) for port in (1, 65535) for pair in pairs]
+    keys += [filter_key(FROM, 6, port, 0, pair) for port in (1, 65535) for pair in pairs]
+    keys += [filter_key(PROTOCOL, protocol, 0, 0, pair) for protocol in (1, 255) for pair in pairs]
+    keys += [filter_key(ANYTHING, 0, 0, 0, pair) for pair in pairs]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_filter_decides_by_one_object() -> None:
+    """Counting decisions counts filters, so all packets of one meet the very same decision."""
+    found = lookup("any -> me:80 tcp")
+    packets = [tcp_packet(f"203.0.113.{number}", 80) for number in (1, 2)]
+    first, second = map(found.find, packets)
+    assert first is not None
+    assert first is second
 
 
 @pytest.mark.parametrize(("family", "full"), [(4, 32), (6, 128)])
