@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
 
 from ipsecfd.policy.model import Filter
 from ipsecfd.policy.stores.content import (
@@ -18,13 +16,10 @@ from ipsecfd.policy.stores.content import (
     name_key,
     rule_key,
 )
-from ipsecfd.policy.stores.errors import ExistsError, InUseError, NotFoundError, ReadOnlyError
+from ipsecfd.policy.stores.errors import ExistsError, NotFoundError, ReadOnlyError
 from ipsecfd.policy.stores.growing import GrowingParts
 from ipsecfd.policy.stores.named import NamedObjects
-
-_LIST: Final = "filter_list"
-_ACTION: Final = "filter_action"
-"""The fields of a rule that name other objects."""
+from ipsecfd.policy.stores.uses import ACTION, LIST, Uses, in_use, with_renamed
 
 
 class Draft:
@@ -53,9 +48,7 @@ class Draft:
             lambda filters, parts: replace(filters, filters=parts),
             filter_identity,
         )
-        self._uses = _no_uses()
-        for policy in content.policies.values():
-            self._count(policy.rules, 1)
+        self._uses = Uses(content.policies.values())
 
     def content(self) -> Content:
         """What the draft holds now, as a value that later changes leave alone."""
@@ -130,7 +123,7 @@ class Draft:
         self._begin()
         self._check_rules(policy)
         self._policies.add(policy)
-        self._count(policy.rules, 1)
+        self._uses.add(policy.rules)
 
     def set_policy(self, name: str, policy: StoredPolicy) -> None:
         """Put another policy in a policy's place, which may rename it; it stays assigned."""
@@ -139,15 +132,15 @@ class Draft:
         old = self.policy(name)
         self._policies.replace(name, policy)
         self._rules.forget(name)
-        self._count(old.rules, -1)
-        self._count(policy.rules, 1)
+        self._uses.remove(old.rules)
+        self._uses.add(policy.rules)
         if self._assigned == name_key(name):
             self._assigned = name_key(policy.name)
 
     def delete_policy(self, name: str) -> None:
         """Delete a policy and its rules (spec 1.1); an assigned one is un-assigned first."""
         self._begin()
-        self._count(self.policy(name).rules, -1)
+        self._uses.remove(self.policy(name).rules)
         self._policies.delete(name)
         self._rules.forget(name)
         if self._assigned == name_key(name):
@@ -181,13 +174,13 @@ class Draft:
         old = self._lists.get(name)
         self._lists.replace(name, filters)
         self._filters.forget(name)
-        self._follow(_LIST, old.name, filters.name)
+        self._follow(LIST, old.name, filters.name)
 
     def delete_filter_list(self, name: str) -> None:
         """Delete a filter list; raises InUseError while a rule uses it (T10)."""
         self._begin()
         self._lists.get(name)
-        self._refuse_used(_LIST, name)
+        self._refuse_used(LIST, name)
         self._lists.delete(name)
         self._filters.forget(name)
 
@@ -230,13 +223,13 @@ class Draft:
         self._begin()
         old = self._actions.get(name)
         self._actions.replace(name, action)
-        self._follow(_ACTION, old.name, action.name)
+        self._follow(ACTION, old.name, action.name)
 
     def delete_filter_action(self, name: str) -> None:
         """Delete a filter action; raises InUseError while a rule uses it."""
         self._begin()
         self._actions.get(name)
-        self._refuse_used(_ACTION, name)
+        self._refuse_used(ACTION, name)
         self._actions.delete(name)
 
     def add_rule(self, policy: str, rule: StoredRule) -> None:
@@ -276,7 +269,7 @@ class Draft:
         self._begin()
         for held in (self._policies, self._lists, self._actions, self._rules, self._filters):
             held.clear()
-        self._uses = _no_uses()
+        self._uses = Uses()
         self._assigned = None
 
     def _begin(self) -> None:
@@ -292,8 +285,8 @@ class Draft:
         self, policy: str, gone: Iterable[StoredRule], new: Iterable[StoredRule]
     ) -> None:
         self._rules.changed(policy)
-        self._count(gone, -1)
-        self._count(new, 1)
+        self._uses.remove(gone)
+        self._uses.add(new)
 
     def _check_rules(self, policy: StoredPolicy) -> None:
         taken = set[str]()
@@ -307,46 +300,19 @@ class Draft:
         self._lists.get(rule.filter_list)
         self._actions.get(rule.filter_action)
 
-    def _count(self, rules: Iterable[StoredRule], by: int) -> None:
-        for rule in rules:
-            for field, uses in self._uses.items():
-                uses[name_key(getattr(rule, field))] += by
-
     def _follow(self, field: str, old_name: str, new_name: str) -> None:
         """Have the rules that name a list or an action in this field name it anew."""
         if old_name == new_name:
             return
-        uses = self._uses[field]
-        uses[name_key(new_name)] = uses.pop(name_key(old_name), 0)
-        change: dict[str, Any] = {field: new_name}
+        self._uses.rename(field, old_name, new_name)
         for policy in list(self.policies.values()):
-            rules = (
-                replace(rule, **change) if _names(rule, field, old_name) else rule
-                for rule in policy.rules
-            )
-            self._policies.replace(policy.name, replace(policy, rules=tuple(rules)))
+            self._policies.replace(policy.name, with_renamed(policy, field, old_name, new_name))
             self._rules.forget(policy.name)
 
     def _refuse_used(self, field: str, name: str) -> None:
         """Raise InUseError when a rule names a list or an action in this field."""
-        if not self._uses[field][name_key(name)]:
-            return
-        for policy in self.policies.values():
-            for rule in policy.rules:
-                if _names(rule, field, name):
-                    kind = field.replace("_", " ")
-                    by = f"the rule '{rule.name}'" if rule.name else "a rule without a name"
-                    raise InUseError(
-                        f"the {kind} '{name}' is used by {by} of the policy '{policy.name}'"
-                    )
-
-
-def _no_uses() -> dict[str, Counter[str]]:
-    return {_LIST: Counter(), _ACTION: Counter()}
-
-
-def _names(rule: StoredRule, field: str, name: str) -> bool:
-    return name_key(getattr(rule, field)) == name_key(name)
+        if self._uses.has(field, name):
+            raise in_use(field, name, self.policies.values())
 
 
 def _rule_exists(policy: str, rule: StoredRule) -> ExistsError:
