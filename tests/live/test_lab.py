@@ -260,7 +260,7 @@ def test_nothing_is_left(number: signal.Signals) -> None:
         inside = [Path(f"/proc/{pid}/ns/net").readlink() for pid in holders]
         assert len(set(inside) - before) == 3
         os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
-        child.wait(10)
+        child.wait(30)
     deadline = time.monotonic() + 5
     while set(inside) & network_namespaces() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -26,7 +26,7 @@ EVEN_WHERE_STARTS_ARE_SLOW: Final = "[Unit]\nStartLimitIntervalSec=600\n"
 _CGROUPS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_BOOT_SECONDS: Final = 30
+_BOOT_SECONDS: Final = 90
 _DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL")
 _TARGET: Final = "[Unit]\nWants=systemd-journald.service network.service\n"
 

@@ -384,7 +384,7 @@ class Follower:
             text=True,
             env={**os.environ, "TZ": "UTC"},
         )
-        self._timer = threading.Timer(20, self.process.kill)
+        self._timer = threading.Timer(60, self.process.kill)
         self._timer.start()
 
     def line(self) -> str:
