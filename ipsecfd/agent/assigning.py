@@ -35,7 +35,7 @@ class Choice:
     def __str__(self) -> str:
         if self.file is not None:
             return f"policy {self.file}"
-        return "no local policy" if self.name is None else f'policy "{self.name}"'
+        return "the unassignment" if self.name is None else f'policy "{self.name}"'
 
 
 class Chosen:

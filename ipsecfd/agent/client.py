@@ -59,7 +59,10 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
     except PermissionError as error:
         raise ClientError(f"{socket}: permission denied: {_WHO}") from error
     except TimeoutError as error:
-        raise ClientError(f"the daemon at {socket} does not answer") from error
+        raise ClientError(
+            f"the daemon at {socket} does not answer within {ANSWER_SECONDS} s;"
+            " `systemctl restart ipsecfd` replaces one that hangs"
+        ) from error
     except ConnectionResetError as error:
         raise ClientError(f"the daemon at {socket} ended before it answered") from error
     except OSError as error:

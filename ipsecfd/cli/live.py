@@ -6,15 +6,19 @@ import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from ipsecfd.cli.known import host_config
 from ipsecfd.errors import IpsecfdError
+
+PATIENCE_SECONDS: Final = 5.0
+"""How long nobody is told that there is no answer yet."""
 
 SocketOption = Annotated[
     Path | None,
@@ -42,7 +46,8 @@ def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
 
     path = socket or host_config().control.socket
     try:
-        return call(path, method, **parameters)
+        with _patience(path):
+            return call(path, method, **parameters)
     except NotRunningError as error:
         if os.geteuid() != 0:
             raise
@@ -52,6 +57,22 @@ def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
         with contextlib.suppress(KernelError):  # nft is missing: no rules, or nobody knows
             raise NotRunningError(describe(path)) from error
         raise
+
+
+@contextlib.contextmanager
+def _patience(path: Path) -> Iterator[None]:
+    """Say that the daemon is slow to answer, while somebody waits for it."""
+    note = (
+        f"note: the daemon at {path} has not answered for {PATIENCE_SECONDS:g} s: it is busy, or it"
+        " hangs (`systemctl status ipsecfd`)"
+    )
+    timer = threading.Timer(PATIENCE_SECONDS, lambda: print(note, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -134,6 +134,7 @@ async def test_store_is_assigned_again(stage: Stage) -> None:
     assert stage.stores.read(Store.LOCAL).assigned == "mine"
     assert in_force(agent) == ["mine"]
     await changes.unassign(None, 60)
+    assert stage.events[-1][1].startswith("the unassignment is on trial for 60 s")
     assert in_force(agent) == []
     await after(stage, changes, 61)
     assert in_force(agent) == ["mine"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from ipsecfd.agent import client
 from ipsecfd.agent.config import DEFAULT_SOCKET
 from ipsecfd.agent.report import TrialReport
+from ipsecfd.cli import live
 from ipsecfd.cli.main import main
 from ipsecfd.cli.status import status_lines
 from tests.unit.cli.fake_daemon import STATUS, FakeDaemon, ipsecfd
@@ -163,6 +166,21 @@ def test_status_tells_this_start_from_the_next(started_in: str | None, words: st
     """The start-up mode that was is not the one that will be."""
     lines = status_lines(replace(STATUS, started_in=started_in), 80)
     assert words in " ".join(" ".join(lines).split())
+
+
+def test_slow_daemon(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits without a word; whoever is answered in time hears none."""
+    assert ipsecfd("mode").stderr == ""
+    monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.05)
+
+    def slow() -> Iterator[str]:
+        time.sleep(0.5)
+        yield "secure"
+
+    daemon.answers["GetMode"] = slow()
+    done = ipsecfd("mode")
+    assert "has not answered for 0.05 s: it is busy, or it hangs" in done.stderr
+    assert done.stdout == "secure\n"
 
 
 def test_status_says_why_the_mode_is_not_secure() -> None:
