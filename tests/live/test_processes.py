@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 
 import pytest
 
-from ipsecfd.lab import Lab
+from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import Daemon
 from tests.live.asking import HTTP, SSH, passing, status
 from tests.live.streams import Stream
@@ -59,6 +60,48 @@ def test_one_fails(lab: Lab, number: signal.Signals) -> None:
     assert status(daemon)["restarts"] == 3
     assert passing(lab, HTTP, SSH) == [True, False]
     assert sum("died" in one.get("message", "") for one in daemon.records()) == 3
+
+
+def test_both_directions_go_to_one_queue(lab: Lab) -> None:
+    """Packets of a flow and those of its way back are judged by the same process; other hosts'
+    flows by others."""
+    lab.start_daemon('name = "Nothing is filtered"\n', {"queue": {"processes": 4}, "cache": "off"})
+    guard, peer = lab["guard"], lab["peer"]
+    used = set()
+    for interface in peer.interfaces:
+        here = next(one.ip for one in guard.interfaces if one.version == interface.version)
+        ends = [(str(here), 5000), (str(interface.ip), 6000)]
+        sockets = []
+        for host, end in zip((guard, peer), ends, strict=True):
+            family = socket.AF_INET if interface.version == 4 else socket.AF_INET6
+            sockets.append(host.socket(family, socket.SOCK_DGRAM))
+            sockets[-1].bind(end)
+            sockets[-1].settimeout(5)
+        with sockets[0] as own, sockets[1] as other:
+            before = queued(guard)
+            for _ in range(20):
+                other.sendto(b"in", ends[0])
+                assert own.recv(10) == b"in"
+            between = queued(guard)
+            for _ in range(20):
+                own.sendto(b"out", ends[1])
+                assert other.recv(10) == b"out"
+            after = queued(guard)
+        ways = [
+            {number for number in after if later[number] - earlier[number] >= 20}
+            for earlier, later in ((before, between), (between, after))
+        ]
+        assert len(ways[0]) == 1
+        assert ways[0] == ways[1]
+        used |= ways[0]
+    assert len(used) > 1
+
+
+def queued(guard: Host) -> dict[int, int]:
+    """How many packets came to each queue so far."""
+    table = guard.run(["cat", "/proc/net/netfilter/nfnetlink_queue"], check=True).stdout
+    rows = [line.split() for line in table.splitlines()]
+    return {int(row[0]): int(row[7]) for row in rows}
 
 
 def test_failure_by_choice_is_open(lab: Lab) -> None:
