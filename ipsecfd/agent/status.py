@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +17,7 @@ from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.counts import cache_report
 from ipsecfd.agent.desk import domain_report, local_time, next_startup_mode, startup_name
+from ipsecfd.agent.events import Event
 from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.policy_reports import policy_report
 from ipsecfd.agent.report import (
@@ -65,9 +67,18 @@ class StatusPage:
         self._warnings.append(warning)
 
     def watch(self) -> None:
-        """Take a sample of the queues' health; call it every few seconds."""
+        """Take a sample of the queues' health, and log what they lost; every few seconds."""
         for number, queue in self._queues.items():
             queue.note(self._health(number))
+            lost = queue.take_lost(time.monotonic())
+            if lost is not None:
+                self._agent.event(
+                    Event.FAILURE,
+                    f"queue {number}: {lost}",
+                    queue=number,
+                    dropped_full=lost.full,
+                    dropped_socket=lost.socket,
+                )
 
     async def status(self, trial: TrialReport | None) -> Status:
         """Everything about the agent; `trial` is the change that waits to be confirmed."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -203,26 +204,54 @@ def test_full_disk_and_lost_log(lab: Lab) -> None:
     assert never.arrived == []
 
 
+@needs_trafgen
 def test_full_queue(lab: Lab) -> None:
-    """Packets for which there is no room are dropped, and status says how many; then it goes on."""
+    """Packets for which there is no room are dropped, and the log says how many; then it goes
+    on."""
     daemon = lab.start_daemon(POLICY, {"queue": {"length": 32}, "cache": "off"})
-    (queue,) = status(daemon)["queues"]
-    guard = lab["guard"]
-    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-    guard.run(["kill", "-STOP", str(queue["pid"])], check=True)
-    with mouth:
-        for _ in range(500):
-            mouth.sendto(b"x", (GUARD, ALWAYS))
-    dropped = status_of_queue(guard)
-    guard.run(["kill", "-CONT", str(queue["pid"])])
-    assert dropped > 0
-    eventually(lambda: all(one["pid"] for one in status(daemon)["queues"]))
-    with Stream(lab, ALWAYS) as stream:
+    count = arrivals(lab["guard"], "ip saddr 10.0.11.9")
+    send(lab, FLOOD, 100_000)
+    assert count() == 0
+    eventually(lambda: lost(daemon, "dropped_full") > 0)
+    with Stream(lab, ALWAYS, rate=200) as stream:
         time.sleep(0.3)
     assert sorted(stream.arrived) == list(range(stream.sent))
 
 
-def status_of_queue(guard: Host) -> int:
-    """Packets that the kernel dropped because the queue was full."""
-    table = guard.run(["cat", "/proc/net/netfilter/nfnetlink_queue"], check=True).stdout
-    return int(table.split()[5])
+@needs_trafgen
+def test_full_socket(lab: Lab) -> None:
+    """So it is with packets for which the socket of a packet process has no room."""
+    daemon = lab.start_daemon(POLICY, {"cache": "off"})
+    (queue,) = status(daemon)["queues"]
+    lab["guard"].run([sys.executable, "-c", SMALL_SOCKET, str(queue["pid"])], check=True)
+    count = arrivals(lab["guard"], "ip saddr 10.0.11.9")
+    send(lab, FLOOD, 100_000)
+    assert count() == 0
+    eventually(lambda: lost(daemon, "dropped_socket") > 0)
+    (after,) = status(daemon)["queues"]
+    assert (after["pid"], after["dropped_full"]) == (queue["pid"], 0)
+    assert after["waiting"] < 5
+    with Stream(lab, ALWAYS, rate=200) as stream:
+        time.sleep(0.3)
+    assert sorted(stream.arrived) == list(range(stream.sent))
+
+
+FLOOD = f"ipv4(saddr=10.0.11.9, daddr={GUARD}), udp(sp=drnd(), dp={NEVER}), fill(0, 9)"
+SMALL_SOCKET = """
+import ctypes, os, socket, sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+pid = int(sys.argv[1])
+process = os.pidfd_open(pid)
+for name in os.listdir(f"/proc/{pid}/fd"):
+    if os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+        one = socket.socket(fileno=libc.syscall(438, process, int(name), 0))  # pidfd_getfd
+        if one.family == socket.AF_NETLINK:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+"""
+"""Leaves a process only a small buffer for what the kernel sends it."""
+
+
+def lost(daemon: Daemon, why: str) -> int:
+    """How many packets the log says the queue has lost."""
+    return sum(one.get(why, 0) for one in daemon.records())

@@ -70,6 +70,17 @@ async def test_warnings(stage: Stage, agent: Agent) -> None:
         assert words in text
 
 
+async def test_lost_packets_are_logged(stage: Stage, agent: Agent) -> None:
+    """Once, however often the queue is looked at."""
+    asked = page(agent)
+    before = len(stage.events)
+    asked.watch()
+    asked.watch()
+    assert stage.events[before:] == [
+        (4288, "queue 88: packets were dropped unjudged: 3 because too many were waiting")
+    ]
+
+
 async def test_start_up_mode_of_this_start_and_of_the_next(stage: Stage) -> None:
     """A first start was permit, whatever was assigned since; the next one does as it is told."""
     agent = stage.agent(stage.policy_file("web", "block me <-> any"))
