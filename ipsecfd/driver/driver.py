@@ -12,6 +12,15 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
+from ipsecfd.driver.causes import (
+    LOOPBACK,
+    NO_FILTER,
+    PORTS_UNKNOWN,
+    UNFILTERED_IPV6,
+    by_mode,
+    dropped,
+    exempted,
+)
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.exemptions import (
     PROFILES,
@@ -135,42 +144,13 @@ class Driver:
         settings = self.settings
         match settings.mode:
             case Mode.PERMIT | Mode.STARTUP_PERMIT:
-                return _always(_by_mode(settings.mode, Verdict.PERMIT))
+                return _always(by_mode(settings.mode, Verdict.PERMIT))
             case Mode.SECURE:
                 return _secure(direction, settings, roles, table)
             case Mode.BLOCK:
                 return _block(direction, settings)
             case _:
                 return _startup(direction, settings, self._conversations)
-
-
-LOOPBACK: Final = Decision(Verdict.PERMIT, Reason.LOOPBACK)
-NO_FILTER: Final = Decision(Verdict.PERMIT, Reason.NO_FILTER)
-_IPV6: Final = Decision(Verdict.PERMIT, Reason.EXEMPTION, exemption="EX:IPV6")
-"""Profiles up to win2003 never look at native IPv6 (spec 2.1, 4.2)."""
-
-
-def _by_mode(mode: Mode, verdict: Verdict) -> Decision:
-    return Decision(verdict, Reason.MODE, detail=str(mode))
-
-
-def _exempt(name: str) -> Decision:
-    """The decision of an exemption; one object for each name."""
-    if name not in _EXEMPT:
-        _EXEMPT[name] = Decision(Verdict.PERMIT, Reason.EXEMPTION, exemption=name)
-    return _EXEMPT[name]
-
-
-def _dropped(reason: Reason, detail: str) -> Decision:
-    """The decision to drop for one cause; one object for each, and the causes are few."""
-    key = (reason, detail)
-    if key not in _DROPPED:
-        _DROPPED[key] = Decision(Verdict.BLOCK, reason, detail=detail)
-    return _DROPPED[key]
-
-
-_EXEMPT: Final[dict[str, Decision]] = {}
-_DROPPED: Final[dict[tuple[Reason, str], Decision]] = {}
 
 
 def is_loopback(data: bytes, roles: Roles, cut: bool = False) -> bool:
@@ -202,14 +182,14 @@ def _always(decision: Decision) -> Judge:
 
 def _block(direction: Direction, settings: Settings) -> Judge:
     """Operational block: no boot exemptions, no DHCP, no IPv6 (spec 6.5, X4, M16, M17)."""
-    blocked = _by_mode(settings.mode, Verdict.BLOCK)
+    blocked = by_mode(settings.mode, Verdict.BLOCK)
 
     def judge(data: bytes, cut: bool = False) -> Decision:
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
-            return _dropped(Reason.MALFORMED, packet.why)
+            return dropped(Reason.MALFORMED, packet.why)
         name = always_exempt(packet, direction, settings.profile)
-        return blocked if name is None else _exempt(name)
+        return blocked if name is None else exempted(name)
 
     return judge
 
@@ -218,26 +198,26 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     """Start-up modes block and stateful: boot exemptions and DHCP pass (spec 6.1 to 6.4)."""
     profile = settings.profile
     stateful = settings.mode is Mode.STARTUP_STATEFUL
-    blocked = _by_mode(settings.mode, Verdict.BLOCK)
-    permitted = _by_mode(settings.mode, Verdict.PERMIT)
-    boot = {exemption: _exempt(f"EX:BOOT {exemption}") for exemption in settings.boot_exemptions}
+    blocked = by_mode(settings.mode, Verdict.BLOCK)
+    permitted = by_mode(settings.mode, Verdict.PERMIT)
+    boot = {exemption: exempted(f"EX:BOOT {exemption}") for exemption in settings.boot_exemptions}
 
     def judge(data: bytes, cut: bool = False) -> Decision:
         if _leaves_alone(profile, data):
-            return _IPV6
+            return UNFILTERED_IPV6
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
-            return _dropped(Reason.MALFORMED, packet.why)
+            return dropped(Reason.MALFORMED, packet.why)
         if packet.short_fragment:
-            return _dropped(Reason.FRAGMENT, packet.short_fragment)
+            return dropped(Reason.FRAGMENT, packet.short_fragment)
         name = always_exempt(packet, direction, profile)
         if name is not None:  # opens no conversation: any neighbour can ask for such an answer
-            return _exempt(name)
+            return exempted(name)
         if stateful and direction is Direction.OUT:
             conversations.sent(packet)
         name = dhcp_exemption(packet, direction, profile)
         if name is not None:
-            return _exempt(name)
+            return exempted(name)
         for exemption, decision in boot.items():
             if exemption.matches(packet, direction):
                 return decision
@@ -317,12 +297,12 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
 
     def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
         if _leaves_alone(profile, data):
-            return _IPV6, None
+            return UNFILTERED_IPV6, None
         packet = parse(data, cut)
         if isinstance(packet, Malformed):
-            return _dropped(Reason.MALFORMED, packet.why), None
+            return dropped(Reason.MALFORMED, packet.why), None
         if packet.short_fragment:
-            return _dropped(Reason.FRAGMENT, packet.short_fragment), packet
+            return dropped(Reason.FRAGMENT, packet.short_fragment), packet
         name = always_exempt(packet, direction, profile) or default_exemption(
             packet,
             direction,
@@ -331,16 +311,13 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             group=roles.group(packet.family, packet.destination),
         )
         if name is not None:
-            return _exempt(name), packet
+            return exempted(name), packet
         if packet.later_fragment:
             decision, in_doubt = lookup.find_for_fragment(packet)
             if in_doubt:
-                return _dropped(Reason.FRAGMENT, PORTS_UNKNOWN), packet
+                return dropped(Reason.FRAGMENT, PORTS_UNKNOWN), packet
         else:
             decision = lookup.find(packet)
         return decision or NO_FILTER, packet
 
     return judge
-
-
-PORTS_UNKNOWN: Final = "a filter with ports may have decided otherwise"

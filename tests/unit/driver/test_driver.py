@@ -8,8 +8,9 @@ import pytest
 
 from ipsecfd.driver import driver as driver_module
 from ipsecfd.driver import table as table_module
+from ipsecfd.driver.causes import LOOPBACK, NO_FILTER
 from ipsecfd.driver.decision import Direction
-from ipsecfd.driver.driver import LOOPBACK, NO_FILTER, Driver, Settings, is_dialup
+from ipsecfd.driver.driver import Driver, Settings, is_dialup
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
 from tests.builders import (
