@@ -210,7 +210,6 @@ class PacketProcess:
         return PacketReport(
             pid=os.getpid(),
             memory=_resident_bytes(),
-            version=self._driver.settings.table.version,
             judged=self._judged(),
             faults=self._queue.faults,
             refused_conversations=self._driver.refused_conversations,

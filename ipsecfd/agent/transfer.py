@@ -48,8 +48,6 @@ class PacketReport(NamedTuple):
     pid: int
     memory: int
     """Resident memory in bytes."""
-    version: int
-    """The policy version it judges by."""
     judged: tuple[Judged, ...]
     faults: int
     """Packets dropped because judging them failed, which is a defect."""

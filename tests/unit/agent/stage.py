@@ -110,7 +110,7 @@ class FakeProcess:
         if self.died.done():
             raise KernelError("packet process 1 has ended")
         judged, self.judged = self.judged, ()
-        return PacketReport(1000 + self.number, 30_000_000, 1, judged, 0, self.refused)
+        return PacketReport(1000 + self.number, 30_000_000, judged, 0, self.refused)
 
     async def compared(self) -> Compared | None:
         found, self.found = self.found, None
