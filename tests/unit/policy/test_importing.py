@@ -371,6 +371,28 @@ def test_files_that_scripts_write(name: str) -> None:
     assert (result.untranslated, result.policies) == ((), 1)
 
 
+@pytest.mark.parametrize(
+    ("text", "policies"),
+    [
+        ("(\necho ipsec static\necho add policy A\n)> s.txt\nnetsh -f s.txt\n", 1),
+        ("(echo ipsec static & echo add policy A)>s.txt & netsh -f s.txt\n", 1),
+        ("(echo ipsec static)>s.txt\n(echo add policy A)>>s.txt\nnetsh -f s.txt\n", 1),
+        ("(echo add policy B)>s.txt\n(echo ipsec static)>s.txt 2>&1\nnetsh -f s.txt\n", 0),
+        (
+            "(\necho ipsec static\nfor %%i in (A B) do echo add policy %%i\n)>s.txt\n\
+if 1==1 (echo add policy D) >>s.txt else (echo add policy E) >>s.txt\nnetsh -f s.txt\n",
+            3,
+        ),
+        ("(echo ipsec static\necho add policy A>other.txt)>s.txt\nnetsh -f s.txt\n", 0),
+        ("(netsh ipsec static add policy A)>nul 2>&1\n", 1),
+    ],
+)
+def test_files_that_blocks_write(text: str, policies: int) -> None:
+    """What is said in a block goes where its output goes, once made anew, then added."""
+    result = imported(text)
+    assert (result.untranslated, result.failed, result.policies) == ((), (), policies)
+
+
 def test_files_of_unknown_names_are_not_mixed_up() -> None:
     """A name that is unknown in part is that of the file with the same text only."""
     text = "echo ipsec static add policy name=A>%A%.txt\necho ipsec static add policy name=B"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 COMPARISONS: Final = ("EQU", "NEQ", "LSS", "LEQ", "GTR", "GEQ")
@@ -74,6 +74,20 @@ class For:
 
 
 Node: TypeAlias = Simple | Chain | If | For
+
+
+def redirected(node: Node, output: str) -> Node:
+    """The statement with the output of its commands added to a file, unless it goes elsewhere."""
+    match node:
+        case Simple():
+            return node if node.output else replace(node, output=output, appends=True)
+        case Chain():
+            return replace(node, parts=tuple(redirected(one, output) for one in node.parts))
+        case If():
+            otherwise = None if node.otherwise is None else redirected(node.otherwise, output)
+            return replace(node, then=redirected(node.then, output), otherwise=otherwise)
+        case For():
+            return replace(node, body=redirected(node.body, output))
 
 
 def first_place(node: Node) -> Place:

@@ -10,7 +10,16 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from ipsecfd.policy.scripts.batch.nodes import COMPARISONS, Chain, Condition, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.nodes import (
+    COMPARISONS,
+    Chain,
+    Condition,
+    For,
+    If,
+    Node,
+    Simple,
+    redirected,
+)
 from ipsecfd.policy.scripts.batch.scanner import PLAIN, QUOTED, Scanner
 from ipsecfd.policy.scripts.batch.variables import readable
 
@@ -125,7 +134,11 @@ class Parser(Scanner):
             if (self._number, self._at) == before:  # an operator that nothing stands before
                 found = readable(self._text[self._at :].split(maxsplit=1)[0])
                 raise self._mistake(f'expected a command, not "{found}"')
-        self._redirections()
+        output, appends = self._redirections()
+        if output:
+            # What makes the file anew, or not, and all of the block adds to it.
+            first = Simple(start, "echo.", output, appends)
+            parts = [first, *(redirected(one, output) for one in parts)]
         if len(parts) < 2:
             return parts[0] if parts else None
         return Chain("&", tuple(parts))

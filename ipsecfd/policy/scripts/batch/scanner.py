@@ -146,13 +146,17 @@ class Scanner:
         self._at += len(one)
         return one
 
-    def _redirections(self) -> None:
-        """Skip the redirections behind a block; where its output goes does not matter."""
+    def _redirections(self) -> tuple[str, bool]:
+        """The file that a block's output goes to, empty for none, and whether it is added there."""
+        output = "", False
         self._skip_blanks()
         while found := _REDIRECTION.match(self._text, self._at):
             self._at = found.end()
-            self._redirection()
+            name, appends = self._redirection()
+            if name and found[0] in (">", "1>"):
+                output = name, appends
             self._skip_blanks()
+        return output
 
     def _redirection(self) -> tuple[str, bool]:
         """The file behind `<` or `>`, and whether it is `>>`; empty for `>&1`."""
