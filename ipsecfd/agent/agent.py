@@ -92,10 +92,9 @@ class Agent:
         self.ever_assigned = False
         """Whether a policy was in force, now or in an earlier run (spec 6.1)."""
         self._follower: asyncio.Task[None] | None = None
-        numbers = range(config.queue.number, config.queue.number + config.queue.processes)
         drops = (config.diagnostics.level, float(config.diagnostics.interval))
         self.pool = Pool(
-            numbers,
+            config.queue.numbers,
             parts.start_process,
             drops,
             lambda text: self.event(Event.FAILURE, text),

@@ -134,6 +134,11 @@ class Queue(_Section):
     )
     """The bits of the packet mark that are ours; nobody else's rules should use them."""
 
+    @property
+    def numbers(self) -> range:
+        """The queues' numbers, one for each packet process."""
+        return range(self.number, self.number + self.processes)
+
     @model_validator(mode="after")
     def _last_queue_exists(self) -> Queue:
         if self.number + self.processes > 65536:

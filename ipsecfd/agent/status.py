@@ -58,9 +58,7 @@ class StatusPage:
         self._health = health
         self._forwarding = forwarding
         self._warnings: list[str] = []
-        queue = agent.config.queue
-        numbers = range(queue.number, queue.number + queue.processes)
-        self._queues = {number: QueueWatch(number) for number in numbers}
+        self._queues = {number: QueueWatch(number) for number in agent.config.queue.numbers}
 
     def warn(self, warning: str) -> None:
         """Show this warning in every status from now on."""
