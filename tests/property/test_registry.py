@@ -13,10 +13,6 @@ from hypothesis import strategies as st
 from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.registry.blobs import (
     BlobError,
-    build_filters,
-    build_negotiation,
-    build_policy,
-    build_rule,
     parse_filters,
     parse_negotiation,
     parse_policy,
@@ -37,6 +33,12 @@ from ipsecfd.policy.registry.objects import apply_tree
 from ipsecfd.policy.registry.regfile import read
 from ipsecfd.policy.registry.tree import RegistryFileError
 from ipsecfd.policy.workspace import Workspace
+from tests.unit.policy.registry_blobs import (
+    build_filters,
+    build_negotiation,
+    build_policy,
+    build_rule,
+)
 from tests.unit.policy.registry_file import BLOCK, NEGOTIATE, Export, me_to
 
 u32 = st.integers(0, 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""The binary values of a policy store, read and written (spec 8.6).
+"""The binary values of a policy store, read (spec 8.6).
 
 Integers are little-endian, addresses in network byte order; strings are UTF-16 with a length in
 bytes that includes their final NUL. What a store repeats elsewhere (lengths of the whole) is not
@@ -107,65 +107,6 @@ def parse_filters(data: bytes) -> FilterBlob:
     return FilterBlob(filters, filters_2, override)
 
 
-def build_policy(seconds: int) -> bytes:
-    """The binary value of a policy; `seconds` is its polling interval."""
-    return _POLICY.bytes_le + struct.pack("<IIx", 4, seconds)
-
-
-def build_rule(rule: RuleBlob) -> bytes:
-    """The binary value of a rule."""
-    methods = b"".join(
-        struct.pack("<II", one.type, len(one.data)) + one.data for one in rule.methods
-    )
-    body = (
-        struct.pack("<I", len(rule.methods))
-        + methods
-        + struct.pack("<I", rule.interface_type)
-        + _string(rule.interface_name)
-        + rule.tunnel.packed
-        + struct.pack("<II", rule.is_tunnel, rule.active)
-        + _string(rule.tunnel_name)
-    )
-    return _RULE.bytes_le + struct.pack("<I", len(body)) + body + b"\0"
-
-
-def build_negotiation(offers: tuple[Offer, ...]) -> bytes:
-    """The binary value of a negotiation policy."""
-    body = struct.pack("<I", len(offers)) + b"".join(
-        _OFFER.pack(
-            one.seconds,
-            one.kilobytes,
-            one.flags,
-            one.pfs,
-            len(one.algorithms),
-            b"".join(
-                _ALGORITHM.pack(
-                    each.operation,
-                    each.identifier,
-                    each.secondary,
-                    each.key_length,
-                    each.rounds,
-                )
-                for each in one.algorithms
-            ),
-        )
-        for one in offers
-    )
-    return _NEGOTIATION.bytes_le + struct.pack("<I", len(body)) + body + b"\0"
-
-
-def build_filters(blob: FilterBlob, *, newer: bool = False) -> bytes:
-    """The binary value of a filter list; `newer` systems leave the count out of the length."""
-    body = b"".join(map(_built_1, blob.filters))
-    length = len(body) + (0 if newer else 4)
-    built = _FILTERS.bytes_le + struct.pack("<II", length, len(blob.filters)) + body
-    if blob.override is not None:
-        body = b"".join(map(_built_2, blob.filters_2))
-        built += _FILTERS_2.bytes_le
-        built += struct.pack("<III", len(body) + 8, blob.override, len(blob.filters_2)) + body
-    return built + b"\0"
-
-
 class _Reader:
     """Takes pieces off the front of a value that begins with the GUID of its kind."""
 
@@ -270,42 +211,4 @@ def _filter_2(bytes_: _Reader) -> Filter2:
         destination_name,
         description,
         guid,
-    )
-
-
-def _string(text: str) -> bytes:
-    data = f"{text}\0".encode("utf-16-le")
-    return struct.pack("<I", len(data)) + data
-
-
-def _head(one: Filter1 | Filter2) -> bytes:
-    texts = (one.source_name, one.destination_name, one.description)
-    return b"".join(map(_string, texts)) + one.guid.bytes_le + struct.pack("<I", one.mirrored)
-
-
-def _built_1(one: Filter1) -> bytes:
-    addresses = (one.source, one.source_mask, one.destination, one.destination_mask, one.tunnel)
-    return _head(one) + _FILTER_TAIL.pack(
-        *(address.packed for address in addresses),
-        one.protocol,
-        one.source_port,
-        one.destination_port,
-        one.is_tunnel,
-        one.special,
-        0,
-    )
-
-
-def _built_2(one: Filter2) -> bytes:
-    return (
-        _head(one)
-        + b"".join(
-            _ADDRESS_2.pack(side.kind, side.version, side.address, side.end)
-            for side in (one.source, one.destination)
-        )
-        + b"".join(
-            _PORTS_2.pack(ports.kind, ports.first, ports.last)
-            for ports in (one.source_ports, one.destination_ports)
-        )
-        + struct.pack("<II", one.protocol, one.flags)
     )

@@ -6,13 +6,13 @@ import ipaddress
 import uuid
 from collections.abc import Iterable
 
-from ipsecfd.policy.registry.blobs import (
+from ipsecfd.policy.registry.layout import Filter1, FilterBlob, Method, Offer, RuleBlob
+from tests.unit.policy.registry_blobs import (
     build_filters,
     build_negotiation,
     build_policy,
     build_rule,
 )
-from ipsecfd.policy.registry.layout import Filter1, FilterBlob, Method, Offer, RuleBlob
 
 LOCAL = r"HKEY_LOCAL_MACHINE\SOFTWARE\Policies\Microsoft\Windows\IPSec\Policy\Local"
 SERVICE = r"HKEY_LOCAL_MACHINE\SYSTEM\CurrentControlSet\Services\IPSEC"

@@ -9,10 +9,6 @@ import pytest
 
 from ipsecfd.policy.registry.blobs import (
     BlobError,
-    build_filters,
-    build_negotiation,
-    build_policy,
-    build_rule,
     parse_filters,
     parse_negotiation,
     parse_policy,
@@ -28,6 +24,12 @@ from ipsecfd.policy.registry.layout import (
     Offer,
     Ports2,
     RuleBlob,
+)
+from tests.unit.policy.registry_blobs import (
+    build_filters,
+    build_negotiation,
+    build_policy,
+    build_rule,
 )
 
 from .registry_file import me_to
