@@ -179,7 +179,7 @@ async def _keep_rules(agent: Agent, watch: RuleWatch) -> None:
 
 def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> Parts:
     answers_file = config.state_dir / names.FILE_NAME
-    stores = Stores(config.state_dir, names.Names(answers_file))
+    stores = Stores(config.state_dir)
 
     def domain(config: Config) -> Domain | None:
         if not config.domain.source:

@@ -70,7 +70,7 @@ class Administration:
                 desk = self._desk()
             known = _readable_properties(state_dir)
             dynamic = dynamictext.parse(desk.dynamic) if desk else DynamicContent()
-            opened = _OpenStores(Stores(state_dir, Names(keep=False)), writable=writable)
+            opened = _OpenStores(Stores(state_dir), writable=writable)
             workspace = Workspace(
                 Names(keep=False).resolve,
                 opened,

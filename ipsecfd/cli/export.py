@@ -37,10 +37,9 @@ def export(
     from ipsecfd.agent.config import load
     from ipsecfd.policy.export import export as written
     from ipsecfd.policy.model import Store
-    from ipsecfd.policy.names import Names
     from ipsecfd.policy.stores.host import Stores
 
-    content = Stores(load(config).state_dir, Names()).read(Store[store.upper()])
+    content = Stores(load(config).state_dir).read(Store[store.upper()])
     exported = written(content, known[0])
     sys.stdout.write(exported.text)
     for note in exported.notes:

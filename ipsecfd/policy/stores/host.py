@@ -15,12 +15,10 @@ from typing import Final
 from ipsecfd.policy import durable
 from ipsecfd.policy.mistakes import Mistake
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import file as storefile
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.file import StoreFileError
-from ipsecfd.policy.stores.policyfile import add_text
 
 FILE_NAMES: Final = {
     Store.LOCAL: "local.toml",
@@ -47,14 +45,11 @@ _REMARKS: Final = {
 
 
 class Stores:
-    """Reads and changes the stores; `names` answers for DNS names of imported policy files, and
-    `patience` is how many seconds a change waits for others to end theirs."""
+    """Reads and changes the stores; `patience` is how many seconds a change waits for others to
+    end theirs."""
 
-    def __init__(
-        self, state_dir: Path, names: Names, *, patience: float = durable.LOCK_PATIENCE
-    ) -> None:
+    def __init__(self, state_dir: Path, *, patience: float = durable.LOCK_PATIENCE) -> None:
         self._state_dir = state_dir
-        self._names = names
         self._patience = patience
 
     def path(self, store: Store) -> Path:
@@ -106,11 +101,6 @@ class Stores:
         with self._locked(path):
             storefile.write(path, content, _REMARKS[store])
             self._remember(store)
-
-    def import_policies(self, store: Store, text: str, file: str) -> None:
-        """Add what a store's file or a policy file holds to a store; see `policyfile.add_text`."""
-        with self.edit(store) as draft:
-            add_text(draft, text, file, self._names)
 
     def _keep(self, store: Store, before: Content, after: Content) -> None:
         storefile.write(self.path(store), after, _REMARKS[store], before)

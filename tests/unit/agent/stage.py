@@ -175,7 +175,7 @@ class Stage:
         self.said: list[str] = []
         self.events: list[tuple[int, str]] = []
         self.renewals: tuple[Renewal, ...] = ()
-        self.stores = Stores(self.state_dir, Names(keep=False))
+        self.stores = Stores(self.state_dir)
         self.clock = FakeClock()
         self.boot = "first boot"
         self.connections: list[TcpConnection] = []

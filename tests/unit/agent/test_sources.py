@@ -9,7 +9,6 @@ import pytest
 from ipsecfd.agent.sources import DomainPolicy, GivenError, Places, gather
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores.host import Stores
 from ipsecfd.policy.tomlfile import Loaded
 from tests.builders import policy
@@ -24,7 +23,7 @@ UNKNOWN = DomainPolicy(SOURCE)
 @pytest.fixture
 def stores(tmp_path: Path) -> Stores:
     """Nothing in any store yet."""
-    return Stores(tmp_path, Names(keep=False))
+    return Stores(tmp_path)
 
 
 def load(path: Path) -> Loaded:

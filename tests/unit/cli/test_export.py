@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 from ipsecfd.agent import config
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import reader as storereader
 from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
@@ -21,7 +20,7 @@ from ipsecfd.policy.stores.host import Stores
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """A host whose local store holds one filter list."""
     monkeypatch.setattr(config, "load", lambda _: SimpleNamespace(state_dir=tmp_path))
-    made = Stores(tmp_path, Names())
+    made = Stores(tmp_path)
     with made.edit(Store.LOCAL) as draft:
         draft.add_filter_list(StoredList("Web", (), "two\nlines"))
     return made

@@ -11,7 +11,6 @@ from typer.testing import CliRunner, Result
 from ipsecfd.cli import administration
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.host import Stores
@@ -42,7 +41,7 @@ def run(*arguments: str) -> Result:
 
 
 def kept(state: Path, store: Store = Store.LOCAL) -> Content:
-    return Stores(state, Names()).read(store)
+    return Stores(state).read(store)
 
 
 def test_an_import_is_kept(state: Path) -> None:

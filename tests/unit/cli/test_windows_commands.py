@@ -27,7 +27,6 @@ from ipsecfd.cli.netsh_prompt import last_word
 from ipsecfd.cli.usage import UsageError
 from ipsecfd.kernel import boot
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.content import Content, StoredPolicy, new_guid
 from ipsecfd.policy.stores.dynamic import DynamicContent
@@ -47,7 +46,7 @@ class Host:
         self.config.write_text(
             f'state_dir = "{self.state_dir}"\n[control]\nsocket = "{directory}/sock"\n'
         )
-        self.stores = Stores(self.state_dir, Names(keep=False))
+        self.stores = Stores(self.state_dir)
         self.desk: DeskReport | None = None
         self.asked: list[str] = []
         self.notes: list[str] = []

@@ -17,19 +17,16 @@ from ipsecfd.policy.stores.content import Content, StoredList, StoredPolicy
 from ipsecfd.policy.stores.errors import NotFoundError
 from ipsecfd.policy.stores.file import StoreFileError, parse
 from ipsecfd.policy.stores.host import Stores
+from ipsecfd.policy.stores.policyfile import add_text
 
 
 def no_dns(name: str) -> list[IPAddress]:
     raise OSError(-2, "Name or service not known")
 
 
-def stores_in(directory: Path) -> Stores:
-    return Stores(directory, Names(resolver=no_dns))
-
-
 @pytest.fixture
 def stores(tmp_path: Path) -> Stores:
-    return stores_in(tmp_path / "state")
+    return Stores(tmp_path / "state")
 
 
 def lists(content: Content) -> list[str]:
@@ -52,7 +49,7 @@ def test_changes_are_kept_a_file_for_each_store(stores: Stores, tmp_path: Path) 
     add_list(stores, "one")
     add_list(stores, "two", Store.PERSISTENT)
     add_list(stores, "three", Store.DOMAIN)
-    again = stores_in(tmp_path / "state")
+    again = Stores(tmp_path / "state")
     assert [
         lists(again.read(store)) for store in (Store.LOCAL, Store.PERSISTENT, Store.DOMAIN)
     ] == [
@@ -168,7 +165,7 @@ def test_what_is_not_a_file_is_refused(stores: Stores) -> None:
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     """Nothing can be kept there; nothing was."""
     (tmp_path / "state").write_text("")
-    stores = stores_in(tmp_path / "state")
+    stores = Stores(tmp_path / "state")
     assert stores.read(Store.LOCAL) == Content()
     with (
         pytest.raises(StoreFileError, match=r"local\.toml: cannot be changed: "),
@@ -179,7 +176,7 @@ def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_who_hangs_with_the_lock_is_not_waited_for(tmp_path: Path) -> None:
     """Others give up with one line; readers never wait."""
-    stores = Stores(tmp_path / "state", Names(), patience=0.05)
+    stores = Stores(tmp_path / "state", patience=0.05)
     add_list(stores, "one")
     with (
         stores.edit(Store.LOCAL),
@@ -195,11 +192,10 @@ WRITER = """
 import sys
 from pathlib import Path
 from ipsecfd.policy.model import Store
-from ipsecfd.policy.names import Names
 from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
 
-stores = Stores(Path(sys.argv[1]), Names())
+stores = Stores(Path(sys.argv[1]))
 for number in range(100):
     with stores.edit(Store.LOCAL) as draft:
         draft.add_filter_list(StoredList(f"{sys.argv[2]} {number}"))
@@ -272,7 +268,7 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_store(
     """And the next change finds nothing in its way."""
     outcomes = []
     for step in itertools.count():
-        stores = stores_in(tmp_path / str(step))
+        stores = Stores(tmp_path / str(step))
         for name in before:
             add_list(stores, name)
         killed = killed_at(step, stores, monkeypatch)
@@ -297,7 +293,7 @@ def test_a_failure_at_any_step_leaves_the_old_or_the_new_store(
         raise OSError(28, "No space left on device")
 
     for step in itertools.count():
-        stores = stores_in(tmp_path / str(step))
+        stores = Stores(tmp_path / str(step))
         for name in before:
             add_list(stores, name)
         failure = ""
@@ -347,13 +343,12 @@ def test_data_is_on_the_disk_before_its_name(
 def test_importing_a_policy_file_and_a_store(stores: Stores) -> None:
     """Either adds to what is there; nothing is assigned by it."""
     add_list(stores, "old")
-    stores.import_policies(
-        Store.LOCAL,
-        'name = "web"\n[[rule]]\nname = "in"\naction = "permit"\nfilters = ["any -> me:80 tcp"]\n',
-        "web.toml",
-    )
+    web = 'name = "web"\n[[rule]]\nname = "in"\naction = "permit"\nfilters = ["any -> me:80 tcp"]\n'
+    with stores.edit(Store.LOCAL) as draft:
+        add_text(draft, web, "web.toml", Names(resolver=no_dns))
     exported = stores.path(Store.LOCAL).read_text()
-    stores.import_policies(Store.PERSISTENT, exported, "local.toml")
+    with stores.edit(Store.PERSISTENT) as draft:
+        add_text(draft, exported, "local.toml", Names(resolver=no_dns))
     content = stores.read(Store.PERSISTENT)
     assert (content, content.assigned) == (stores.read(Store.LOCAL), None)
     assert lists(content) == ["old", "in"]
