@@ -51,7 +51,7 @@ def printable(text: str) -> str:
 
 def known_names(word: str, known: Iterable[str]) -> str:
     """A hint for an unknown word: the known one that it resembles, or all of them."""
-    names = list(dict.fromkeys(known))
+    names = list(dict.fromkeys(filter(None, known)))  # one that is missing is told elsewhere
     by_lower = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
     if near:

@@ -261,6 +261,10 @@ def test_all_mistakes_at_once() -> None:
             'rule[1].filter_list: "x": unknown filter list; there is none',
         ),
         (
+            NAMED + '[[filter_list]]\nfilters = []\n[[rule]]\naction = "block"\nfilter_list = "x"',
+            'rule[1].filter_list: "x": unknown filter list; there is none',
+        ),
+        (
             NAMED + '[[filter_action]]\nname = "block"\ntype = "permit"',
             'filter_action[1].name: "block": expected a name that is not taken yet',
         ),
