@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,10 +24,12 @@ from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.content import Content, name_key
 from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.dynamic import DynamicContent
 
 LONGEST_SLEEP: Final = 60.0
 """Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""
 
+_NOT_ASSIGNED: Final = "assignment refused, the old policies stay"
 _NOT_RELOADED: Final = "reload refused, the old policies stay"
 
 NO_DOMAIN: Final = (
@@ -51,17 +53,17 @@ class Changes:
         agent = self._agent
         async with agent.lock:
             try:
-                config = await asyncio.to_thread(agent.parts.load_config)
-            except IpsecfdError as error:
-                self._refused(_NOT_RELOADED, error)
+                with self._refusing(_NOT_RELOADED):
+                    config = await asyncio.to_thread(agent.parts.load_config)
+            except IpsecfdError:
                 await self._note_pending()
                 raise
             try:
-                if agent.trouble:
-                    agent.recall()
-                new = await agent.read(agent.places)
+                with self._refusing(_NOT_RELOADED):
+                    if agent.trouble:
+                        agent.recall()
+                    new = await agent.read(agent.places)
             except IpsecfdError as error:
-                self._refused(_NOT_RELOADED, error)
                 self._note_mistakes(error)
                 raise
             await agent.put_in_force(new, Event.RELOADED, "policies reloaded")
@@ -155,10 +157,13 @@ class Changes:
             places = replace(self._remembered(), dynamic=content)
             load = Remembering(agent.parts.load, agent.policies)
             new = await self._read(places, load)
-            await agent.put_in_force(new, Event.APPLIED, "dynamic rules changed", places)
+            await self._keep_dynamic(content)
+            try:
+                await agent.put_in_force(new, Event.APPLIED, "dynamic rules changed", places)
+            except IpsecfdError:
+                await self._keep_dynamic(agent.places.dynamic)
+                raise
             agent.dynamic_revision += 1
-            if agent.config.dynamic_persist:
-                await asyncio.to_thread(dynamictext.save, agent.config.state_dir, content)
             return load.notes
 
     async def look_for_domain(self) -> str:
@@ -229,11 +234,8 @@ class Changes:
         )
 
     async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
-        try:
+        with self._refusing("the change is not in force, the old policies stay"):
             return await self._agent.read(places, load=load)
-        except IpsecfdError as error:
-            self._refused("the change is not in force, the old policies stay", error)
-            raise
 
     async def _choose(self, choice: Choice, message: str, confirm: int | None) -> list[str]:
         """Have another local policy in force."""
@@ -243,7 +245,8 @@ class Changes:
             places, new = await self._candidate(choice)
             by_hand = hand_mode.hand_mode(agent)
             async with self.trials.change(str(choice), confirm, mode=by_hand, assigns=True):
-                await asyncio.to_thread(self.trials.assignments.choose, choice)
+                with self._refusing(_NOT_ASSIGNED):
+                    await asyncio.to_thread(self.trials.assignments.choose, choice)
                 await agent.put_in_force(new, Event.APPLIED, message, places)
         notes = hand_mode.notes(agent)
         if agent.given:
@@ -256,13 +259,17 @@ class Changes:
         """What would be in force with another assignment; nothing is changed."""
         agent = self._agent
         places = replace(agent.places, given=(), assigned=choice.file)
-        try:
+        with self._refusing(_NOT_ASSIGNED):
             if choice.file is not None and places.domain is not None:
                 await asyncio.to_thread(agent.parts.load, choice.file)  # wrong, in force or not
             return places, await agent.read(places, Chosen(agent.parts.stores, choice))
-        except IpsecfdError as error:
-            self._refused("assignment refused, the old policies stay", error)
-            raise
+
+    async def _keep_dynamic(self, content: DynamicContent) -> None:
+        """Have dynamic rules at the next start, where that is asked for; raises IpsecfdError."""
+        config = self._agent.config
+        if config.dynamic_persist:
+            with self._refusing("the dynamic rules stay as they are"):
+                await asyncio.to_thread(dynamictext.save, config.state_dir, content)
 
     @staticmethod
     def _standing_in(places: Places) -> list[str]:
@@ -280,11 +287,8 @@ class Changes:
         """
         agent = self._agent
         if agent.trouble:
-            try:
+            with self._refusing("the change is not in force"):
                 agent.recall()
-            except IpsecfdError as error:
-                self._refused("the change is not in force", error)
-                raise
         return agent.places
 
     def _is_assigned(self, name: str) -> bool:
@@ -308,8 +312,14 @@ class Changes:
                 with self._agent.parts.stores.edit(store) as draft:
                     _renew(draft, answers)
 
-    def _refused(self, message: str, error: IpsecfdError) -> None:
-        self._agent.event(Event.FAILED, f"{message}: {error}")
+    @contextlib.contextmanager
+    def _refusing(self, message: str) -> Iterator[None]:
+        """Log what the body raises as the reason why something is refused."""
+        try:
+            yield
+        except IpsecfdError as error:
+            self._agent.event(Event.FAILED, f"{message}: {error}")
+            raise
 
 
 def _assigned(held: Iterable[Held]) -> str | None:

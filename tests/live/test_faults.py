@@ -204,6 +204,35 @@ def test_full_disk_and_lost_log(lab: Lab) -> None:
     assert never.arrived == []
 
 
+def test_full_state_directory(lab: Lab) -> None:
+    """What must be remembered and cannot be is refused whole, and logged; everything else goes on,
+    and once there is room again so does this."""
+    guard = lab["guard"]
+    guard.path("/run/small").mkdir()
+    guard.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/run/small"], check=True)
+    daemon = lab.start_daemon(POLICY, {"state_dir": "/run/small/state"})
+    closed = guard.path("/run/lab/closed.toml")
+    closed.write_text(POLICY.partition('[[rule]]\naction = "permit"')[0])
+    assign = "policy", "assign", "/run/lab/closed.toml"
+    with Stream(lab, ALWAYS, rate=500) as always, Stream(lab, NEVER, rate=500) as never:
+        guard.run(["dd", "if=/dev/zero", "of=/run/small/filler", "bs=512"])
+        refused = daemon.cli(*assign, check=False)
+        assert refused.returncode == 1
+        assert "No space left on device" in refused.stderr
+        assert any(one.get("event") == 5461 for one in daemon.records())
+        daemon.reload(POLICY)
+        first = always.sent
+        time.sleep(0.3)
+        guard.run(["rm", "/run/small/filler"], check=True)
+        last = always.sent
+        daemon.cli(*assign)
+        end = always.sent
+        time.sleep(0.3)
+    assert set(range(first, last - 10)) <= set(always.arrived)
+    assert max(always.arrived) <= end
+    assert never.arrived == []
+
+
 @needs_trafgen
 def test_full_queue(lab: Lab) -> None:
     """Packets for which there is no room are dropped, and the log says how many; then it goes

@@ -315,6 +315,28 @@ async def test_dynamic_rules_persist_by_choice(stage: Stage) -> None:
         await again.stop()
 
 
+async def test_dynamic_rules_that_cannot_be_kept(stage: Stage) -> None:
+    """They are refused whole: neither in force nor another revision, and the log says why."""
+    stage.config_text = "dynamic_persist = true\n"
+    agent = stage.agent()
+    await start(agent)
+    revision = agent.dynamic_revision
+    path = stage.state_dir / dynamictext.FILE_NAME
+    path.mkdir(parents=True)  # so that no file can take its place
+    with pytest.raises(IpsecfdError, match="cannot be written"):
+        await set_dynamic(agent, SSH)
+    assert in_force(agent) == []
+    assert agent.dynamic_revision == revision
+    assert "stay as they are" in stage.events[-1][1]
+    path.rmdir()
+    await set_dynamic(agent, SSH)
+    stage.refuses_rules = True
+    with pytest.raises(IpsecfdError):
+        await set_dynamic(agent, DynamicContent())
+    assert dynamictext.load(stage.state_dir) == SSH
+    await agent.stop()
+
+
 async def test_dynamic_rules_alone_are_no_assigned_policy(stage: Stage) -> None:
     """The next start-up mode depends on stored policies only (spec 6.1)."""
     agent = stage.agent()
