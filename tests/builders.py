@@ -162,7 +162,7 @@ def address(text: str) -> Address:
     if "-" in text:
         first, last = text.split("-")
         return AddressRange(ipaddress.ip_address(first), ipaddress.ip_address(last))
-    return Prefix(ipaddress.ip_network(text))
+    return Prefix.of(ipaddress.ip_network(text))
 
 
 def generic(text: str) -> Filter:

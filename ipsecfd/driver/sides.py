@@ -75,8 +75,11 @@ class Side(NamedTuple):
 def expand(address: Address, family: int) -> Sequence[Side]:
     """The sides an address of a policy stands for in one family; none if it has no part in it."""
     match address:
-        case Prefix(network):
-            return (Side.of_network(network),) if network.version == family else ()
+        case Prefix():
+            if address.family != family:
+                return ()
+            shift = ADDRESS_BITS[family] - address.bits
+            return (Side(family, address.bits, address.first >> shift),)
         case AnyAddress():
             return (_ANY[family],)
         case Me():

@@ -119,14 +119,33 @@ class Me:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A host (all bits) or a subnet; host bits are already cleared."""
+    """A host (all bits) or a subnet; host bits are already cleared.
 
-    network: IPNetwork
+    Numbers only: a policy may have a hundred thousand of them.
+    """
+
+    family: int
+    """4 or 6."""
+    bits: int
+    first: int
+    """The lowest of its addresses."""
+
+    __match_args__ = ("network",)
+
+    @classmethod
+    def of(cls, network: IPNetwork) -> Prefix:
+        """The prefix that a network is."""
+        return cls(network.version, network.prefixlen, int(network.network_address))
+
+    @property
+    def network(self) -> IPNetwork:
+        """The prefix as the library has it."""
+        make = ipaddress.IPv4Network if self.family == 4 else ipaddress.IPv6Network
+        return make((self.first, self.bits))
 
     def __str__(self) -> str:
-        if self.network.prefixlen == self.network.max_prefixlen:
-            return str(self.network.network_address)
-        return str(self.network)
+        network = self.network
+        return str(network.network_address if network.num_addresses == 1 else network)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _same_names(policy: Policy) -> Iterator[Doubt]:
 
 
 def _is_ipv6(address: Address) -> bool:
-    return isinstance(address, Prefix) and address.network.version == 6
+    return isinstance(address, Prefix) and address.family == 6
 
 
 def _same_filters(lists: Iterable[WrittenList]) -> Iterator[Doubt]:

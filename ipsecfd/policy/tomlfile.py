@@ -11,9 +11,9 @@ from ipsecfd.policy.grammar import (
     PROTOCOL_FORM,
     GrammarError,
     check_filter,
+    filter_of,
     has_host_bits,
     parse_address,
-    parse_filter,
     parse_protocol,
     split_filter,
 )
@@ -204,12 +204,13 @@ class _Reader(TextReader):
 
     def _filter_line(self, text: str, place: str) -> Filter | None:
         try:
-            made = parse_filter(text, self._resolve)
+            words = split_filter(text)
+            made = filter_of(words, text, self._resolve)
         except GrammarError as error:
             self._refuse(place, text, error.expected if error.text == text else str(error))
             return None
         if "/" in text:
-            source, _, destination, _ = split_filter(text)
+            source, _, destination, _ = words
             self._doubt_host_bits(place, source, made.source)
             self._doubt_host_bits(place, destination, made.destination)
         return made

@@ -212,7 +212,7 @@ def an_address(one: Mapping[str, str], side: str) -> Address:
         first, last = map(ipaddress.ip_address, address.split("-"))
         return AddressRange(first, last)
     if name.startswith("<"):
-        return Prefix(ipaddress.ip_network(f"{address}/{mask}"))
+        return Prefix.of(ipaddress.ip_network(f"{address}/{mask}"))
     found = () if address == "NONE" else tuple(map(ipaddress.ip_address, address.split(", ")))
     return DnsName(name, found)
 

@@ -58,14 +58,14 @@ lines = st.text(printable, max_size=12) | st.sampled_from(
 names = lines.filter(lambda name: bool(name.strip())) | st.just("x" * 255)
 
 prefixes_4 = st.builds(
-    lambda address, bits: Prefix(ipaddress.IPv4Network((address >> 32 - bits << 32 - bits, bits))),
+    lambda address, bits: Prefix.of(
+        ipaddress.IPv4Network((address >> 32 - bits << 32 - bits, bits))
+    ),
     st.integers(1 << 24, 0xFFFFFFFF),
     st.integers(1, 32),
-).filter(lambda one: bool(int(one.network.network_address)))
+).filter(lambda one: bool(one.first))
 prefixes_6 = st.builds(
-    lambda address, bits: Prefix(
-        ipaddress.IPv6Network((address >> 128 - bits << 128 - bits, bits))
-    ),
+    lambda address, bits: Prefix(6, bits, address >> 128 - bits << 128 - bits),
     st.integers(1 << 120, (1 << 128) - 1),
     st.integers(1, 128),
 )

@@ -34,7 +34,7 @@ def resolve(name: str) -> tuple[IPAddress, ...]:
 
 
 networks = st.builds(
-    lambda address, bits: Prefix(ipaddress.IPv4Network((int(address), bits), strict=False)),
+    lambda address, bits: Prefix.of(ipaddress.IPv4Network((int(address), bits), strict=False)),
     st.ip_addresses(v=4),
     st.integers(0, 32),
 )

@@ -43,7 +43,7 @@ def plain(family: int) -> st.SearchStrategy[Address]:
         st.just(AnyAddress()),
         st.just(Me()),
         st.builds(
-            lambda address, bits: Prefix(ipaddress.ip_network((address, bits), strict=False)),
+            lambda address, bits: Prefix.of(ipaddress.ip_network((address, bits), strict=False)),
             one,
             st.integers(0, limit),
         ),

@@ -62,12 +62,12 @@ names = texts.filter(bool)
 addresses: st.SearchStrategy[Address] = st.one_of(
     st.sampled_from([AnyAddress(), Me(), *map(Server, ServerKind)]),
     st.builds(
-        lambda address, bits: Prefix(ipaddress.ip_network((address, bits), strict=False)),
+        lambda address, bits: Prefix.of(ipaddress.ip_network((address, bits), strict=False)),
         st.ip_addresses(v=4),
         st.integers(0, 32),
     ),
     st.builds(
-        lambda address, bits: Prefix(ipaddress.ip_network((address, bits), strict=False)),
+        lambda address, bits: Prefix.of(ipaddress.ip_network((address, bits), strict=False)),
         st.ip_addresses(v=6),
         st.integers(0, 128),
     ),

@@ -70,7 +70,7 @@ NETWORKS = st.one_of(
 PLAIN_ADDRESSES: st.SearchStrategy[Address] = st.one_of(
     st.just(AnyAddress()),
     st.just(Me()),
-    NETWORKS.map(Prefix),
+    NETWORKS.map(Prefix.of),
     st.tuples(st.ip_addresses(v=4), st.ip_addresses(v=4)).map(
         lambda two: AddressRange(*sorted(two))
     ),

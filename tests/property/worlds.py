@@ -152,9 +152,9 @@ def random_address(random: Random) -> Address:
         case 3 | 4 | 5:
             return Me()
         case 6:
-            return Prefix(ipaddress.ip_network(random.choice(ADDRESSES[4] + ADDRESSES[6])))
+            return Prefix.of(ipaddress.ip_network(random.choice(ADDRESSES[4] + ADDRESSES[6])))
         case 7:
-            return Prefix(ipaddress.ip_network(random.choice(NETWORKS)))
+            return Prefix.of(ipaddress.ip_network(random.choice(NETWORKS)))
         case 8:
             first, last = random.choice(RANGES)
             return AddressRange(ipaddress.ip_address(first), ipaddress.ip_address(last))

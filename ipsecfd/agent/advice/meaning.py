@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.sides import ADDRESS_BITS
 from ipsecfd.policy.model import (
     ICMP,
     Action,
@@ -49,18 +50,14 @@ def _means(address: Address, family: int) -> bool:
 
 def is_any(address: Address) -> bool:
     """Whether this stands for every address of a family or both."""
-    return isinstance(address, AnyAddress) or (
-        isinstance(address, Prefix) and not address.network.prefixlen
-    )
+    return isinstance(address, AnyAddress) or (isinstance(address, Prefix) and not address.bits)
 
 
 def bounds(address: Address) -> Sequence[tuple[int, int, int]]:
     """The stretches of addresses that are written in a filter: family, first, last."""
     if isinstance(address, Prefix):
-        network = address.network
-        first = int(network.network_address)
-        free = network.max_prefixlen - network.prefixlen
-        return ((network.version, first, first | (1 << free) - 1),)
+        free = ADDRESS_BITS[address.family] - address.bits
+        return ((address.family, address.first, address.first | (1 << free) - 1),)
     if isinstance(address, AddressRange):
         return ((address.first.version, int(address.first), int(address.last)),)
     if isinstance(address, DnsName):

@@ -97,7 +97,7 @@ def _prefix(address: ipaddress.IPv4Address, bits: int) -> Address:
     if bits == 32 and address == _UNSPECIFIED:
         return Me()
     shift = 32 - bits
-    return Prefix(ipaddress.IPv4Network((int(address) >> shift << shift, bits)))
+    return Prefix(4, bits, int(address) >> shift << shift)
 
 
 def _wildcard(written: str, mask: int | None, column: int, body: str) -> Address:

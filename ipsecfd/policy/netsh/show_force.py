@@ -205,12 +205,11 @@ def _addresses(side: Side, own: tuple[IPAddress, ...]) -> Iterator[Address]:
     if side.role is Role.ME:
         for address in own:
             if address.version == side.family:
-                yield Prefix(ipaddress.ip_network(address))
+                yield Prefix.of(ipaddress.ip_network(address))
     elif side.role is not None:
         yield Server(_SERVERS[side.role])
     elif not side.bits and side.family == 4:
         yield AnyAddress()
     else:
         first = side.value << (ADDRESS_BITS[side.family] - side.bits)
-        make = ipaddress.IPv4Network if side.family == 4 else ipaddress.IPv6Network
-        yield Prefix(make((first, side.bits)))
+        yield Prefix(side.family, side.bits, first)

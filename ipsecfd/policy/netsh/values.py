@@ -208,5 +208,5 @@ def _masked(text: str, network: IPNetwork, mask: int | None) -> Address:
     elif bits == 0:
         raise GrammarError(text, "a mask has at least 1 bit; for every address write any")
     if bits == network.prefixlen:
-        return Prefix(network)
-    return Prefix(network.supernet(new_prefix=bits))
+        return Prefix.of(network)
+    return Prefix.of(network.supernet(new_prefix=bits))

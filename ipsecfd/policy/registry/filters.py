@@ -170,8 +170,7 @@ def _host(address: IPAddress, name: str) -> Address:
             found = None
         if isinstance(found, DnsName):
             return found
-    make = ipaddress.IPv4Network if address.version == 4 else ipaddress.IPv6Network
-    return Prefix(make((int(address), address.max_prefixlen)))
+    return Prefix(address.version, address.max_prefixlen, int(address))
 
 
 def _subnet(text: str) -> Address:

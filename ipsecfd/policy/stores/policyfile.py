@@ -242,13 +242,13 @@ def _without_names(one: Filter) -> Iterator[Filter]:
 def _addresses(side: Address) -> tuple[Address, ...]:
     if not isinstance(side, DnsName):
         return (side,)
-    return tuple(Prefix(ipaddress.ip_network(address)) for address in side.addresses)
+    return tuple(Prefix.of(ipaddress.ip_network(address)) for address in side.addresses)
 
 
 def _family(address: Address) -> int | None:
     match address:
-        case Prefix(network):
-            return network.version
+        case Prefix():
+            return address.family
         case AddressRange(first):
             return first.version
         case _:

@@ -46,7 +46,7 @@ def resolve(name: str) -> tuple[IPAddress, ...]:
 
 
 def prefix(text: str) -> Prefix:
-    return Prefix(ipaddress.ip_network(text))
+    return Prefix.of(ipaddress.ip_network(text))
 
 
 def addresses(first: str, last: str) -> AddressRange:

@@ -235,8 +235,8 @@ def test_addresses() -> None:
     assert [
         (AnyAddress(), Me()),
         (
-            Prefix(ipaddress.IPv4Network("192.0.2.7/32")),
-            Prefix(ipaddress.IPv4Network("192.0.2.0/24")),
+            Prefix.of(ipaddress.IPv4Network("192.0.2.7/32")),
+            Prefix.of(ipaddress.IPv4Network("192.0.2.0/24")),
         ),
         (Server(ServerKind.DNS), Me()),
         (Me(), Server(ServerKind.GATEWAY)),

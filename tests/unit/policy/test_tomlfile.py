@@ -86,7 +86,7 @@ def test_inline_filters_as_text_and_as_tables() -> None:
           { source = "[2001:db8::/32]", destination = "me", description = "partner" },
         ]
     """
-    partner = Prefix(ipaddress.ip_network("2001:db8::/32"))
+    partner = Prefix.of(ipaddress.ip_network("2001:db8::/32"))
     assert (
         Policy(
             "Packet Filters",

@@ -128,7 +128,7 @@ def test_dns_names_become_their_addresses(draft: Draft) -> None:
         "www.example.com",
         (ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("2001:db8::1")),
     )
-    partner = Prefix(ipaddress.ip_network("198.51.100.0/24"))
+    partner = Prefix.of(ipaddress.ip_network("198.51.100.0/24"))
     draft.add_filter("all", Filter(www, Me(), 0, 80, 6))
     draft.add_filter("all", Filter(www, partner, description="partner"))
     rules = loaded(policy_to_toml(draft.content(), "Packet Filters")).policy.rules

@@ -22,7 +22,7 @@ from . import content, refused, session
 
 
 def prefix(text: str) -> Prefix:
-    return Prefix(ipaddress.ip_network(text))
+    return Prefix.of(ipaddress.ip_network(text))
 
 
 def added(tags: str, profile: str = "linux") -> Filter:
