@@ -51,11 +51,11 @@ lint: ## ruff and mypy only
 
 lab: ## two virtual machines by Vagrant, guard and peer; without a public box it builds one (root)
 	$(give_back)
-	tools/lab up
+	IPSECFD_MAKE=$$PPID tools/lab up
 
 lab-test: ## what only whole machines can show: tests/vm. ARGS='-k reboot' for some
 	$(give_back)
-	tools/lab test $(ARGS)
+	IPSECFD_MAKE=$$PPID tools/lab test $(ARGS)
 
 lab-down: ## end the two virtual machines and leave nothing of them
 	tools/lab down
