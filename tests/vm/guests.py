@@ -24,7 +24,7 @@ GUARD6, PEER6 = "fd77::11", "fd77::12"
 COMMAND_SECONDS: Final = 300
 """Enough for a busy host. While ipsecfd restarts, ssh waits as well, and twice as long."""
 _VAGRANT_SECONDS: Final = 600
-_BOOT_SECONDS: Final = 400
+_BOOT_SECONDS: Final = 900
 _MULTIPLEX: Final = """
 Host *
     ControlMaster auto
