@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ipsecfd.agent.transfer import PIECE, Assembly, pieces
 from ipsecfd.driver.driver import Settings
-from tests.builders import make_driver
+from tests.builders import make_driver, rule
 
 
 def settings(port: int) -> Settings:
@@ -34,6 +34,15 @@ def test_settings_arrive_whole() -> None:
     got, expected = found.table.families[4], whole.table.families[4]
     assert (got.pairs, [*got.filters]) == (expected.pairs, [*expected.filters])
     assert found.candidate is None
+
+
+def test_tunnel_rules_arrive() -> None:
+    """The table that is asked first comes along."""
+    whole = make_driver(rule("block", "any -> me:7 tcp", tunnel=True), "permit any -> me").settings
+    found, _ = sent(whole)
+    assert found is not None
+    assert filed(found.table) == {"any -> me"}
+    assert filed(found.table.tunnels) == {"any -> me:7 tcp"}
 
 
 def test_a_candidate_travels_with_its_own_tables() -> None:
