@@ -10,12 +10,13 @@ import re
 import socket
 from collections.abc import Iterable
 
-from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.driver.specific import ActivePolicies, specific_filters
 from ipsecfd.driver.table import Table
 from ipsecfd.policy.model import (
     PROTOCOL_NUMBERS,

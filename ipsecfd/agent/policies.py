@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent.sources import Found, Gathered, Held, Load
-from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.exemptions import Profile
+from ipsecfd.driver.specific import ActivePolicies, specific_filters
 from ipsecfd.driver.table import Table
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import Mistake

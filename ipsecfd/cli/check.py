@@ -78,7 +78,7 @@ class _Counts:
 
 
 def _count(policy: Policy) -> _Counts:
-    from ipsecfd.driver.compile import specific_filters
+    from ipsecfd.driver.specific import specific_filters
     from ipsecfd.policy.model import Store
 
     active = [rule for rule in policy.rules if rule.active]

@@ -16,10 +16,10 @@ from ipsecfd.cli.live import JsonOption, SocketOption, ask
 from ipsecfd.cli.packet_text import packet_text
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import UsageError, usage_errors
-from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Decision
 from ipsecfd.driver.difference import Change, Difference, difference
 from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.policy.model import Connection, Store, by_family
 from ipsecfd.policy.written import WrittenFilter, removed, written_filters
 

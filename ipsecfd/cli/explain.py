@@ -24,12 +24,12 @@ from ipsecfd.cli.packet_text import FORM, PacketTextError, parse_packet_text
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import UsageError, usage_errors
 from ipsecfd.driver.causes import NO_FILTER
-from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.driver import Driver
 from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.packet import Malformed, parse
 from ipsecfd.driver.sides import ADDRESS_BITS, Roles, Side
+from ipsecfd.driver.specific import SpecificFilter, specific_filters
 from ipsecfd.driver.table import Lookup
 from ipsecfd.policy.model import IPAddress
 

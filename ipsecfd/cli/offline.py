@@ -15,11 +15,11 @@ import typer
 from ipsecfd.agent.policies import tables
 from ipsecfd.cli.known import kept_names
 from ipsecfd.cli.usage import UsageError
-from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.driver import Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import IPAddress, Policy, ServerKind, Store
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from ipsecfd.driver.build import build
-from ipsecfd.driver.compile import ActivePolicies, compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings, is_loopback
 from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.packet import to_address
 from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.specific import ActivePolicies, specific_filters
 from ipsecfd.driver.tries import Box, Place, Try, tries
 from ipsecfd.policy.model import IPAddress
 

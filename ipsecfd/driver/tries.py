@@ -12,11 +12,11 @@ from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from ipsecfd.driver.compile import SpecificFilter
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.ends import Ends, Part, Parts, SideIndex
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.sides import ADDRESS_BITS, Role, Roles, Side
+from ipsecfd.driver.specific import SpecificFilter
 from ipsecfd.driver.transports import Transport, TransportIndex, Transports
 
 

@@ -10,11 +10,12 @@ import time
 from typing import Any, Final
 
 from ipsecfd.agent.config import Config
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.lab.craft import ECHO_REQUEST, icmp_message, ip_packet, tcp_segment, udp_datagram
 from ipsecfd.lab.hosts import INTERFACE
 from ipsecfd.lab.probes import Probe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 
-from ipsecfd.driver.compile import specific_filters
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.tomlfile import parse_policy

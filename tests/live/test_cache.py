@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.kernel.queue import health
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import CONFIG, toml_text

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from ipsecfd.driver import ends, transports
 from ipsecfd.driver.build import build
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.difference import Change, difference
 from ipsecfd.driver.driver import Driver, Settings, is_loopback
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.policy.model import FilterList, Policy, Store
 from tests.property.naive import World
 from tests.property.worlds import random_direction, random_packet, random_rule, random_world

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import BootExemption, Mode
 from ipsecfd.driver.packet import COPY_RANGE, Packet, parse
 from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.policy.model import FilterList, Policy, Rule
 from tests.builders import (
     DESTINATION_OPTIONS,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from random import Random
 
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.host import Host
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.policy.model import (
     Action,
     Address,

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     # specific filters
     "policy": {
         *("policy", "driver.modes", "driver.exemptions"),
-        *("driver.compile", "driver.decision", "driver.sides"),
+        *("driver.specific", "driver.decision", "driver.sides"),
     },
     "driver": {"driver", "policy.model"},
     "kernel": {"kernel", "driver", "policy.model"},

@@ -15,8 +15,8 @@ from ipsecfd.agent.advice.holes import (
 )
 from ipsecfd.agent.advice.promises import idle, negotiations, neighbours, strangers_only
 from ipsecfd.agent.advice.questions import Questions
-from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.driver import Settings
+from ipsecfd.driver.specific import ActivePolicies
 
 
 def advice(

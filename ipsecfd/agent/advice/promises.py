@@ -9,9 +9,9 @@ from ipsecfd.agent.advice.meaning import any_covers, blocks
 from ipsecfd.agent.advice.questions import Questions
 from ipsecfd.agent.advice.words import listed
 from ipsecfd.driver.build import build_ipv6
-from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import to_address
+from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.policy.model import ICMPV6
 
 _ROUTER: Final = to_address(6, (0xFE80 << 112) + 0x4D4D4D)

@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Final, NamedTuple
 
 from ipsecfd.agent.advice.meaning import blocks, bounds, covers
-from ipsecfd.driver.compile import ActivePolicies
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.packet import Packet, to_address
 from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.driver.table import Lookup, Table
 from ipsecfd.policy.model import Address, AnyAddress, Filter, IPAddress, Me, Rule
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.sides import ADDRESS_BITS, Role, Side
+from ipsecfd.driver.specific import SpecificFilter, specific_filters
 from ipsecfd.policy.model import (
     Address,
     AnyAddress,

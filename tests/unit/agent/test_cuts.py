@@ -7,9 +7,10 @@ import ipaddress
 import pytest
 
 from ipsecfd.agent.cuts import cuts, own_connections
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.kernel.connections import TcpConnection
 from ipsecfd.policy.model import Connection, IPAddress, Rule, Store
 from tests.builders import host, policy, rule

@@ -8,8 +8,8 @@ from itertools import pairwise, permutations
 
 import pytest
 
-from ipsecfd.driver.compile import SpecificFilter, specific_filters
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.specific import SpecificFilter, specific_filters
 from ipsecfd.policy.model import DnsName, Filter, FilterList, Me, Policy, Rule, Store
 from tests.builders import ask, generic, host, make_driver, policy, rule, verdict, why
 

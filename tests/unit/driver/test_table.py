@@ -6,11 +6,12 @@ import ipaddress
 
 import pytest
 
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.packet import Packet
 from ipsecfd.driver.sides import Roles
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.driver.table import (
     ANYTHING,
     BOTH,

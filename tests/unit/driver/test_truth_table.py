@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from ipsecfd.driver.compile import compile_table, specific_filters
+from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.host import Host
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.policy.model import (
     PROTOCOL_NUMBERS,
     Connection,

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from ipsecfd.driver.compile import specific_filters
 from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.specific import specific_filters
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.model import Policy, Store
