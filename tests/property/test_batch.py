@@ -171,6 +171,8 @@ def test_any_bytes_are_text_or_one_error(data: bytes) -> None:
         ":a\nset A=%A%x\ngoto a\n",
         "setlocal\n" + "setlocal\nset a%random%=1\n" * 5_000,
         "if 1==1 " * 5_000,
+        "".join(f"netsh ipsec static add filter L 10.0.0.{one} me\n" for one in range(250))
+        + "for /L %%i in (1,1,20000) do netsh ipsec static show all\n",
         "echo x>>f\n" * 5_000 + "netsh -f f\n" * 5,
     ],
     ids=lambda text: repr(text[:20]),

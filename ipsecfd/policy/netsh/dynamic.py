@@ -75,7 +75,7 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
         from ipsecfd.policy.netsh import show
 
         request = show_request(kind, arguments, state.workspace.profile)
-        return show.dynamic(request, state.workspace)
+        return show.dynamic(request, state.workspace, silent=state.silent)
 
     return Command("show", kind, about, run, tags)
 
@@ -83,7 +83,7 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
 def _dump(state: State, _: Arguments) -> str:
     from ipsecfd.policy.netsh import dump
 
-    return dump.dynamic(state.workspace)
+    return "" if state.silent else dump.dynamic(state.workspace)
 
 
 def _show_filters(kind: str, about: str, *more: Tag) -> Command:

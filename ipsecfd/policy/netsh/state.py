@@ -36,6 +36,8 @@ class State:
     """What the command is probably not meant to do; the session hands it on and forgets it."""
     script: str = ""
     """The file that `exec` named; the session hands it on and forgets it."""
+    silent: bool = False
+    """Whether nobody reads what `show` and `dump` print, as in an import."""
     batch: bool = False
     """`set batch mode=enable`: whoever saves the workspace waits until it is False again."""
 

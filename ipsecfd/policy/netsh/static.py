@@ -58,13 +58,13 @@ def _restore_examples(state: State, _: Arguments) -> str:
 def _dump(state: State, _: Arguments) -> str:
     from ipsecfd.policy.netsh import dump
 
-    return dump.static(state.workspace, state.store)
+    return "" if state.silent else dump.static(state.workspace, state.store)
 
 
 def _dump_everything(state: State, _: Arguments) -> str:
     from ipsecfd.policy.netsh import dump
 
-    return dump.everything(state.workspace)
+    return "" if state.silent else dump.everything(state.workspace)
 
 
 def _show(kind: str, about: str, *tags: Tag) -> Command:
@@ -72,7 +72,7 @@ def _show(kind: str, about: str, *tags: Tag) -> Command:
         from ipsecfd.policy.netsh import show
 
         request = show_request(kind, arguments, state.workspace.profile)
-        return show.static(request, state.workspace, state.store)
+        return show.static(request, state.workspace, state.store, silent=state.silent)
 
     return Command("show", kind, about, run, tags)
 

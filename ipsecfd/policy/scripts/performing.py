@@ -142,6 +142,7 @@ class Performer:
     def _session(self, context: str = "") -> Session:
         """A session of its own, which begins in a context."""
         session = Session(self._workspace)
+        session.state.silent = True
         if context:
             session.execute(context)
         return session

@@ -203,6 +203,35 @@ def test_completion(text: str, words: list[str]) -> None:
         assert found == words
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("static show all", "static show policy P", "static show filterlist all format=table"),
+        *(
+            "static show rule all P",
+            "static show gpo",
+            "dynamic show all",
+            "dynamic show mmpolicy m",
+        ),
+        *("static show policy N", "static show rule R policy=N", "static show filterlist rule=N"),
+        *(
+            "static show filterlist N format=table",
+            "dynamic show qmpolicy N",
+            "dump",
+            "static dump",
+        ),
+        *("dynamic dump", "static show rule id=2 policy=P", "static show policy level=much"),
+    ],
+)
+def test_what_nobody_reads_only_fails(command: str) -> None:
+    """In an import `show` prints nothing, and fails where it would."""
+    loud = session("add policy P", "add filter L any me", "netsh ipsec dynamic add mmpolicy m")
+    silent = session("add policy P", "add filter L any me", "netsh ipsec dynamic add mmpolicy m")
+    silent.state.silent = True
+    told, found = (one.execute(f"netsh ipsec {command}") for one in (loud, silent))
+    assert (found.failed, found.text) == (told.failed, told.text if told.failed else "")
+
+
 def test_completion_changes_nothing() -> None:
     """Asking for words runs nothing."""
     one: Session = session()
