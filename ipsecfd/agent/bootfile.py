@@ -13,7 +13,7 @@ from typing import Final
 
 from ipsecfd.agent import state
 from ipsecfd.agent.config import Config
-from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.modes import Mode, startup_name
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import boot
 from ipsecfd.kernel.boot import Startup
@@ -78,7 +78,7 @@ def startup_of(config: Config) -> Startup:
 
 def render(mode: Mode, rules: str) -> bytes:
     """The file's content: below a line with the checksum, all that it is of."""
-    body = (_REMARK.format(mode=str(mode).removeprefix("startup-")) + rules).encode()
+    body = (_REMARK.format(mode=startup_name(mode)) + rules).encode()
     return f"# sha256 {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 

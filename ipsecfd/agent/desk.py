@@ -11,7 +11,7 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.driver.decision import Direction
-from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.modes import startup_name
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store, by_family
 from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
@@ -48,11 +48,6 @@ def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
             if one.store is Store.LOCAL and one.origin != str(agent.parts.stores.path(Store.LOCAL))
         ],
     )
-
-
-def startup_name(mode: Mode) -> str:
-    """A start-up mode as the configuration calls it."""
-    return str(mode).removeprefix("startup-")
 
 
 def next_startup_mode(agent: Agent) -> str:

@@ -16,7 +16,7 @@ from ipsecfd import __version__
 from ipsecfd.agent.advice import advice
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.counts import cache_report
-from ipsecfd.agent.desk import domain_report, local_time, next_startup_mode, startup_name
+from ipsecfd.agent.desk import domain_report, local_time, next_startup_mode
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.health import QueueWatch
 from ipsecfd.agent.policy_reports import policy_report
@@ -29,6 +29,7 @@ from ipsecfd.agent.report import (
     TrialReport,
 )
 from ipsecfd.agent.transfer import PacketReport
+from ipsecfd.driver.modes import startup_name
 from ipsecfd.kernel.queue import Health
 from ipsecfd.policy.model import by_family
 

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipsecfd.agent import client, dynamictext, state
-from ipsecfd.agent.bootfile import BootFile
+from ipsecfd.agent.bootfile import BootFile, startup_of
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.configurations import Configurations
+from ipsecfd.driver.modes import startup_name
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable, names
 from ipsecfd.policy.counters import Counters
@@ -260,7 +261,7 @@ def _configured(desk: DeskReport | None, config: Config) -> Properties:
             strongcrlcheck=1,
             ipsecloginterval=config.diagnostics.interval,
             ipsecexempt=config.exempt_value,
-            bootmode=config.startup.mode or "stateful",
+            bootmode=startup_name(startup_of(config).mode),
             bootexemptions=tuple(map(str, config.startup.exemptions)),
         )
     return Properties(

@@ -29,6 +29,11 @@ class Mode(enum.Enum):
         return self.value
 
 
+def startup_name(mode: Mode) -> str:
+    """A start-up mode as the configuration calls it."""
+    return str(mode).removeprefix("startup-")
+
+
 _BOOT_EXEMPTION: Final = re.compile(
     r"(?:(?P<ported>tcp|udp):(?P<source>\d{1,5}):(?P<destination>\d{1,5})"
     r"|(?P<plain>icmp|icmpv6|raw|\d{1,3})):(?P<direction>inbound|outbound)",

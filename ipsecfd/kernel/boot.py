@@ -13,7 +13,7 @@ from typing import Final
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import MULTICAST_LISTENER, NEIGHBOUR_DISCOVERY, Profile
-from ipsecfd.driver.modes import BootExemption, Mode
+from ipsecfd.driver.modes import BootExemption, Mode, startup_name
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft, standing
 from ipsecfd.kernel.errors import KernelError
@@ -91,7 +91,7 @@ def ruleset(startup: Startup, *, defragment: bool) -> str:
 
 def chain_name(mode: Mode, direction: Direction) -> str:
     """The chain that judges packets of one direction, by which a loaded mode is known."""
-    return f"{str(mode).removeprefix('startup-')}_{direction}"
+    return f"{startup_name(mode)}_{direction}"
 
 
 def _inbound(startup: Startup) -> Iterator[str]:

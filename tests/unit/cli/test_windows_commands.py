@@ -241,6 +241,20 @@ def test_assignment_without_the_service_counts_for_the_next_start(
     assert "stateful mode" in boot_file.read_text()
 
 
+def test_boot_mode_without_the_service(host: Host) -> None:
+    """Where none is set it is that of the next start, which remembers assignments (spec 6.1)."""
+
+    def shown() -> str:
+        lines = host.run("netsh", "ipsec", "dynamic", "show", "config").stdout.splitlines()
+        return next(line.split()[-1] for line in lines if line.startswith("Boot Mode  "))
+
+    assert shown() == "Permit"
+    state.save(host.state_dir, None)
+    assert shown() == "Stateful"
+    host.config.write_text(f'{host.config.read_text()}[startup]\nmode = "block"\n')
+    assert shown() == "Block"
+
+
 def test_assigned_file_outlasts_an_assignment_without_the_service(host: Host) -> None:
     """What the service remembers of an assigned policy file is not overwritten."""
     state.save(host.state_dir, Path("/etc/ipsecfd/web.toml"))
