@@ -168,6 +168,27 @@ def test_killed_agent_that_starts_too_late(lab: Lab, session: Session) -> None:
     assert CLOSED not in daemon.cli("policy", "list").stdout
 
 
+def test_read_only_disk_locks_nobody_out(lab: Lab, session: Session) -> None:
+    """The connection lives on in time, and the disk says why as soon as it can be written."""
+    guard, state = lab["guard"], "/run/lab/state"
+    guard.path(state).mkdir()
+    guard.run(["mount", "-t", "tmpfs", "tmpfs", state], check=True)
+    daemon = assigned(lab)
+    daemon.cli("apply", CLOSED, "--confirm", str(SECONDS))
+    guard.run(["mount", "-o", "remount,ro", state], check=True)
+    assert not session.lives(1)
+    assert session.lives(30)
+    assert "cannot be written down" in " ".join(daemon.cli("status").stdout.split())
+    assert guard.path(f"{state}/trial.json").exists()
+    guard.run(["mount", "-o", "remount,rw", state], check=True)
+    deadline = time.monotonic() + 30
+    while guard.path(f"{state}/trial.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not guard.path(f"{state}/trial.json").exists()
+    assert "cannot be written down" not in " ".join(daemon.cli("status").stdout.split())
+    assert OPEN in guard.path(f"{state}/assigned.json").read_text()
+
+
 def test_mode_is_taken_back(lab: Lab, session: Session) -> None:
     """Nobody confirms from a host that lets nothing pass; `rollback` is for who need not wait."""
     daemon = assigned(lab)
