@@ -97,9 +97,13 @@ class MainMode:
     """Seconds."""
 
 
-def parse_negotiation(items: Sequence[str], *, soft: bool) -> Negotiation:
-    """The meaning of the items of -n. Raises UsageError."""
+def parse_negotiation(items: Sequence[str], *, soft: bool, static: bool) -> Negotiation:
+    """The meaning of the items of -n. Raises UsageError, and RefusedError for a word in lower case
+    that Windows knows in upper case only where it writes policies (spec 8.4)."""
     words = [item.upper() for item in items]
+    for item, word in zip(items, words, strict=True):
+        if static and item != word and word in ("BLOCK", "PASS", "INPASS"):
+            raise RefusedError(f"-n {item}: with -w expected {word}, in upper case")
     for word, behaviour in (("BLOCK", Behaviour.BLOCK), ("PASS", Behaviour.PERMIT)):
         if word in words:
             if set(words) != {word} or soft:

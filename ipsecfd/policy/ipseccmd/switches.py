@@ -226,7 +226,7 @@ def _rule(given: Given) -> RuleSpec:
         tunnel = parse_endpoint(given["t"][0])
         if any(spec.mirrored for spec in specs):
             raise UsageError("-t: a tunnel needs two rules of one way each: write = instead of +")
-    negotiation = parse_negotiation(given.get("n", ()), soft="soft" in given)
+    negotiation = parse_negotiation(given.get("n", ()), soft="soft" in given, static="w" in given)
     if default and negotiation.behaviour is not Behaviour.NEGOTIATE:
         raise UsageError("-f DEFAULT is the default response rule: it only negotiates")
     connection = Connection.LAN if "lan" in given else Connection.ALL

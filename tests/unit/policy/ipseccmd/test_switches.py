@@ -84,11 +84,12 @@ def test_typographic_dashes_are_dashes(dash: str) -> None:
 
 
 def test_switches_and_keywords_have_any_case() -> None:
-    """-W reg is -w REG, block is BLOCK."""
-    request = static("-W reg -P pol -R r -F *=0:80:TCP -N block -X")
+    """-W reg is -w REG; block is BLOCK, but where a policy is written only BLOCK is."""
+    request = static("-W reg -P pol -R r -F *=0:80:TCP -N BLOCK -X")
     assert request.store == Store.LOCAL
     assert request.rule is not None
     assert request.rule.negotiation.behaviour == Behaviour.BLOCK
+    assert dynamic("-f *=0 -n block").rule.negotiation.behaviour == Behaviour.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -247,6 +248,8 @@ def test_requests_that_are_no_rule(line: str, request_: Request) -> None:
         ("-f DEFAULT", "use -w"),
         ("-f *=0 -x", "-x: only with -w"),
         ("-f *=0 -n BLOCK PASS", "goes with no other method"),
+        ("-w REG -p P -r R -f *=0 -n block", "with -w expected BLOCK, in upper case"),
+        ("-w REG -p P -r R -f *=0 -n Inpass", "with -w expected INPASS, in upper case"),
         ("-f *=0 -n BLOCK -soft", "not with -soft"),
         ("-f *=0 -n DENY", "BLOCK, PASS, INPASS"),
         ("-f *=0 -n ESP[3DES]", "BLOCK, PASS, INPASS"),
