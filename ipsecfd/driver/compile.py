@@ -29,19 +29,15 @@ from ipsecfd.policy.model import Action
 
 def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
     """The lookup table of a list of specific filters, sorted as `specific_filters` does."""
-    entries = list(zip(filters, _entries(filters, version), strict=True))
-    tunnels = [one for one in entries if one[0].rule.tunnel]
-    others = _table([one for one in entries if not one[0].rule.tunnel], version)
-    return replace(others, tunnels=_table(tunnels, version)) if tunnels else others
-
-
-def _table(entries: Iterable[tuple[SpecificFilter, Entry]], version: int) -> Table:
-    by_family: dict[int, list[tuple[SpecificFilter, Entry]]] = {}
-    for one in entries:
-        by_family.setdefault(one[0].source.family, []).append(one)
-    return Table(
-        {family: _family_table(some, family) for family, some in by_family.items()}, version
+    some: dict[tuple[bool, int], list[tuple[SpecificFilter, Entry]]] = {}
+    for one in zip(filters, _entries(filters, version), strict=True):
+        some.setdefault((one[0].rule.tunnel, one[0].family), []).append(one)
+    families = {key: _family_table(entries, key[1]) for key, entries in some.items()}
+    others, tunnels = (
+        Table({family: one for (own, family), one in families.items() if own is tunnel}, version)
+        for tunnel in (False, True)
     )
+    return replace(others, tunnels=tunnels) if tunnels.families else others
 
 
 def _entries(filters: Sequence[SpecificFilter], version: int) -> list[Entry]:
