@@ -47,6 +47,8 @@ class Trials:
         self.pending: Trial | None = None
         self._unwritten: Trial | None = None
         """A change that is taken back, but for the disk, which took no change."""
+        self._last = ""
+        """What became of the latest change, for those who come too late."""
 
     @property
     def left(self) -> float:
@@ -111,12 +113,13 @@ class Trials:
         """Keep the change that is on trial, and say which; IpsecfdError when there is none."""
         async with self._agent.lock:
             if self.pending is None:
-                raise IpsecfdError(_NOTHING)
+                raise IpsecfdError(f"{_NOTHING}{self._last}")
             if not self.left:
                 raise IpsecfdError(f"too late: {self.pending.what} is being taken back")
             what = self.pending.what
             await asyncio.to_thread(record.forget, self._state_dir)
             self.pending = None
+            self._ended(what, "confirmed")
             self._agent.event(Event.APPLIED, f"{what} is confirmed")
             return what
 
@@ -129,7 +132,7 @@ class Trials:
         async with agent.lock:
             trial = self.pending
             if trial is None:
-                raise IpsecfdError(_NOTHING)
+                raise IpsecfdError(f"{_NOTHING}{self._last}")
             trouble = await self._policies_back(trial.previous)
             if trial.previous_mode is None:
                 await let_policies_decide(agent)
@@ -137,6 +140,7 @@ class Trials:
                 await set_mode(agent, trial.previous_mode)
             self.pending = None
             agent.warnings.pop(_ABOUT, None)
+            self._ended(trial.what, "taken back")
             agent.event(Event.APPLIED, f"{why}: {trial.what} is taken back")
             trouble = trouble or await self._forget_record()
             if trouble is not None:
@@ -235,6 +239,9 @@ class Trials:
         self._unwritten = None
         self._agent.warnings.pop(_ABOUT, None)
         self._agent.event(Event.APPLIED, f"{trial.what} is taken back on disk, too")
+
+    def _ended(self, what: str, how: str) -> None:
+        self._last = f"; {what} was {how} at {self._agent.parts.now().astimezone():%H:%M:%S}"
 
     def _warn(self, warning: str) -> None:
         """Log this, once however often it is tried, and have `status` tell it until it is over."""

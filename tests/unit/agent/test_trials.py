@@ -96,7 +96,9 @@ async def test_confirmed_file_stays(stage: Stage) -> None:
     assert trial.load(stage.state_dir) is None
     await after(stage, changes, 1000)
     assert in_force(agent) == ["closed"]
-    with pytest.raises(IpsecfdError, match="nothing is on trial"):
+    with pytest.raises(
+        IpsecfdError, match=r"^nothing is on trial; policy .*closed was confirmed at"
+    ):
         await changes.trials.confirm()
     await agent.stop()
 
@@ -107,8 +109,11 @@ async def test_rollback_at_once(stage: Stage) -> None:
     await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
     assert await changes.trials.rollback("rolled back") == "policy /etc/ipsecfd/closed"
     assert in_force(agent) == []
-    with pytest.raises(IpsecfdError, match="nothing is on trial"):
-        await changes.trials.rollback("rolled back")
+    for again in (changes.trials.rollback("rolled back"), changes.trials.confirm()):
+        with pytest.raises(
+            IpsecfdError, match=r"^nothing is on trial; policy .* was taken back at"
+        ):
+            await again
     await agent.stop()
 
 
