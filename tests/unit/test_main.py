@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,3 +24,12 @@ def test_interrupt_while_it_is_loaded_is_quiet() -> None:
         said, complaints = program.communicate(timeout=20)
     assert b"Traceback" not in complaints
     assert (program.returncode, said) == (-signal.SIGINT, b"")
+
+
+def test_closed_standard_files() -> None:
+    """A shell or a service may start it without them: it does its work all the same."""
+    program = f"{shlex.quote(sys.executable)} -m ipsecfd check /nowhere"
+    for closed in (">&-", "2>&-", "<&- >&- 2>&-"):
+        done = subprocess.run(["sh", "-c", f"{program} {closed}"], capture_output=True, check=False)
+        assert (done.returncode, done.stdout) == (1, b""), closed
+        assert b"Traceback" not in done.stderr
