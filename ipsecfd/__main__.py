@@ -12,8 +12,9 @@ def main() -> None:
     interrupted = signal.getsignal(signal.SIGINT)
     if interrupted is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from ipsecfd.cli.main import main as run
+    from ipsecfd.cli.alone import program
 
+    run = program(sys.argv[1:])
     signal.signal(signal.SIGINT, interrupted)
     run()
 

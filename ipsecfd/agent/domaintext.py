@@ -8,7 +8,6 @@ from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.scripts.encoding import EncodingError, decode, is_hive
-from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.draft import Draft
@@ -45,6 +44,8 @@ def _toml(data: bytes, source: str, names: Names) -> Content:
 
 
 def _script(data: bytes, source: str, names: Names) -> Content:
+    from ipsecfd.policy.scripts.importing import import_files
+
     workspace = Workspace(names.resolve)
     result = import_files([(source, data)], workspace)
     if result.stopped:

@@ -1,10 +1,8 @@
-"""The `ipsecfd` command: its groups, and what an error looks like."""
+"""The `ipsecfd` command with all of its groups."""
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
@@ -13,6 +11,7 @@ from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.apply import apply
 from ipsecfd.cli.check import check
 from ipsecfd.cli.domain import app as domain
+from ipsecfd.cli.ending import run_to_its_end
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.export import export
 from ipsecfd.cli.flows import flows
@@ -32,8 +31,6 @@ from ipsecfd.cli.shadow import shadow
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.cli.trial import confirm, rollback
-from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.mistakes import printable
 
 app = typer.Typer(
     name="ipsecfd",
@@ -74,24 +71,4 @@ def main() -> None:
     """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
     if "_IPSECFD_COMPLETE" in os.environ:  # a shell asks, by the script of tools/completion.py
         completion_init()
-    try:
-        try:
-            app()
-        finally:
-            sys.stdout.flush()
-    except IpsecfdError as error:
-        for line in str(error).split("\n"):
-            print(f"ipsecfd: {printable(line)}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except OSError as error:
-        _give_stdout_up()
-        if error.errno != errno.EPIPE:
-            print(f"ipsecfd: {error}", file=sys.stderr)
-        sys.exit(1)
-
-
-def _give_stdout_up() -> None:
-    """Nobody reads it, or the disk is full: Python's own try at its end would only tell again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    run_to_its_end(app)

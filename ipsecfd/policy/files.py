@@ -12,7 +12,6 @@ from ipsecfd.policy.names import Names, NamesError
 from ipsecfd.policy.review import about_policy
 from ipsecfd.policy.scripts.encoding import EncodingError, decode, is_hive
 from ipsecfd.policy.scripts.failure import Failure
-from ipsecfd.policy.scripts.importing import import_files
 from ipsecfd.policy.scripts.kinds import is_script
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.dynamic import DynamicDraft
@@ -54,6 +53,8 @@ def _load_exact(path: Path, data: bytes) -> Loaded:
 
 
 def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
+    from ipsecfd.policy.scripts.importing import import_files
+
     dynamic = DynamicDraft()
     workspace = Workspace(names.resolve, dynamic=dynamic)
     result = import_files([(str(path), data)], workspace, folder=path.parent)

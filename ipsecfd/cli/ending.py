@@ -1,0 +1,36 @@
+"""How a command ends: its exit status, and what an error looks like."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import printable
+
+
+def run_to_its_end(app: Callable[[], object]) -> None:
+    """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except IpsecfdError as error:
+        for line in str(error).split("\n"):
+            print(f"ipsecfd: {printable(line)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        _give_stdout_up()
+        if error.errno != errno.EPIPE:
+            print(f"ipsecfd: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _give_stdout_up() -> None:
+    """Nobody reads it, or the disk is full: Python's own try at its end would only tell again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
