@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ CHECKOUT: Final = Path(__file__).parents[2]
 GUARD, PEER = "10.77.0.11", "10.77.0.12"
 GUARD6, PEER6 = "fd77::11", "fd77::12"
 
-COMMAND_SECONDS: Final = 300
+COMMAND_SECONDS: Final = 900
 """Enough for a busy host. While ipsecfd restarts, ssh waits as well, and twice as long."""
 _VAGRANT_SECONDS: Final = 600
 _BOOT_SECONDS: Final = 900
@@ -149,10 +150,6 @@ class Guest:
             check=False,
         )
 
-    def management(self) -> str:
-        """The network that ssh comes in by, such as `192.168.121.0/24`."""
-        return self.run("ip -4 route show dev eth0 proto kernel scope link").split()[0]
-
 
 class Guard(Guest):
     """The machine that runs ipsecfd."""
@@ -164,12 +161,17 @@ class Guard(Guest):
 
     def assign(self, policy: str, name: str = "test") -> None:
         """Put a policy file in force. It gets a rule that leaves Vagrant's ssh alone."""
-        self.write(f"/etc/ipsecfd/{name}.toml", policy + self.way_in())
-        self.run(f"ipsecfd policy assign /etc/ipsecfd/{name}.toml")
+        path = f"/etc/ipsecfd/{name}.toml"
+        self.run(f"cat >{path} && ipsecfd policy assign {path}", stdin=policy + self.way_in())
+
+    @cached_property
+    def management(self) -> str:
+        """The network that ssh comes in by, such as `192.168.121.0/24`."""
+        return self.run("ip -4 route show dev eth0 proto kernel scope link").split()[0]
 
     def way_in(self) -> str:
         """The rule that keeps ssh, and the lease of the address that it comes to."""
-        network = self.management()
+        network = self.management
         return f"""
 [[rule]]
 name = "Vagrant"
