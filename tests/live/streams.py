@@ -62,7 +62,9 @@ class Stream(Traffic):
 
     def _hear(self) -> None:
         silent = 0
-        while silent < 6:  # 0.3 s after the last one was sent
+        # Until 0.3 s after the last one was sent. Where some came and others did not, they may be
+        # on their way: a busy machine has 2 s.
+        while silent < (40 if 0 < len(self.arrived) < self.sent else 6):
             try:
                 self.arrived.append(int.from_bytes(self._ear.recv(100), "big"))
                 silent = 0
