@@ -1,8 +1,9 @@
-"""The package and a Debian that has it installed, for all who boot it."""
+"""What all tests begin with; the package and a Debian that has it, for all who boot it."""
 
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,11 @@ import pytest
 
 from tests.package.debian import Debian, Shelf, built, newer, root
 from tests.package.stream import POLICY
+
+
+def pytest_configure() -> None:
+    """A shell ignores Ctrl-C for what it runs in the background; what tests start would, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
