@@ -6,6 +6,7 @@ the test process, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -250,16 +251,22 @@ class Container:
     def wait_for_boot(self, state: str = "running") -> None:
         """Wait until all of the target is there; "degraded" if some of it could not be."""
         end = time.monotonic() + _BOOT_SECONDS
-        while True:
+        seen = "not there"
+        while seen != state:
             console = (self._place / "console").read_text(errors="replace")
             assert self._holder.poll() is None, f"the container ended:\n{console}"
-            assert time.monotonic() < end, f"the container does not boot:\n{console}"
-            try:
-                if self.run("systemctl", "is-system-running", ok=False).strip() == state:
-                    return
-            except LookupError:
-                pass
+            assert time.monotonic() < end, f"it is {seen}:\n{console}\n{self._what_it_does()}"
+            with contextlib.suppress(LookupError):
+                seen = self.run("systemctl", "is-system-running", ok=False).strip()
             time.sleep(0.05)
+
+    def _what_it_does(self) -> str:
+        """What a boot waits for, or what of it failed."""
+        asked = "systemctl list-jobs; systemctl --failed; ps axf; journalctl --boot --lines 50"
+        try:
+            return self.run("sh", "-c", asked, ok=False)
+        except LookupError:
+            return _completed(["pstree", "-p", str(self._holder.pid)]).stdout
 
     def _leader(self) -> int:
         """The container's systemd: unshare's child's (bash's) child's (nspawn's) child."""

@@ -154,6 +154,18 @@ def test_restarted_beside_the_agent_it_changes_nothing(machine: Machine) -> None
         assert before == machine.run("nft", "list", "ruleset")
 
 
+def test_start_up_rules_load_while_tmp_is_emptied(machine: Machine) -> None:
+    """systemd-tmpfiles empties /tmp in the same moment of a boot, of what systemd makes there for
+    the confinement of a service, too."""
+    machine.write("/run/emptying", "while :; do rm -rf /tmp/namespace-*; done")
+    emptying = "[Unit]\nDefaultDependencies=no\n[Service]\nExecStart=timeout 30 sh /run/emptying\n"
+    machine.write("/run/systemd/system/emptying.service", emptying)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "emptying")
+    for _ in range(5):
+        machine.run("systemctl", "restart", "ipsecfd-boot")
+
+
 def test_start_that_fails_at_boot_closes(machine: Machine) -> None:
     """While nobody judges, the start-up rules are not in force either (on_failure)."""
     machine.override(EVEN_WHERE_STARTS_ARE_SLOW)
