@@ -2,7 +2,7 @@
 
 A table of 100,000 filters takes tenths of a second to unpickle in one piece, and no packet is
 judged meanwhile. So the big mappings travel in pieces of a few hundred entries, to be taken in
-between packets.
+between packets. The filters of tunnel rules are few, and come whole with the last piece.
 """
 
 from __future__ import annotations
