@@ -9,6 +9,9 @@ import pytest
 
 from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines
 
+NEAR, FAR = "192.0.2.1", "192.0.2.9"
+NEAR6, FAR6 = "2001:db8::1", "2001:db8::9"
+
 WEB_ONLY = """
 name = "Web only"
 [[rule]]
@@ -18,7 +21,9 @@ filters = ["me <-> any"]
 action = "permit"
 filters = ["any <-> me:80 tcp", "any <-> me:9 udp", "me <-> any:80 tcp"]
 """
-WEB_AND_ERRORS = WEB_ONLY.replace('"any <-> me:80 tcp"', '"any <-> me:80 tcp", "me <-> any icmp"')
+WEB_AND_ERRORS = WEB_ONLY.replace(
+    '"any <-> me:80 tcp"', '"any <-> me:80 tcp", "me <-> any icmp", "me <-> any icmpv6"'
+)
 UDP_ECHO = """
 import socket
 server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -105,24 +110,36 @@ def test_neighbours_find_each_other_under_a_policy_that_blocks_all(world: Machin
     assert page(world.peer, f"[{GUARD6}]")
 
 
-def test_narrow_link_on_the_way(world: Machines) -> None:
-    """Behind a narrow link a host that blocks ICMP cannot send large pages; with ICMP it can.
+@pytest.fixture(scope="module")
+def far(world: Machines) -> None:
+    """A host in another network of the peer's, behind a narrow link that it does not know of.
 
-    The narrow link is behind a router: another network of the peer's.
+    So it asks for packets of the usual size.
     """
-    guard, peer = world.guard, world.peer
-    peer.run(
+    world.peer.run(
         "ip netns add far && ip link add near type veth peer name eth0 netns far"
-        " && ip address add 192.0.2.1/24 dev near && ip link set near mtu 1280 up"
-        # The far host does not know and asks for packets of the usual size.
-        " && ip -n far address add 192.0.2.9/24 dev eth0 && ip -n far link set eth0 up"
-        " && ip -n far route add default via 192.0.2.1"
-        " && sysctl -qw net.ipv4.ip_forward=1"
+        " && ip link set near mtu 1280 up && ip -n far link set eth0 up"
+        f" && ip address add {NEAR}/24 dev near && ip address add {NEAR6}/64 dev near nodad"
+        f" && ip -n far address add {FAR}/24 dev eth0"
+        f" && ip -n far address add {FAR6}/64 dev eth0 nodad"
+        f" && ip -n far route add default via {NEAR} && ip -n far route add default via {NEAR6}"
+        " && sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1"
     )
-    guard.run(f"ip route add 192.0.2.0/24 via {PEER}; sysctl -qw net.ipv4.tcp_mtu_probing=0")
-    fetch = f"ip netns exec far curl -sf --max-time 8 -o /dev/null http://{GUARD}/large/page"
-    guard.assign(WEB_ONLY)
-    assert not peer.succeeds(fetch)
-    guard.assign(WEB_AND_ERRORS)
-    assert peer.succeeds(fetch)
-    assert "mtu 1280" in guard.run("ip route get 192.0.2.9")
+    world.guard.run(
+        f"ip route add {FAR}/32 via {PEER} && ip route add {FAR6}/128 via {PEER6}"
+        " && sysctl -qw net.ipv4.tcp_mtu_probing=0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("far_host", "web"), [(FAR, GUARD), (FAR6, f"[{GUARD6}]")], ids=["IPv4", "IPv6"]
+)
+@pytest.mark.usefixtures("far")
+def test_narrow_link_on_the_way(world: Machines, far_host: str, web: str) -> None:
+    """Behind a narrow link a host that blocks ICMP cannot send large pages; with ICMP it can."""
+    fetch = f"ip netns exec far curl -sf --max-time 8 -o /dev/null http://{web}/large/page"
+    world.guard.assign(WEB_ONLY)
+    assert not world.peer.succeeds(fetch)
+    world.guard.assign(WEB_AND_ERRORS)
+    assert world.peer.succeeds(fetch)
+    assert "mtu 1280" in world.guard.run(f"ip route get {far_host}")
