@@ -71,8 +71,8 @@ class Arrivals:
 
 @contextlib.contextmanager
 def flood(lab: Lab, kind: str) -> Iterator[None]:
-    """64-byte UDP frames as fast as one core can send them: "one flow", "new flows" (from random
-    ports) or "16 hosts" (one flow each)."""
+    """64-byte UDP frames as fast as one processor can send them: "one flow", "new flows" (from
+    random ports) or "16 hosts" (one flow each); "full load" is one flow from all processors."""
     peer = lab["peer"]
     source = "drnd(1024,65535)" if kind == "new flows" else "40000"
     hosts = range(100, 116) if kind == "16 hosts" else range(1, 2)
@@ -81,8 +81,9 @@ def flood(lab: Lab, kind: str) -> Iterator[None]:
         for host in hosts
     )
     peer.path("/run/flood.cfg").write_text(text)
+    processors = os.cpu_count() if kind == "full load" else 1
+    command = ["trafgen", "--dev", "eth0", "--conf", "/run/flood.cfg", "--cpus", str(processors)]
     # The limit ends it even if nobody is left to do so: some 300 seconds of packets.
-    command = ["trafgen", "--dev", "eth0", "--conf", "/run/flood.cfg", "--cpus", "1"]
     sender = peer.popen(
         [*command, "--num", "400000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -22,8 +22,8 @@ _INTRODUCTION = """\
 Written by `sudo make bench`, which measures all of it anew on your machine. Machines differ and are
 noisy: compare the ratios, which are taken within one run; absolute numbers are this machine's.
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
-namespaces on one machine, so the sender takes one of the processors. Medians of {rounds} rounds in
-which the contestants take turns.
+namespaces on one machine, so the sender takes one of the processors, and under full load all of
+them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns.
 """
 
 _ABOUT_THE_PLOT = """
@@ -36,7 +36,7 @@ linear lists, none of which matches before the end; scapy dissects every packet 
 callback and has one rule. {mix}
 """
 
-_LOADS = (steps.ONE_FLOW, steps.NEW_FLOWS, steps.MANY_FLOWS)
+_LOADS = (steps.ONE_FLOW, steps.FULL_LOAD, steps.NEW_FLOWS, steps.MANY_FLOWS)
 _SENTENCE = {True: "met", False: "MISSED", None: ""}
 
 
