@@ -26,7 +26,7 @@ NOT_JUDGED = (None, None)
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "80"}).invoke(app, ["replay", *arguments])
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, ["replay", *arguments])
 
 
 def answers(result: Result) -> list[dict[str, Any]]:
