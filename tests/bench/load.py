@@ -71,11 +71,12 @@ class Arrivals:
 
 @contextlib.contextmanager
 def flood(lab: Lab, kind: str) -> Iterator[None]:
-    """64-byte UDP frames as fast as one processor can send them: "one flow", "new flows" (from
-    random ports) or "16 hosts" (one flow each); "full load" is one flow from all processors."""
+    """64-byte UDP frames as fast as one processor can send them: "one flow", "16 hosts" (one flow
+    each) or "new flows" (random ports of the 16, a million flows, far more than the kernel may
+    learn); "full load" is one flow from all processors."""
     peer = lab["peer"]
     source = "drnd(1024,65535)" if kind == "new flows" else "40000"
-    hosts = range(100, 116) if kind == "16 hosts" else range(1, 2)
+    hosts = range(100, 116) if kind in ("16 hosts", "new flows") else range(1, 2)
     text = "".join(
         _FLOOD.format(guard=lab["guard"].mac, peer=peer.mac, host=host, source=source, port=PORT)
         for host in hosts

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import time
+from pathlib import Path
+from typing import Any, Final
 
-from ipsecfd.lab import Lab, Probe
+from ipsecfd.kernel.queue import health
+from ipsecfd.lab import Host, Lab, Probe
 from ipsecfd.lab.daemon import Daemon
 
 HTTP = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:80")
@@ -27,3 +30,19 @@ def status(daemon: Daemon) -> dict[str, Any]:
     """`ipsecfd status --json`."""
     found: dict[str, Any] = answered(daemon, "status")
     return found
+
+
+def wait_until_judged(guard: Host, processes: int = 1) -> None:
+    """Wait until no packet waits for its verdict; none may have found its queue full."""
+    deadline = time.monotonic() + 10
+    for queue in range(_FIRST_QUEUE, _FIRST_QUEUE + processes):
+        while (found := guard.call(lambda queue=queue: health(queue, _QUEUES))) is None or (
+            found.waiting
+        ):
+            assert time.monotonic() < deadline, found
+            time.sleep(0.005)
+        assert not found.dropped_full
+
+
+_FIRST_QUEUE: Final = 88
+_QUEUES: Final = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")

@@ -8,7 +8,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,13 +19,13 @@ from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.specific import specific_filters
-from ipsecfd.kernel.queue import health
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import CONFIG, toml_text
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
 from ipsecfd.policy.tomlfile import parse_policy
 from tests.builders import DESTINATION_OPTIONS, extension, icmp, ip, ipv4, ipv6, tcp, udp
+from tests.live.asking import wait_until_judged
 from tests.live.streams import GUARD, PEER, Stream, waiting
 from tests.live.witness import Witness, numbered
 
@@ -121,8 +120,17 @@ def random_packet(random_: Random) -> tuple[bytes, Direction]:
     return ip(*ends, protocol, payload), direction
 
 
-@pytest.mark.parametrize("cache", ["on", "off"])
-def test_verdicts_are_the_drivers(lab: Lab, cache: str) -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"cache": "on"},
+        # Nobody wants to know of drops, so the kernel learns blocked flows as well.
+        {"cache": "on", "diagnostics": {"level": 0}, "queue": {"processes": 2}},
+        {"cache": "off"},
+    ],
+    ids=["on", "on for blocked flows in two processes", "off"],
+)
+def test_verdicts_are_the_drivers(lab: Lab, config: dict[str, Any]) -> None:
     """Thousands of random flows in and out and routed, each in several policies and modes one after
     the other: what passes is what the driver says, from the first packet after a change
     returned."""
@@ -132,7 +140,8 @@ def test_verdicts_are_the_drivers(lab: Lab, cache: str) -> None:
     guard = lab["guard"]
     guard.set_sysctl("net/ipv4/ip_forward", "1")
     guard.set_sysctl("net/ipv6/conf/all/forwarding", "1")
-    daemon = lab.start_daemon(policies[0], {"cache": cache, "forward": True, "exempt": 0})
+    daemon = lab.start_daemon(policies[0], config | {"forward": True, "exempt": 0})
+    processes = config.get("queue", {}).get("processes", 1)
     judged = 0
     with Witness(lab) as witness:
         for turn, policy in enumerate(policies):
@@ -148,9 +157,9 @@ def test_verdicts_are_the_drivers(lab: Lab, cache: str) -> None:
                 expected[data[0] >> 4][number] = permits, data
                 witness.send(data, direction)
                 if not number % BURST:
-                    wait_until_judged(guard)
+                    wait_until_judged(guard, processes)
             witness.settle()
-            wait_until_judged(guard)
+            wait_until_judged(guard, processes)
             for family, of_family in expected.items():
                 seen, passed = witness.seen(family), witness.passed(family)
                 wrong = {
@@ -163,18 +172,10 @@ def test_verdicts_are_the_drivers(lab: Lab, cache: str) -> None:
                 judged += len(seen)
             witness.forget()
     assert judged > 0.9 * FLOWS * ROUNDS * len(policies)
-    if cache == "on":
+    if config["cache"] == "on":
         assert all(counter(guard, f"{one}_permit") > FLOWS / 2 for one in Direction)
-
-
-def wait_until_judged(guard: Host) -> None:
-    """Wait until no packet waits for its verdict."""
-    table = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")
-    deadline = time.monotonic() + 10
-    while (found := guard.call(lambda: health(88, table))) is None or found.waiting:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.005)
-    assert not found.dropped_full
+    if "diagnostics" in config:
+        assert all(counter(guard, f"{one}_block") > FLOWS / 10 for one in Direction)
 
 
 def driver_of(policy: str, guard: Host, mode: Mode) -> Driver:
