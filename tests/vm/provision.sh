@@ -1,9 +1,15 @@
 #!/bin/bash
-# provision.sh NAME NUMBER: what Vagrant runs in each machine, as root: names, addresses, ipsecfd.
+# provision.sh NAME NUMBER package|checkout: what Vagrant runs in each machine, as root: names,
+# addresses, and in the guard ipsecfd: the package in build/, or `make install`.
 set -euo pipefail
 cd /vagrant
-name=$1 number=$2
+name=$1 number=$2 source=$3
 export DEBIAN_FRONTEND=noninteractive
+
+ip link show eth1 >/dev/null 2>&1 || {
+    echo "ipsecfd: the lab's network is to be eth1; this box has only: $(echo /sys/class/net/*)" >&2
+    exit 1
+}
 
 # A box of our own has all this, and no network to fetch it from.
 mapfile -t packages < <(sed '/^#/d; /^$/d' tests/vm/packages)
@@ -34,7 +40,7 @@ networkctl reload
 mkdir -p /etc/systemd/system/ipsecfd.service.d
 printf '[Service]\nTimeoutStartSec=10min\nTimeoutStopSec=5min\n' \
     >/etc/systemd/system/ipsecfd.service.d/patience.conf
-if compgen -G 'build/ipsecfd_*.deb' >/dev/null; then
+if [ "$source" = package ]; then
     apt-get -qq install --no-install-recommends ./build/ipsecfd_*.deb
 else
     make install
