@@ -13,7 +13,7 @@ from ipsecfd.agent.hand_mode import mode_named
 from ipsecfd.agent.report import CutReport, Foresight
 from ipsecfd.driver.driver import Settings
 
-LISTED: Final = 100
+LISTED: Final = 1_000
 """Connections told one by one."""
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ipsecfd.agent.report import CutReport, Foresight
 
 SHOWN: Final = 10
-"""Connections told one by one."""
+"""Connections told one by one in a terminal, where more would push the question away."""
 _GENERATIONS: Final = 64
 _SESSION: Final = b"SSH_CONNECTION="
 _PROC: Final = Path("/proc")
@@ -39,7 +39,8 @@ def look_ahead(
     )
     if not found.cut:
         return
-    print("\n".join(foresight_lines(found, width())), file=sys.stderr)
+    shown = SHOWN if sys.stderr.isatty() else len(found.cuts)
+    print("\n".join(foresight_lines(found, width(), shown)), file=sys.stderr)
     if sure or not any(one.own for one in found.cuts):
         return
     if not at_terminal():
@@ -58,17 +59,18 @@ def at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def foresight_lines(found: Foresight, columns: int) -> Iterator[str]:
-    """What would be cut, for people."""
+def foresight_lines(found: Foresight, columns: int, shown: int) -> Iterator[str]:
+    """What would be cut, for people: so many connections, and how many more."""
     connections = "connection" if found.connections == 1 else "connections"
     yield f"This cuts {found.cut:,} of {found.connections:,} established {connections}:"
-    for one in found.cuts[:SHOWN]:
+    for one in found.cuts[:shown]:
         own = "  <-- your own ssh session" if one.own else ""
         yield f"  {one.connection}{own}"
         yield from wrap("      ", _why(one), columns)
-    left = found.cut - SHOWN
+    left = found.cut - len(found.cuts[:shown])
     if left > 0:
-        yield f"  and {left:,} more"
+        rest = f"; 2>FILE lists {'them' if found.cut == len(found.cuts) else 'more of them'}"
+        yield f"  and {left:,} more{rest if shown < len(found.cuts) else ''}"
 
 
 def _why(one: CutReport) -> str:

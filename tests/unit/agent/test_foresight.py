@@ -113,8 +113,8 @@ async def test_nothing_is_foreseen_while_something_is_on_trial(agent: Agent) -> 
 
 async def test_very_many(stage: Stage, agent: Agent) -> None:
     """All are counted, some are told, the own one among them."""
-    others = [WEB._replace(remote_port=port) for port in range(1, 1000)]
+    others = [WEB._replace(remote_port=port) for port in range(1, 1500)]
     stage.connections = [*others, SSH]
     found = await look(agent, Choice(name="closed"), session=SESSION)
-    assert (found.connections, found.cut, len(found.cuts)) == (1000, 1000, LISTED)
+    assert (found.connections, found.cut, len(found.cuts)) == (1500, 1500, LISTED)
     assert found.cuts[0].own

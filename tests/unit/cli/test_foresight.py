@@ -111,12 +111,20 @@ def test_a_terminal_is_asked(daemon: FakeDaemon, typed: str, changed: bool) -> N
 
 def test_very_many_are_counted() -> None:
     """The own session first, then some, then a number; nothing is wider than 80 columns."""
-    found = Foresight(1234, 1200, [SSH, *[WEB] * 99])
-    lines = list(foresight.foresight_lines(found, 80))
+    found = Foresight(1234, 1200, [SSH, *[WEB] * 1199])
+    lines = list(foresight.foresight_lines(found, 80, 10))
     assert lines[0] == "This cuts 1,200 of 1,234 established connections:"
-    assert lines[-1] == "  and 1,190 more"
+    assert lines[-1] == "  and 1,190 more; 2>FILE lists them"
     assert len(lines) == 2 + 2 * 10
     assert max(map(len, lines)) <= 80
+
+
+def test_a_file_gets_all_of_them(daemon: FakeDaemon) -> None:
+    """Where nobody has to be asked afterwards, each connection is told."""
+    cutting(daemon, *[WEB] * 30)
+    done = ipsecfd("apply", "/x.toml")
+    assert done.stderr.count("198.51.100.7:4000") == 30
+    assert "more" not in done.stderr
 
 
 # --- whose session ---
