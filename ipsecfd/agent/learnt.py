@@ -16,7 +16,7 @@ from heapq import nlargest
 from typing import NamedTuple, Protocol
 
 from ipsecfd.agent.tally import Cause, Passed
-from ipsecfd.driver.decision import Direction
+from ipsecfd.driver.decision import Direction, Verdict
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.kernel.cache import SECONDS, Generation
 from ipsecfd.kernel.flows import Flow
@@ -57,6 +57,9 @@ class Found(NamedTuple):
     """How many there are, and what all of them count."""
 
 
+_Key = tuple[Direction, Verdict, int, int, bytes]
+
+
 class _Before(NamedTuple):
     """A flow as it was last read."""
 
@@ -84,7 +87,7 @@ class Learnt:
         self._driver = Driver(settings, clock)
         self._read = read
         self._clock = clock
-        self._before: dict[tuple[object, ...], _Before] = {}
+        self._before: dict[_Key, _Before] = {}
 
     def __len__(self) -> int:
         """How many flows there were at the last reading."""
@@ -96,10 +99,10 @@ class Learnt:
         What a flow counted between the last reading and its end is not among it.
         """
         found: dict[Cause, list[int]] = defaultdict(lambda: [0, 0, 0])
-        after: dict[tuple[object, ...], _Before] = {}
+        after: dict[_Key, _Before] = {}
         now = self._clock()
         for flow in self._read(self.generation):
-            key, end = flow[:-3], now + flow.seconds_left
+            key, end = _key(flow), now + flow.seconds_left
             before = self._before.get(key)
             cause = self._cause(flow) if before is None else before.cause
             packets, octets, new = flow.packets, flow.octets, 0
@@ -125,7 +128,7 @@ class Learnt:
             for flow in self._read(self.generation):
                 if not wanted.has(flow):
                     continue
-                before = self._before.get(flow[:-3])
+                before = self._before.get(_key(flow))
                 cause = self._cause(flow) if before is None else before.cause
                 if wanted.has_cause(cause):
                     total += 1
@@ -154,6 +157,12 @@ def headers(flow: Flow) -> bytes:
         return _IPV4.pack(0x45, 0, _IPV4.size, 0, 0, 64, flow.protocol, 0, *ends, *ports)
     ends = (flow.source.to_bytes(16, "big"), flow.destination.to_bytes(16, "big"))
     return _IPV6.pack(6 << 28, 4, flow.protocol, 64, *ends, *ports)
+
+
+def _key(flow: Flow) -> _Key:
+    """What tells flows apart; what strangers choose of it as bytes, since they know which integers
+    hash alike."""
+    return (*flow[:4], b"%x %x %d %d %d" % flow[4:9])
 
 
 def _interface(index: int) -> str:

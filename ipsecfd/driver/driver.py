@@ -231,13 +231,6 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     return judge
 
 
-# What tells flows of whole packets apart: version and header length, fragment bits, protocol,
-# addresses, and the ports of TCP and UDP. The rest of the first 24 (IPv4) or 44 bytes (IPv6)
-# differs within a flow.
-_IPV4_FLOW: Final = int("ff00000000003fff00ff0000ffffffffffffffffffffffff", 16)
-_IPV6_FLOW: Final = int("f00000000000ff00" + "ffffffff" * 9, 16)
-_IPV4_ENDS: Final = _IPV4_FLOW & ~0xFFFFFFFF
-_IPV6_ENDS: Final = _IPV6_FLOW & ~0xFFFFFFFF
 _PORTED: Final = (TCP, UDP)
 _JUDGED_ONE_BY_ONE: Final = EXTENSION_HEADERS | {ICMPV6}
 """Next headers of IPv6 behind which there is more to look at: of ICMPv6 its type."""
@@ -254,23 +247,20 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
     """
     profile, exempt = settings.profile, settings.exempt
     lookup = Lookup(table, roles, direction)
-    flows: dict[int, Decision] = {}
+    flows: dict[bytes, Decision] = {}
     known = flows.get
     twins: dict[Decision, Decision] = {}
-    to_int = int.from_bytes
 
     def judge(data: bytes, cut: bool = False) -> Decision:
         size = len(data)
         if size < 24:
             return decide(data, cut)[0]
-        if data[0] == 0x45:  # no options
-            mask = _IPV4_FLOW if data[9] in _PORTED else _IPV4_ENDS
-            flow = to_int(data[:24], "big") & mask
+        if data[0] == 0x45 and not data[7] and not data[6] & 0x3F:  # no options, no fragment
+            flow = data[9:10] + data[12 : 24 if data[9] in _PORTED else 20]
             length = data[2] << 8 | data[3]
             whole = length >= 24
         elif data[0] >> 4 == 6 and size >= 44 and data[6] not in _JUDGED_ONE_BY_ONE:
-            mask = _IPV6_FLOW if data[6] in _PORTED else _IPV6_ENDS
-            flow = to_int(data[:44], "big") & mask
+            flow = data[6:7] + data[8 : 44 if data[6] in _PORTED else 40]
             length = (data[4] << 8 | data[5]) + 40
             whole = length >= 44
         else:

@@ -14,8 +14,6 @@ TIMEOUT: Final = 300.0
 CAPACITY: Final = 65_536
 """Entries; when full, new ones are refused and counted, as a kernel set would."""
 
-_Key = tuple[int, ...]
-
 
 class Conversations:
     """Inbound permits made by outbound packets; `clock` gives seconds that only grow."""
@@ -26,7 +24,7 @@ class Conversations:
         self._clock = clock
         self._timeout = timeout
         self._capacity = capacity
-        self._expires: OrderedDict[_Key, float] = OrderedDict()  # in order of expiry
+        self._expires: OrderedDict[bytes, float] = OrderedDict()  # in order of expiry
         self.refused = 0
         """Entries not made because the memory was full."""
 
@@ -52,13 +50,15 @@ class Conversations:
         return key is not None and self._expires.get(key, 0.0) > self._clock()
 
     @staticmethod
-    def _key(packet: Packet, peer: int, own: int, *, outbound: bool) -> _Key | None:
+    def _key(packet: Packet, peer: int, own: int, *, outbound: bool) -> bytes | None:
+        """What an entry is kept under; bytes, since strangers know which integers hash alike."""
         if packet.protocol is None:
             return None
         if packet.protocol not in (TCP, UDP):
-            return (packet.family, packet.protocol, peer)
+            return b"%d %d %x" % (packet.family, packet.protocol, peer)
         if not packet.has_ports:
             return None
         ports = packet.source_port, packet.destination_port
         own_port, peer_port = ports if outbound else ports[::-1]
-        return (packet.family, packet.protocol, peer, own, own_port, peer_port)
+        ends = (peer, own, own_port, peer_port)
+        return b"%d %d %x %x %d %d" % (packet.family, packet.protocol, *ends)

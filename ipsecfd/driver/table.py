@@ -162,7 +162,7 @@ class Lookup:
         self._filters |= {family: one.filters for family, one in table.families.items()}
         self._roles = roles
         self._direction = direction
-        self._remembered: dict[tuple[int, int, int], Candidates] = {}
+        self._remembered: dict[bytes, Candidates] = {}
         self._made: dict[int, Decision] = {}
 
     def find(self, packet: Packet) -> Decision | None:
@@ -230,10 +230,11 @@ class Lookup:
         return self._made[one.order]
 
     def _candidates(self, packet: Packet) -> Candidates:
-        pair = (packet.family, packet.source, packet.destination)
+        ends = (packet.family, packet.source, packet.destination)
+        pair = b"%d %x %x" % ends  # strangers choose them, and know which integers hash alike
         candidates = self._remembered.get(pair)
         if candidates is None:
-            candidates = self._resolve(*pair)
+            candidates = self._resolve(*ends)
             if len(self._remembered) >= PAIR_MEMORY:
                 self._remembered.clear()
             self._remembered[pair] = candidates
