@@ -328,9 +328,10 @@ class Agent:
         """Have packets judged in a mode, by what holds now; raises KernelError.
 
         First the kernel forgets what it has learnt, so that there is no moment in which it lets
-        pass by itself what the new settings would block.
+        pass by itself what the new settings would block. To count that can wait until they hold.
         """
         self._generation = self.hook.following(self._generation)
         settings = self.settings(mode)
         await self.hook.relearn(settings)
         await self.pool.install(settings)
+        self.hook.settle()

@@ -1,7 +1,7 @@
 """The agent's hold on the kernel's rules: put in place, kept there, taken away.
 
 With every change of what packets are judged by, the kernel begins to learn flows anew, under
-another generation; what it had learnt is counted a last time.
+another generation; what it had learnt is counted a last time, after the change.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Protocol, TypeVar
 
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.learnt import Found, Learnt, Wanted
+from ipsecfd.agent.readings import ReadCounters, Readings
 from ipsecfd.agent.tally import Tally
 from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
-from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.marks import Marks
@@ -52,9 +52,6 @@ class Rules(Protocol):
 ReadFlows = Callable[[RulesConfig, Generation], Iterable[Flow]]
 """Reads all learnt flows of a generation, as `kernel.flows.read_all`; raises KernelError."""
 
-ReadCounters = Callable[[], Counters]
-"""Reads what the kernel decided by itself, as `kernel.counters.read`; raises KernelError."""
-
 
 class Hook:
     """The rules that a configuration asks for."""
@@ -69,8 +66,8 @@ class Hook:
     ) -> None:
         self._rules = rules
         self._read_flows = read_flows
-        self._read_counters = read_counters
         self._tally = tally
+        self._readings = Readings(read_counters, tally)
         self._caching = config.cache == "on"
         self._config = RulesConfig(
             queue=config.queue.number,
@@ -84,10 +81,8 @@ class Hook:
         self._standing: Standing | None = None
         self._put_back = False  # since `keep` was last called
         self._settings = Settings()
-        self._tables = 0  # that were installed, one after the other
-        self._learnt: Learnt | None = None
         self._changing = asyncio.Lock()
-        self._reading = asyncio.Lock()
+        self._settling: asyncio.Task[None] | None = None
 
     @property
     def caching(self) -> bool:
@@ -97,7 +92,8 @@ class Hook:
     @property
     def learnt(self) -> int:
         """How many flows the kernel had learnt at the last reading."""
-        return len(self._learnt) if self._learnt is not None else 0
+        learnt = self._readings.present
+        return len(learnt) if learnt is not None else 0
 
     def following(self, generation: int) -> int:
         """The number for settings that come after those of this number; 0 without a cache."""
@@ -117,32 +113,32 @@ class Hook:
 
     async def relearn(self, settings: Settings) -> None:
         """Forget all learnt flows, and learn under other settings, which the packet processes get
-        next: what they decide by the old ones until then is not learnt.
+        next: what they decide by the old ones until then is not learnt. `settle` is for afterwards.
 
         Raises KernelError and changes nothing when refused. Does nothing before `install`.
         """
         if not self.kind or not self._caching:
             return
+        generation = _generation(settings)
         async with self._changing:
-            before: Learnt | None = None
+            self._readings.give_up(generation.number)
             try:
                 self._standing = await _to_the_end(
-                    asyncio.to_thread(self._rules.relearn, self._config, _generation(settings))
+                    asyncio.to_thread(self._rules.relearn, self._config, generation)
                 )
             except KernelError:
                 if await self._stands():
                     raise
                 await self._install_again(settings)
             else:
-                before = self._learnt
-                self._learn(settings)
-        if before is not None:
-            # Nothing passes by it any more: what it counted is complete, and may be lost.
-            with contextlib.suppress(KernelError):
-                await self._count(before)
-            with contextlib.suppress(KernelError):
-                async with self._changing:
-                    await asyncio.to_thread(self._rules.forget, self._config, before.generation)
+                self._settings = settings
+                self._readings.follow(self._learnt(settings))
+
+    def settle(self) -> None:
+        """Have what was learnt under settings that were replaced counted a last time and removed,
+        while nobody waits for it: a full set takes a while to read."""
+        if self._settling is None or self._settling.done():
+            self._settling = asyncio.create_task(self._settle())
 
     async def keep(self) -> bool:
         """Put the rules back, with new sets, if somebody else changed them; whether that was so.
@@ -157,16 +153,12 @@ class Hook:
 
     async def read_learnt(self) -> None:
         """Add to the tally what learnt flows have counted; raises KernelError."""
-        if self._learnt is not None:
-            await self._count(self._learnt)
+        if self._readings.present is not None:
+            await self._readings.count()
 
     async def flows(self, wanted: Wanted, most: int) -> Found:
         """What the kernel has learnt and is wanted, `most` flows of it; raises KernelError."""
-        learnt = self._learnt
-        if learnt is None:
-            return Found([], 0, 0, 0)
-        async with self._reading:
-            return await asyncio.to_thread(learnt.flows, wanted, most)
+        return await self._readings.flows((wanted, most))
 
     async def remove(self) -> None:
         """Take all rules away; raises KernelError."""
@@ -183,9 +175,9 @@ class Hook:
         self.kind, self._standing = await _to_the_end(
             asyncio.to_thread(self._rules.install, self._config, generation)
         )
-        self._tables += 1
         self._tally.new_table()
-        self._learn(settings)
+        self._settings = settings
+        self._readings.begin(self._learnt(settings) if self._caching else None)
 
     async def _install_again(self, settings: Settings) -> None:
         """Put the rules back; who removed them may be about to remove more."""
@@ -199,21 +191,27 @@ class Hook:
                 self._put_back = True
                 return
 
-    def _learn(self, settings: Settings) -> None:
-        self._settings = settings
-        self._learnt = None
-        if self._caching:
-            self._learnt = Learnt(
-                _generation(settings), settings, lambda one: self._read_flows(self._config, one)
-            )
+    def _learnt(self, settings: Settings) -> Learnt:
+        return Learnt(
+            _generation(settings), settings, lambda one: self._read_flows(self._config, one)
+        )
 
-    async def _count(self, learnt: Learnt) -> None:
-        async with self._reading:
-            table = self._tables
-            counters = await asyncio.to_thread(self._read_counters)
-            counts = await asyncio.to_thread(learnt.counts)
-            if table == self._tables:  # otherwise some are of one table and some of another
-                self._tally.learnt(counters, counts)
+    async def _settle(self) -> None:
+        while replaced := self._readings.replaced:
+            # Nothing passes by them any more: what they counted is complete, and may be lost.
+            with contextlib.suppress(KernelError):
+                await self._readings.count()
+            for learnt in replaced:
+                with contextlib.suppress(KernelError):
+                    await self._forget(learnt)
+
+    async def _forget(self, learnt: Learnt) -> None:
+        async with self._changing:
+            if learnt in self._readings.replaced:
+                self._readings.removed(learnt)
+                await _to_the_end(
+                    asyncio.to_thread(self._rules.forget, self._config, learnt.generation)
+                )
 
 
 def _generation(settings: Settings) -> Generation:

@@ -11,8 +11,8 @@ import socket
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from heapq import nlargest
+from collections.abc import Callable, Iterable
+from heapq import heappush, heapreplace
 from typing import NamedTuple, Protocol
 
 from ipsecfd.agent.tally import Cause, Passed
@@ -46,6 +46,10 @@ class Wanted(Protocol):
         """Whether a flow with this cause is."""
 
 
+Asked = tuple[Wanted, int]
+"""Which flows somebody wants to be told of, and how many of them at most."""
+
+
 class Found(NamedTuple):
     """The wanted ones of the learnt flows."""
 
@@ -68,6 +72,37 @@ class _Before(NamedTuple):
     octets: int
     end: float
     """When it is forgotten, by the clock."""
+
+
+class _Choice:
+    """The wanted ones of the flows that are offered."""
+
+    def __init__(self, wanted: Wanted, most: int) -> None:
+        self.wanted = wanted
+        self._most = most
+        self._largest: list[tuple[int, int, Flow, Cause]] = []  # a heap, of two alike the first
+        self._total = self._packets = self._octets = 0
+
+    def offer(self, flow: Flow, cause: Cause) -> None:
+        """Take a flow that may be wanted."""
+        if not self.wanted.has_cause(cause):
+            return
+        self._total += 1
+        self._packets += flow.packets
+        self._octets += flow.octets
+        one = (flow.packets, -self._total, flow, cause)
+        if len(self._largest) < self._most:
+            heappush(self._largest, one)
+        elif one > self._largest[0]:
+            heapreplace(self._largest, one)
+
+    def found(self) -> Found:
+        """What was wanted."""
+        flows = [
+            Known(flow, _interface(flow.interface), cause)
+            for _, _, flow, cause in sorted(self._largest, reverse=True)
+        ]
+        return Found(flows, self._total, self._packets, self._octets)
 
 
 class Learnt:
@@ -119,26 +154,17 @@ class Learnt:
         self._before = after
         return {cause: Passed(*count) for cause, count in found.items()}
 
-    def flows(self, wanted: Wanted, most: int) -> Found:
-        """The wanted flows, `most` of them; raises KernelError."""
-        total = packets = octets = 0
-
-        def chosen() -> Iterator[tuple[Flow, Cause]]:
-            nonlocal total, packets, octets
-            for flow in self._read(self.generation):
-                if not wanted.has(flow):
-                    continue
+    def flows(self, asked: Iterable[Asked]) -> dict[Asked, Found]:
+        """The wanted flows, for each who asked, by one reading; raises KernelError."""
+        choices = {one: _Choice(*one) for one in asked}
+        for flow in self._read(self.generation):
+            wanting = [one for one in choices.values() if one.wanted.has(flow)]
+            if wanting:
                 before = self._before.get(_key(flow))
                 cause = self._cause(flow) if before is None else before.cause
-                if wanted.has_cause(cause):
-                    total += 1
-                    packets += flow.packets
-                    octets += flow.octets
-                    yield flow, cause
-
-        largest = nlargest(most, chosen(), key=lambda one: one[0].packets)
-        flows = [Known(flow, _interface(flow.interface), cause) for flow, cause in largest]
-        return Found(flows, total, packets, octets)
+                for one in wanting:
+                    one.offer(flow, cause)
+        return {one: choice.found() for one, choice in choices.items()}
 
     def _cause(self, flow: Flow) -> Cause:
         interface = _interface(flow.interface) or "?"  # without a name it is loopback by address

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
-from ipsecfd.agent.hook import ReadCounters, ReadFlows, Rules
+from ipsecfd.agent.hook import ReadFlows, Rules
 from ipsecfd.agent.pool import Say, StartProcess
+from ipsecfd.agent.readings import ReadCounters
 from ipsecfd.agent.sources import Load, StoreFiles
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.boottime import BootTime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -64,6 +65,18 @@ def dynamic(*filters: str) -> DynamicContent:
     for one in filters:
         draft.add_rule(DynamicRule(generic(one), Action.BLOCK, Action.PERMIT))
     return draft.content()
+
+
+def learnt(*, packets: int, port: int = 80) -> Flow:
+    """A TCP flow from a stranger to a port of ours, 100 bytes a packet, learnt just now."""
+    ends = (0xCB007142, 0xC000020A, 6, 4000, port)
+    return Flow(Direction.IN, Verdict.PERMIT, 0, 4, *ends, packets, 100 * packets, 60.0)
+
+
+async def settled(agent: Agent) -> None:
+    """Wait until what was learnt before the last change is counted and removed."""
+    assert agent.hook._settling is not None
+    await agent.hook._settling
 
 
 class FakeClock:
@@ -167,6 +180,9 @@ class Stage:
         """Whether the transcript has what the kernel is told to learn and to forget."""
         self.flows: dict[int, list[Flow]] = {}
         """What the kernel has learnt, by generation."""
+        self.reading = threading.Event()
+        """What readings of it wait for."""
+        self.reading.set()
         self.counters = Counters()
         """What the kernel decided by itself."""
         self.processes: dict[int, FakeProcess] = {}
@@ -303,6 +319,7 @@ class Stage:
             self.note(f"forget {generation.number}")
 
     def read_flows(self, _config: RulesConfig, generation: Generation) -> list[Flow]:
+        assert self.reading.wait(20)
         if self.tells_learning:
             self.note(f"read {generation.number}")
         return self.flows.get(generation.number, [])

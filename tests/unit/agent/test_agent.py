@@ -13,6 +13,7 @@ import pytest
 from ipsecfd.agent import state
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.events import MODES
+from ipsecfd.agent.flow_list import FlowChoice
 from ipsecfd.agent.start import start
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
@@ -30,7 +31,7 @@ from ipsecfd.policy.model import (
 )
 from ipsecfd.policy.names import Renewal
 from tests.builders import policy, rule
-from tests.unit.agent.stage import Stage
+from tests.unit.agent.stage import Stage, learnt, settled
 
 BLOCK_ALL = "block me <-> any"
 WEB = "permit any <-> me:80 tcp"
@@ -91,24 +92,78 @@ async def test_modes_change_live(stage: Stage) -> None:
 
 
 async def test_learnt_flows_are_forgotten_before_other_settings_come(stage: Stage) -> None:
-    """No moment in which the kernel lets pass what the new settings would block."""
+    """No moment in which the kernel lets pass what the new settings would block; what it had
+    learnt is counted when they hold."""
     agent = stage.agent(stage.policy_file("web", WEB))
     stage.tells_learning = True
     await start(agent)
+    await settled(agent)
     assert [line for line in stage.happened() if not line.startswith("event")] == [
         "88: starts",
         "88: startup-permit v0",
         "rules",
         "learn 1",
         "learn 2",
-        "read 1",
-        "forget 1",
         "88: secure v1",
+        "read 1",
+        "read 2",
+        "forget 1",
     ]
     await Changes(agent).set_mode("block")
-    assert stage.happened()[:4] == ["learn 3", "read 2", "forget 2", "88: block v1"]
+    assert stage.happened()[:2] == ["learn 3", "88: block v1"]
     assert stage.processes[88].settings is not None
     assert stage.processes[88].settings.generation == 3
+
+
+async def test_changes_wait_for_no_reading(stage: Stage) -> None:
+    """As long as a full set takes to read, and however many want it read; what was learnt before
+    is counted afterwards, all of it once."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    await settled(agent)
+    stage.flows[2] = [learnt(packets=5)]
+    stage.reading.clear()
+    readers = [asyncio.create_task(agent.hook.flows(FlowChoice(port=one), 9)) for one in (80, 81)]
+    count = asyncio.create_task(agent.hook.read_learnt())
+    stage.happened()
+    for name in ("block", "permit"):
+        async with asyncio.timeout(5):
+            await Changes(agent).set_mode(name)
+    assert [line for line in stage.happened() if line[0] == "8"] == [
+        "88: block v1",
+        "88: permit v1",
+    ]
+    stage.reading.set()
+    await asyncio.gather(*readers, count)
+    await settled(agent)
+    await agent.hook.read_learnt()
+    assert [row.learnt for row in agent.tally.rows.values() if row.learnt] == [4]
+
+
+async def test_numbers_of_settings_come_round_while_a_set_is_read(stage: Stage) -> None:
+    """What was learnt under the same number long ago is not taken for what is learnt now, and what
+    is in use is not removed."""
+    stage.config_text = "[queue]\nmark = 0xf8000000\n"  # three numbers
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    await settled(agent)
+    stage.tells_learning = True
+    stage.flows[2] = [learnt(packets=5)]
+    stage.reading.clear()
+    for name in ("block", "permit", "secure"):
+        await Changes(agent).set_mode(name)
+    stage.flows[2] = [learnt(packets=3)]
+    stage.reading.set()
+    await settled(agent)
+    await agent.hook.read_learnt()
+    assert [row.learnt for row in agent.tally.rows.values() if row.learnt] == [2]
+    happened = stage.happened()
+    assert [line for line in happened if line.startswith("learn")] == [
+        "learn 3",
+        "learn 1",
+        "learn 2",
+    ]
+    assert {line for line in happened if line.startswith("forget")} == {"forget 1", "forget 3"}
 
 
 async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) -> None:
@@ -142,6 +197,7 @@ async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> Non
     stage.happened()
     assert await agent.keep_rules(time.monotonic())
     assert stage.happened() == []
+    await settled(agent)
     stage.rules_there = False
     stage.tells_learning = True
     assert await agent.keep_rules(time.monotonic() - 1)

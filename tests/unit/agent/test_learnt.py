@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ipsecfd.agent.learnt import Learnt
+from ipsecfd.agent.learnt import Found, Learnt, Wanted
 from ipsecfd.agent.tally import Cause, Passed
 from ipsecfd.driver.decision import Direction, Verdict
 from ipsecfd.kernel.cache import Generation
@@ -29,12 +29,14 @@ class World:
 
     def __init__(self) -> None:
         self.flows: list[Flow] = []
+        self.read_times = 0
         self.clock = Clock()
         driver = make_driver("permit any <-> me:80 tcp", "permit any <-> me:81 tcp")
         settings = replace(driver.settings, generation=1)
         self.learnt = Learnt(Generation(1), settings, self.read, self.clock)
 
     def read(self, _generation: Generation) -> Iterable[Flow]:
+        self.read_times += 1
         return self.flows
 
     def counts(self, *flows: Flow, after: float = 5.0) -> dict[str | None, Passed]:
@@ -42,6 +44,10 @@ class World:
         self.clock.now += after
         self.flows = list(flows)
         return {cause.filter: found for cause, found in self.learnt.counts().items()}
+
+    def flows_of(self, wanted: Wanted) -> Found:
+        """The two flows with most packets of those that are wanted."""
+        return self.learnt.flows([(wanted, 2)])[wanted, 2]
 
 
 class Everything:
@@ -92,17 +98,28 @@ def test_the_flows_with_most_packets_are_told() -> None:
     """As many as are asked for; the others are counted."""
     world = World()
     world.flows = [flow(80, 6), flow(81, 40), flow(82, 5)]
-    found = world.learnt.flows(Everything(), 2)
+    found = world.flows_of(Everything())
     assert [one.flow.packets for one in found.flows] == [40, 6]
     assert found.flows[0].cause.filter == "any <-> me:81 tcp"
     assert (found.total, found.packets, found.octets) == (3, 51, 5100)
+
+
+def test_one_reading_serves_all_who_ask() -> None:
+    """Each gets what he wants, and as much of it."""
+    world = World()
+    world.flows = [flow(80, 6), flow(81, 40), flow(82, 5), flow(83, 5)]
+    everything, web = (Everything(), 3), (OfFilter("any <-> me:80 tcp"), 3)
+    found = world.learnt.flows([everything, web])
+    assert [one.flow.destination_port for one in found[everything].flows] == [81, 80, 82]
+    assert [one.flow.destination_port for one in found[web].flows] == [80]
+    assert (world.read_times, found[everything].total, found[web].total) == (1, 4, 1)
 
 
 def test_flows_are_chosen_by_their_cause() -> None:
     """Those that are not wanted do not count either."""
     world = World()
     world.flows = [flow(80, 6), flow(81, 40)]
-    found = world.learnt.flows(OfFilter("any <-> me:80 tcp"), 2)
+    found = world.flows_of(OfFilter("any <-> me:80 tcp"))
     assert (len(found.flows), found.total, found.packets) == (1, 1, 6)
 
 
