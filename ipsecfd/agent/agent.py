@@ -79,7 +79,14 @@ class Agent:
         self.warnings: dict[str, str] = {}
         """What an administrator should know until it is over, by what it is about."""
         self.tally = Tally(parts.now)
-        self.hook = Hook(parts.rules, parts.read_flows, parts.read_counters, config, self.tally)
+        self.hook = Hook(
+            parts.rules,
+            parts.read_flows,
+            parts.read_counters,
+            config,
+            self.tally,
+            parts.expected,
+        )
         self.started = parts.now()
         self.parts = parts
         self.lock = asyncio.Lock()
@@ -106,6 +113,7 @@ class Agent:
         if self._follower is not None:
             self._follower.cancel()
         if self.managed:
+            self.hook.leave()
             self.parts.say("stopping; whether the rules stay is systemd's to say")
         else:
             await self.hook.remove()

@@ -19,6 +19,7 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.expected import Expected
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.rules import Installed, RulesConfig
@@ -63,8 +64,10 @@ class Hook:
         read_counters: ReadCounters,
         config: Config,
         tally: Tally,
+        expected: Expected,
     ) -> None:
         self._rules = rules
+        self._expected = expected
         self._read_flows = read_flows
         self._tally = tally
         self._readings = Readings(read_counters, tally)
@@ -164,7 +167,12 @@ class Hook:
         """Take all rules away; raises KernelError."""
         async with self._changing:
             await asyncio.to_thread(self._rules.remove)
+            self._expected.forget()
             self.kind = ""
+
+    def leave(self) -> None:
+        """Nobody looks after the rules from now on, and they stay."""
+        self._expected.ended()
 
     async def _stands(self) -> bool:
         """Whether nobody else changed the rules."""
@@ -175,6 +183,7 @@ class Hook:
         self.kind, self._standing = await _to_the_end(
             asyncio.to_thread(self._rules.install, self._config, generation)
         )
+        self._expected.running()
         self._tally.new_table()
         self._settings = settings
         self._readings.begin(self._learnt(settings) if self._caching else None)

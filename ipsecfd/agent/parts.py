@@ -16,6 +16,7 @@ from ipsecfd.agent.sources import Load, StoreFiles
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.kernel.connections import TcpConnection
+from ipsecfd.kernel.expected import Expected
 from ipsecfd.policy.model import IPAddress
 from ipsecfd.policy.names import Renewal
 
@@ -44,6 +45,7 @@ class Parts:
     rules: Rules
     read_flows: ReadFlows
     read_counters: ReadCounters
+    expected: Expected
     boot_file: BootRules
     start_process: StartProcess
     log: Log

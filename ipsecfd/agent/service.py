@@ -35,6 +35,7 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import counters, flows, queue, rules
 from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
+from ipsecfd.kernel.expected import Expected
 from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.kernel.rulewatch import RuleWatch
@@ -209,6 +210,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
         rules=rules,
         read_flows=flows.read_all,
         read_counters=counters.read,
+        expected=Expected(),
         boot_file=BootFile(configurations.load_next),
         start_process=start_process,
         log=log,

@@ -64,6 +64,8 @@ async def start(agent: Agent) -> None:
             keep = leftover or (agent.managed and agent.ever_assigned)
             if hook.kind and not keep:
                 await hook.remove()
+            elif hook.kind:
+                hook.leave()
             await pool.close()
             raise
         agent.starting = False

@@ -74,6 +74,7 @@ def after_stop(
 ) -> None:
     """Remove the rules after a stop, keep them after anything else; for the unit's ExecStopPost."""
     from ipsecfd.kernel import boot, rules
+    from ipsecfd.kernel.expected import Expected
     from ipsecfd.kernel.marks import Marks
 
     found, ever_assigned = _remembered(config)
@@ -93,6 +94,7 @@ def after_stop(
     print(f"ipsecfd: {why}", file=sys.stderr)
     if action is Action.REMOVE:
         rules.remove()
+        Expected().forget()
     elif action is Action.CLOSE and (boot.loaded() or not rules.present()):
         marks = Marks(found.queue.mark)
         rules.close(rules.RulesConfig(forward=found.forward, marks=marks))

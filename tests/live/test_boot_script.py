@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +20,7 @@ from ipsecfd.agent.bootfile import BootFile, render
 from ipsecfd.agent.config import load
 from ipsecfd.driver.modes import Mode
 from ipsecfd.lab import Lab, Probe
+from tests.live.streams import Stream
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -25,6 +30,13 @@ CONFIG, STATE = "/run/lab/ipsecfd.toml", "/run/lab/state"
 SSH = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:22")
 HTTP = Probe.parse("tcp 203.0.113.66 -> 192.0.2.10:80")
 PING_OUT = Probe.parse("ping 192.0.2.10 -> 203.0.113.66")
+LEARNT = 7001
+BLOCK_ALL = 'name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> any"]\n'
+PORTS = f"""{BLOCK_ALL}
+[[rule]]
+action = "permit"
+filters = ["any <-> me:{LEARNT} udp"]
+"""
 OPEN, CLOSED = [True, True, True], [False, False, False]
 STATEFUL = [True, False, True]
 """Of SSH, a boot exemption, HTTP, and a ping of the host's own."""
@@ -188,12 +200,62 @@ def test_closed_host_routes_what_is_not_judged(guard: Guard, forward: str) -> No
 
 
 def test_rules_that_are_there_stay(guard: Guard) -> None:
-    """Started again beside a running agent, it neither opens nor disturbs anything."""
-    guard.lab.start_daemon('name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> any"]\n')
-    before = guard.nft("list", "ruleset").stdout
-    one_line(guard.boot(), "already")
-    assert before == guard.nft("list", "ruleset").stdout
-    assert guard.passing() == CLOSED
+    """Started again beside a running agent, or one that was killed, it neither opens nor disturbs
+    anything."""
+    daemon = guard.lab.start_daemon(BLOCK_ALL)
+    for _ in range(2):
+        before = guard.nft("list", "ruleset").stdout
+        one_line(guard.boot(), "already")
+        assert before == guard.nft("list", "ruleset").stdout
+        assert guard.passing() == CLOSED
+        if daemon.pid is not None:
+            daemon.stop(signal.SIGKILL)
+
+
+def load_saved(guard: Guard) -> None:
+    """Begin another boot with a saved ruleset: `nft list ruleset` while an agent ran, which had
+    learnt a flow."""
+    daemon = guard.lab.start_daemon(PORTS)
+    with Stream(guard.lab, LEARNT) as stream:
+        end = time.monotonic() + 10
+        while "expires" not in (saved := guard.nft("list", "ruleset").stdout):
+            assert time.monotonic() < end
+        daemon.stop(signal.SIGKILL)
+        guard.nft("delete", "table", "inet", "ipsecfd")
+        # Not every kernel knows this, and where nobody listens it is a drop.
+        saved = re.sub(r"queue (num|to) 88", "drop", saved)
+        guard.host.path("/run/nftables.conf").write_text(saved)
+        shutil.rmtree(guard.host.path("/run/ipsecfd"))
+        assert guard.nft("-f", "/run/nftables.conf").returncode == 0
+        first = stream.sent
+        time.sleep(0.2)
+    assert stream.arrived[-1] > first  # it is in force, elements and all
+
+
+def test_saved_ruleset_does_not_count(guard: Guard) -> None:
+    """The start-up rules come in place of rules that a boot has loaded from a saved ruleset; no
+    flow of policies long gone passes by those."""
+    load_saved(guard)
+    one_line(guard.boot(), "stateful mode", "in place of its rules in a saved ruleset")
+    assert guard.passing() == STATEFUL
+    with Stream(guard.lab, LEARNT) as stream:
+        time.sleep(0.1)
+    assert stream.arrived == []
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "passing", "word"), [("block", CLOSED, "closed"), ("permit", OPEN, "on_failure")]
+)
+def test_damage_beside_a_saved_ruleset(
+    guard: Guard, on_failure: str, passing: list[bool], word: str
+) -> None:
+    """The host is what on_failure says, and not what was saved."""
+    guard.nft("add", "table", "inet", "ipsecfd")
+    guard.configure(f'on_failure = "{on_failure}"\n')
+    guard.path.write_bytes(b"")
+    one_line(guard.boot(), "is damaged", word, "saved ruleset")
+    assert guard.passing() == passing
+    assert (guard.nft("list", "table", "inet", "ipsecfd").returncode == 0) is (passing == CLOSED)
 
 
 def test_daemon_takes_over_from_closed_rules(guard: Guard) -> None:

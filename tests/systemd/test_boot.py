@@ -116,6 +116,35 @@ def test_agent_takes_over_before_the_network_is_there(machine: Machine) -> None:
     assert not machine.reaches_peer("udp")
 
 
+NFTABLES = """
+[Unit]
+DefaultDependencies=no
+Before=network-pre.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=nft -f /etc/nftables.conf
+"""
+"""As Debian's service of this name."""
+
+
+def test_start_up_rules_replace_a_saved_ruleset(machine: Machine) -> None:
+    """Whoever saves all rules while ipsecfd runs saves its own, too; the next boot does not begin
+    with what it let pass then."""
+    machine.write("/etc/systemd/system/nftables.service", NFTABLES)
+    machine.run("systemctl", "add-wants", "test.target", "nftables.service")
+    assert machine.reaches_peer("icmp")
+    # Not every kernel takes "queue" from nft, and where nobody listens it is a drop.
+    save = "nft list ruleset | sed -E 's/queue (num|to) [0-9-]+/drop/' >/etc/nftables.conf"
+    machine.run("sh", "-c", save)
+    boot(machine)
+    assert said(machine) == (
+        "ipsecfd: stateful mode until the policies are in force, in place of its rules in a saved"
+        " ruleset"
+    )
+    assert "stateful mode" in machine.run("ipsecfd", "status")
+
+
 def test_damaged_file_closes_until_the_agent_runs(machine: Machine) -> None:
     """Said in one line; the agent has the policies in force and mends the file."""
     machine.run("sh", "-c", f"echo >>{BOOT_FILE}")

@@ -24,6 +24,7 @@ from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.connections import TcpConnection
 from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.expected import Expected
 from ipsecfd.kernel.flows import Flow
 from ipsecfd.kernel.rules import Installed, RulesConfig
 from ipsecfd.kernel.standing import ChainState, Standing
@@ -199,6 +200,7 @@ class Stage:
         self.source: Content | IpsecfdError | None = None
         """What the domain source gives; None is what it gave before."""
         self.boot_file = FakeBootFile(self.load_config)
+        self.expected = Expected(directory / "run")
         self._happened: list[str] = []
 
     def note(self, line: str) -> None:
@@ -222,6 +224,7 @@ class Stage:
             rules=self,
             read_flows=self.read_flows,
             read_counters=lambda: self.counters,
+            expected=self.expected,
             boot_file=self.boot_file,
             start_process=self.start_process,
             log=self,

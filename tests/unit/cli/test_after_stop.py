@@ -13,6 +13,7 @@ from ipsecfd.cli.after_stop import Action, what_to_do
 from ipsecfd.cli.main import app
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel import boot, rules
+from ipsecfd.kernel.expected import Expected
 
 UNIT = "ipsecfd.service"
 
@@ -79,6 +80,7 @@ class Edges:
         monkeypatch.setattr(rules, "present", lambda: self.present)
         monkeypatch.setattr(boot, "loaded", lambda: self.booted)
         monkeypatch.setattr(rules, "remove", lambda: self.done.append("remove"))
+        monkeypatch.setattr(Expected, "forget", lambda _: self.done.append("forget"))
         monkeypatch.setattr(
             rules,
             "close",
@@ -114,7 +116,7 @@ def test_stop_job_of_this_unit_removes(edges: Edges) -> None:
     """The unit's own line of `systemctl list-jobs` counts."""
     edges.systemctl(STOP_JOB)
     assert "nothing is filtered" in edges.after_stop("success")
-    assert edges.done == ["remove"]
+    assert edges.done == ["remove", "forget"]
 
 
 def test_crash_with_rules_in_place_changes_nothing(edges: Edges) -> None:
