@@ -16,7 +16,7 @@ from heapq import heappush, heapreplace
 from typing import NamedTuple, Protocol
 
 from ipsecfd.agent.tally import Cause, Passed
-from ipsecfd.driver.decision import Direction, Verdict
+from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.kernel.cache import SECONDS, Generation
 from ipsecfd.kernel.flows import Flow
@@ -59,9 +59,6 @@ class Found(NamedTuple):
     packets: int
     octets: int
     """How many there are, and what all of them count."""
-
-
-_Key = tuple[Direction, Verdict, int, int, bytes]
 
 
 class _Before(NamedTuple):
@@ -122,7 +119,9 @@ class Learnt:
         self._driver = Driver(settings, clock)
         self._read = read
         self._clock = clock
-        self._before: dict[_Key, _Before] = {}
+        self._before: dict[bytes, _Before] = {}
+        # By cause; here, since what was read before a reading failed is counted, too.
+        self._counted: dict[Cause, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def __len__(self) -> int:
         """How many flows there were at the last reading."""
@@ -131,28 +130,31 @@ class Learnt:
     def counts(self) -> dict[Cause, Passed]:
         """What was counted since the last call, by cause; raises KernelError.
 
-        What a flow counted between the last reading and its end is not among it.
+        What a flow counted between the last reading and its end is not among it. A flow that a
+        reading has missed is there all the same, until its time is over.
         """
-        found: dict[Cause, list[int]] = defaultdict(lambda: [0, 0, 0])
-        after: dict[_Key, _Before] = {}
-        now = self._clock()
         for flow in self._read(self.generation):
-            key, end = _key(flow), now + flow.seconds_left
-            before = self._before.get(key)
+            end = self._clock() + flow.seconds_left
+            before = self._before.get(flow.key)
             cause = self._cause(flow) if before is None else before.cause
             packets, octets, new = flow.packets, flow.octets, 0
-            # A flow that ended and was learnt again lasts longer by a whole term.
-            if before is None or end > before.end + SECONDS / 2:
+            # A flow that ended and was learnt again lasts longer by a whole term; if it was taken
+            # out by hand, it may have counted less.
+            if before is None or end > before.end + SECONDS / 2 or packets < before.packets:
                 packets, new = packets - 1, 1
             else:
                 packets, octets = packets - before.packets, octets - before.octets
-            after[key] = _Before(cause, flow.packets, flow.octets, end)
-            count = found[cause]
+            self._before[flow.key] = _Before(cause, flow.packets, flow.octets, end)
+            count = self._counted[cause]
             count[0] += packets
             count[1] += octets
             count[2] += new
-        self._before = after
-        return {cause: Passed(*count) for cause, count in found.items()}
+        now = self._clock()
+        for key in [key for key, one in self._before.items() if one.end <= now]:
+            del self._before[key]
+        counted = {cause: Passed(*count) for cause, count in self._counted.items()}
+        self._counted.clear()
+        return counted
 
     def flows(self, asked: Iterable[Asked]) -> dict[Asked, Found]:
         """The wanted flows, for each who asked, by one reading; raises KernelError."""
@@ -160,7 +162,7 @@ class Learnt:
         for flow in self._read(self.generation):
             wanting = [one for one in choices.values() if one.wanted.has(flow)]
             if wanting:
-                before = self._before.get(_key(flow))
+                before = self._before.get(flow.key)
                 cause = self._cause(flow) if before is None else before.cause
                 for one in wanting:
                     one.offer(flow, cause)
@@ -183,12 +185,6 @@ def headers(flow: Flow) -> bytes:
         return _IPV4.pack(0x45, 0, _IPV4.size, 0, 0, 64, flow.protocol, 0, *ends, *ports)
     ends = (flow.source.to_bytes(16, "big"), flow.destination.to_bytes(16, "big"))
     return _IPV6.pack(6 << 28, 4, flow.protocol, 64, *ends, *ports)
-
-
-def _key(flow: Flow) -> _Key:
-    """What tells flows apart; what strangers choose of it as bytes, since they know which integers
-    hash alike."""
-    return (*flow[:4], b"%x %x %d %d %d" % flow[4:9])
 
 
 def _interface(index: int) -> str:

@@ -44,15 +44,27 @@ class Flow(NamedTuple):
     was learnt from."""
     seconds_left: float
     """Until a packet of it is judged again."""
+    key: bytes
+    """Tells it from all others of its generation."""
 
 
 def read(sets: Iterable[FlowSet]) -> Iterator[Flow]:
-    """All flows in these sets. Sets that are gone are empty; raises KernelError otherwise."""
+    """All flows in these sets, each once. Sets that are gone are empty; raises KernelError
+    otherwise.
+
+    The kernel tells a set in parts, and finds where it was by counting elements; what comes and
+    goes meanwhile moves the others: one may be told twice, and another one not at all. So a set is
+    read to its end before anything is done with it.
+    """
     with nfnetlink.connect() as netlink:
         for one in sets:
-            for elements in nfnetlink.dump_set(netlink, TABLE, one.name):
+            seen = set()
+            for elements in list(nfnetlink.dump_set(netlink, TABLE, one.name)):
                 for _, start, end in attributes(elements, 0, len(elements)):
-                    yield _flow(one, elements, start, end)
+                    flow = _flow(one, elements, start, end)
+                    if flow.key not in seen:
+                        seen.add(flow.key)
+                        yield flow
 
 
 def read_all(config: RulesConfig, generation: Generation) -> Iterator[Flow]:
@@ -98,4 +110,5 @@ def _named(one: FlowSet, key: bytes, packets: int, octets: int, seconds: float) 
         packets,
         octets,
         seconds,
+        one.name.encode() + key,
     )

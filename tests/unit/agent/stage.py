@@ -71,7 +71,8 @@ def dynamic(*filters: str) -> DynamicContent:
 def learnt(*, packets: int, port: int = 80) -> Flow:
     """A TCP flow from a stranger to a port of ours, 100 bytes a packet, learnt just now."""
     ends = (0xCB007142, 0xC000020A, 6, 4000, port)
-    return Flow(Direction.IN, Verdict.PERMIT, 0, 4, *ends, packets, 100 * packets, 60.0)
+    key = b"%d" % port
+    return Flow(Direction.IN, Verdict.PERMIT, 0, 4, *ends, packets, 100 * packets, 60.0, key)
 
 
 async def settled(agent: Agent) -> None:

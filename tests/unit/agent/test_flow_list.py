@@ -17,6 +17,7 @@ WEB = Flow(
     packets=7,
     octets=700,
     seconds_left=41.6,
+    key=b"web",
 )
 PING = WEB._replace(protocol=ICMP, source_port=0, destination_port=0, direction=Direction.OUT)
 PERMITTED = Decision(Verdict.PERMIT, Reason.FILTER, policy="p", rule="Web", filter="any <-> me:80")

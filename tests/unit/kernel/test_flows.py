@@ -25,6 +25,7 @@ ELEMENTS4 = (
     "2c0007000c000100636f756e746572001c0002000c00010000000000000000720c00020000000000000000030c00"
     "0500000000000000e828"
 )
+KEY4 = "c0000201c000020a110000009c4000001b580000"
 ELEMENTS6 = (
     "ac0000000c0a0200000000001f290000010000050c000100697073656366640017000200696e365f706f7274735f"
     "7065726d69745f3200007400030070000100340001003000010020010db800000000000000000000000120010db8"
@@ -72,8 +73,24 @@ def test_with_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         packets=3,
         octets=114,
         seconds_left=59.432,
+        key=b"in4_ports_permit_2" + bytes.fromhex(KEY4),
     )
     assert read(monkeypatch, PORTS4, ELEMENTS4, EMPTY) == [expected]
+
+
+def test_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that changes while it is read may have a flow in two of the parts: it is one."""
+    assert len(read(monkeypatch, PORTS4, ELEMENTS4, ELEMENTS4, EMPTY)) == 1
+
+
+def test_a_set_is_read_before_anything_is_done_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longer it takes, the more comes and goes meanwhile."""
+    answers = Recorded(ELEMENTS4, EMPTY)
+    monkeypatch.setattr(nfnetlink, "connect", lambda: answers)
+    found = flows.read([PORTS4])
+    assert next(iter(found)).packets == 3
+    assert not answers.left
+    assert list(found) == []
 
 
 def test_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,4 +141,4 @@ def test_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_key_of_another_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that is too short is no flow, and the message says which set it is of."""
     with pytest.raises(KernelError, match=r"in4_ports_permit_2: a key of 12 bytes, expected 20"):
-        read(monkeypatch, PORTS4, OTHERS)
+        read(monkeypatch, PORTS4, OTHERS, EMPTY)
