@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -27,7 +27,6 @@ from ipsecfd.agent.pool import Pool
 from ipsecfd.agent.shadow import Shadow
 from ipsecfd.agent.sources import Load, Places, StoreReader, gather
 from ipsecfd.agent.tally import Tally
-from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
@@ -157,15 +156,13 @@ class Agent:
         else:
             self.warnings.pop(BOOT_FILE, None)
 
-    async def count(self) -> Mapping[int, PacketReport | None]:
-        """Bring the tally up to date, as far as packet processes and kernel answer; gives what
-        `Pool.reports` does."""
-        reports = await self.pool.reports()
+    async def count(self) -> None:
+        """Bring the tally up to date, as far as packet processes and kernel answer."""
+        await self.pool.reports()
         with contextlib.suppress(KernelError):
             await self.hook.read_learnt()
         if self.shadow is not None:
             self.shadow.add(await self.pool.compared())
-        return reports
 
     async def enter(self, mode: Mode) -> None:
         """Judge in this mode from now on. For whoever holds the lock."""

@@ -46,6 +46,9 @@ from ipsecfd.policy.tomlfile import Loaded
 WATCH_SECONDS: Final = 5.0
 """How often the queues' health is looked at, and systemd told that packets are judged."""
 
+COUNT_SECONDS: Final = 5.0
+"""Pause between two readings of what the kernel has learnt."""
+
 STOPPED_SECONDS: Final = 0.5
 """A packet process that a signal stopped is replaced after as long, or twice that at most."""
 
@@ -103,6 +106,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
                 keeping,
                 asyncio.create_task(_end_stopped(agent)),
                 asyncio.create_task(_watch(agent, page, systemd)),
+                asyncio.create_task(_count(agent)),
                 asyncio.create_task(changes.trials.watch()),
             ]
             if agent.domain is not None:
@@ -155,9 +159,17 @@ async def _watch(agent: Agent, page: StatusPage, systemd: Systemd) -> None:
     while True:
         page.watch()
         systemd.status(f"{agent.mode} mode, {agent.policies}")
-        if all((await agent.count()).values()):
+        if all((await agent.pool.reports()).values()):
             systemd.alive()
         await asyncio.sleep(pause)
+
+
+async def _count(agent: Agent) -> None:
+    """Keep the tally up to date. What a flow counts between its last reading and its end is due to
+    no filter. Full sets take long to read, so nothing else waits for it."""
+    while True:
+        await agent.count()
+        await asyncio.sleep(COUNT_SECONDS)
 
 
 async def _end_stopped(agent: Agent) -> None:
