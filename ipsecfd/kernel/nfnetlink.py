@@ -50,6 +50,7 @@ _OBJECT_TYPE = 3
 _INET = 1
 _INTERRUPTED = 0x10
 _TRIES = 10
+_SECONDS: Final = 5
 
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _NFTABLES_GROUP = 7
@@ -116,20 +117,39 @@ def add_queue_chain(table: str, chain: str, first: int, count: int, *, bypass: b
         )
 
 
-def connect() -> socket.socket:
-    """A netlink socket to netfilter in this process' network namespace."""
-    netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    netlink.settimeout(5)
-    return netlink
+@contextlib.contextmanager
+def connect() -> Iterator[socket.socket]:
+    """A netlink socket to netfilter in this process' network namespace; raises KernelError, also
+    when the kernel refuses, or does not answer, what is done with it."""
+    try:
+        with _socket() as netlink:
+            netlink.settimeout(_SECONDS)
+            yield netlink
+    except TimeoutError as error:
+        raise KernelError(f"nftables did not answer within {_SECONDS} s") from error
+    except OSError as error:
+        raise _refused(error) from error
 
 
 def listen() -> socket.socket:
-    """A netlink socket that hears of every change of nftables in this network namespace."""
-    netlink = connect()
+    """A netlink socket that hears of every change of nftables in this network namespace; raises
+    KernelError."""
+    netlink = _socket()
     netlink.setblocking(False)
     netlink.bind((0, 0))
     netlink.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_GROUP)
     return netlink
+
+
+def _socket() -> socket.socket:
+    try:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def _refused(error: OSError) -> KernelError:
+    return KernelError(f"nftables cannot be asked: {error.strerror}")
 
 
 def tables_named(data: bytes) -> Iterator[str]:

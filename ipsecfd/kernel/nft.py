@@ -75,6 +75,8 @@ def _run(command: list[str], script: str | None = None) -> subprocess.CompletedP
         raise KernelError("the program nft is missing: apt install nftables") from error
     except subprocess.TimeoutExpired as error:
         raise KernelError(f"nft did not answer within {_SECONDS} s") from error
+    except OSError as error:  # no memory, or too many files or processes
+        raise KernelError(f"nft cannot be run: {error.strerror}") from error
 
 
 def _explain(stderr: str) -> str:
