@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from typing import Final, NamedTuple
 
 from tests.systemd.machine import HERE, Container
@@ -18,6 +19,8 @@ filters = ["me <-> any"]
 action = "permit"
 filters = ["any <-> me:{PERMITTED} udp"]
 """
+
+_LEARNING_SECONDS: Final = 60
 
 _SENDER: Final = f"""
 import json, select, socket, sys
@@ -60,11 +63,18 @@ class Stream:
     """Both ends, at work from here to `stop`."""
 
     def __init__(self, machine: Container) -> None:
+        self._machine = machine
         python = ["/usr/bin/python3", "-c"]
         self._receiver = _started(machine.inside(*python, _RECEIVER))
         assert self._receiver.stdout is not None
         self._receiver.stdout.readline()
         self._sender = _started(machine.beside(*python, _SENDER))
+
+    def wait_until_learnt(self) -> None:
+        """Wait until the kernel lets what is permitted pass by itself."""
+        end = time.monotonic() + _LEARNING_SECONDS
+        while f":{PERMITTED}" not in self._machine.run("ipsecfd", "flows"):
+            assert time.monotonic() < end, self._machine.journal()
 
     def stop(self) -> Seen:
         """End it; what was sent and what came."""

@@ -83,6 +83,13 @@ class Guard(Debian):
         lines = self.run("journalctl", "--boot", "--output=json", "--no-pager", *choice)
         return [json.loads(line) for line in lines.splitlines()]
 
+    def wait_until_said(self, text: str, seconds: float = 60) -> None:
+        """Wait until the service has said it."""
+        end = time.monotonic() + seconds
+        while text not in (journal := self.journal()):
+            assert time.monotonic() < end, journal
+            time.sleep(0.05)
+
 
 class Flow:
     """A flow of datagrams from the peer to the guard, from a port of its own."""
@@ -103,10 +110,10 @@ class Flow:
         self._process.stdin.flush()
         return self._process.stdout.readline() == "yes\n"
 
-    def wait_until_answered(self, seconds: float = 60) -> None:
+    def wait_until_answered(self, port: int = PERMITTED, seconds: float = 60) -> None:
         """Send until an answer comes."""
         end = time.monotonic() + seconds
-        while not self.answered(seconds=0.2):
+        while not self.answered(port, seconds=0.2):
             assert time.monotonic() < end, "nobody judges"
 
     def close(self) -> None:
