@@ -67,6 +67,15 @@ def version(debian: Debian) -> str:
     return str(json.loads(debian.run("ipsecfd", "status", "--json"))["release"])
 
 
+def block(opening: str) -> str:
+    """What the README has between these lines and the next fence."""
+    found = re.search(
+        rf"{opening}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert found
+    return found[1]
+
+
 def test_installing_changes_no_traffic(fresh: Debian, shelf: Shelf) -> None:
     """The service starts and drops nothing: all that was sent meanwhile came."""
     stream = Stream(fresh)
@@ -81,11 +90,7 @@ def test_installing_changes_no_traffic(fresh: Debian, shelf: Shelf) -> None:
 
 def test_what_is_installed_works(installed: Debian) -> None:
     """The README's commands answer as it shows, systemd, logrotate and dpkg find no mistake."""
-    policy = re.search(
-        r"^```toml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
-    )
-    assert policy
-    installed.write("/root/web.toml", policy[1])
+    installed.write("/root/web.toml", block("^```toml$"))
     commands = [
         one
         for one in shown("README.md")
@@ -101,6 +106,26 @@ def test_what_is_installed_works(installed: Debian) -> None:
     assert "error" not in installed.run("logrotate", "--debug", "/etc/logrotate.d/ipsecfd")
     assert installed.run("dpkg", "--verify", "ipsecfd") == ""
     assert installed.run("grep", "-rlF", f"{ROOT}/ipsecfd", "/usr/lib/ipsecfd", ok=False) == ""
+
+
+def test_first_policy_as_the_readme_has_it(fresh: Debian, shelf: Shelf) -> None:
+    """From "Install and run": the package filters nothing, `apply` closes at once, and what is
+    confirmed is in force after the next start."""
+    build, install, *rest = block("^## Install and run\n\n```$").splitlines()
+    assert build.startswith("sudo make deb ")
+    assert install.startswith("sudo apt-get install ./build/ipsecfd_*.deb ")
+    fresh.install(shelf.deb)
+    fresh.write("web.toml", block("^```toml$"))
+    copy, apply, confirm = (["sh", "-c", line.removeprefix("sudo ")] for line in rest)
+    fresh.run(*copy)
+    assert fresh.reaches_peer()
+    fresh.run(*apply)
+    assert not fresh.reaches_peer()
+    fresh.run(*confirm)
+    assert not fresh.succeeds(*confirm), "nothing is on trial any more"
+    fresh.run("systemctl", "restart", "ipsecfd")
+    assert not fresh.reaches_peer()
+    assert "Web server" in fresh.run("ipsecfd", "policy", "list")
 
 
 @pytest.mark.parametrize("page", ["ipsecfd.8", "ipsecfd.toml.5", "ipsecfd-policy.5"])

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
+from tests.systemd.mounts import CGROUPS, MOUNTS, OWN, refused
+
 CHECKOUT: Final = Path(__file__).parents[2]
 HERE, PEER = "10.77.0.1", "10.77.0.2"
 EVEN_WHERE_STARTS_ARE_SLOW: Final = "[Unit]\nStartLimitIntervalSec=600\n"
 """For the unit: the start limit is reached however long each try takes."""
 
-_CGROUPS: Final = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BOOT_SECONDS: Final = 90
@@ -44,18 +45,8 @@ ExecStart=ip address add {here}/24 dev eth1
 ExecStart=ip link set eth1 up
 """
 
-# The container's cgroups: the machine's own where they are unified, else systemd's own hierarchy.
-# In one of its own it meets no processes of other containers.
 _BOOT: Final = """
-mount -t sysfs sysfs /sys
-if [ {unified} = True ]; then
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup
-else
-    mount -t tmpfs tmpfs /sys/fs/cgroup
-    mkdir /sys/fs/cgroup/systemd /sys/fs/cgroup/unified
-    mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-    mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-fi
+{mounts}
 for tree in {trees}; do
     [ -e $tree/cgroup.procs ] || continue
     mkdir -p $tree/{name}
@@ -93,7 +84,8 @@ def missing() -> str | None:
         return "systemd is not installed"
     if shutil.which("systemd-nspawn") is None:
         return "systemd-nspawn is missing: apt install systemd-container"
-    return None
+    why = refused()
+    return None if why is None else f"no systemd can be booted here: {why}"
 
 
 class Container:
@@ -121,8 +113,8 @@ class Container:
         if beside is not None:
             self._command, network = beside.beside("unshare"), ""
         self._script = _BOOT.format(
-            unified=Path("/sys/fs/cgroup/cgroup.controllers").exists(),
-            trees=" ".join(_CGROUPS),
+            mounts=MOUNTS,
+            trees=" ".join(CGROUPS),
             name=self._place.name,
             place=self._place,
             lower=lower,
@@ -142,10 +134,9 @@ class Container:
 
         The files are those that the boots before have left.
         """
-        own = "--mount --pid --propagation private --mount-proc --fork --kill-child"
         with (self._place / "console").open("wb") as console:
             self._holder = subprocess.Popen(
-                [*_DIES_WITH_US, *self._command, *own.split(), "bash", "-ec", self._script],
+                [*_DIES_WITH_US, *self._command, *OWN, "bash", "-ec", self._script],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
@@ -237,7 +228,7 @@ class Container:
         """End it at once, if it runs, and leave nothing."""
         self._holder.kill()
         self._holder.wait()
-        for tree in _CGROUPS:
+        for tree in CGROUPS:
             for cgroup, _, _ in os.walk(Path(tree, self._place.name), topdown=False):
                 _remove_cgroup(Path(cgroup))
         shutil.rmtree(self._place, ignore_errors=True)
