@@ -128,9 +128,10 @@ class Agent:
         try:
             if await self.hook.keep():
                 gap = round((time.monotonic() - since) * 1000)
+                back = "they are back" if self.hook.kind else "this host is closed"
                 self.event(
                     Event.FAILURE,
-                    "another program removed or changed our rules; they are back after"
+                    f"another program removed or changed our rules; {back} after"
                     f" {gap:,} ms, and until then packets may have passed unjudged",
                     gap_ms=gap,
                 )

@@ -40,6 +40,9 @@ class Rules(Protocol):
     def forget(self, config: RulesConfig, generation: Generation) -> None:
         """Remove what was learnt under a generation that was replaced."""
 
+    def close(self, config: RulesConfig) -> Standing | None:
+        """Drop from now on what would be queued."""
+
     def remove(self) -> None:
         """Take all rules away."""
 
@@ -81,6 +84,8 @@ class Hook:
         )
         self.kind = ""
         """How packets come to the queue, once they do."""
+        self._held = False
+        """Whether rules are there that are none of this run's."""
         self._standing: Standing | None = None
         self._put_back = False  # since `keep` was last called
         self._settings = Settings()
@@ -102,9 +107,24 @@ class Hook:
         """The number for settings that come after those of this number; 0 without a cache."""
         return self._config.marks.following(generation) if self._caching else 0
 
-    async def present(self) -> bool:
-        """Whether there are rules of ours; raises KernelError."""
-        return await asyncio.to_thread(self._rules.present)
+    async def hold(self) -> bool:
+        """Whether rules of an earlier run, or of the boot, are in force; raises KernelError.
+
+        From now on `keep` closes the host if somebody removes them, unless it is to be open while
+        nobody judges.
+        """
+        async with self._changing:
+            standing = await asyncio.to_thread(self._rules.stands)
+            if not standing or not await asyncio.to_thread(self._rules.present):
+                return False
+            if not self._config.bypass:
+                self._hold(standing)
+            return True
+
+    async def close(self) -> None:
+        """Drop everything until `install`, and see to it that it stays so; raises KernelError."""
+        async with self._changing:
+            await self._close()
 
     async def install(self, settings: Settings) -> None:
         """Queue packets from now on, and learn flows that these settings decide.
@@ -112,6 +132,8 @@ class Hook:
         Raises KernelError and changes nothing when refused.
         """
         async with self._changing:
+            if self._held and not await self._stands():
+                self._put_back = True  # `keep` had no turn yet
             await self._install(settings)
 
     async def relearn(self, settings: Settings) -> None:
@@ -132,7 +154,7 @@ class Hook:
             except KernelError:
                 if await self._stands():
                     raise
-                await self._install_again(settings)
+                await self._again(lambda: self._install(settings))
             else:
                 self._settings = settings
                 self._readings.follow(self._learnt(settings))
@@ -146,11 +168,13 @@ class Hook:
     async def keep(self) -> bool:
         """Put the rules back, with new sets, if somebody else changed them; whether that was so.
 
-        Raises KernelError. Does nothing before `install`.
+        Before `install`, close the host instead of those that `hold` found. Raises KernelError.
         """
         async with self._changing:
-            if self.kind and not await self._stands():
-                await self._install_again(self._settings)
+            if (self.kind or self._held) and not await self._stands():
+                await self._again(
+                    (lambda: self._install(self._settings)) if self.kind else self._close
+                )
             put_back, self._put_back = self._put_back, False
             return put_back
 
@@ -168,11 +192,12 @@ class Hook:
         async with self._changing:
             await asyncio.to_thread(self._rules.remove)
             self._expected.forget()
-            self.kind = ""
+            self.kind, self._held = "", False
 
     def leave(self) -> None:
-        """Nobody looks after the rules from now on, and they stay."""
-        self._expected.ended()
+        """Nobody looks after the rules from now on, if any, and they stay."""
+        if self.kind or self._held:
+            self._expected.ended()
 
     async def _stands(self) -> bool:
         """Whether nobody else changed the rules."""
@@ -183,16 +208,24 @@ class Hook:
         self.kind, self._standing = await _to_the_end(
             asyncio.to_thread(self._rules.install, self._config, generation)
         )
+        self._held = False
         self._expected.running()
         self._tally.new_table()
         self._settings = settings
         self._readings.begin(self._learnt(settings) if self._caching else None)
 
-    async def _install_again(self, settings: Settings) -> None:
-        """Put the rules back; who removed them may be about to remove more."""
+    async def _close(self) -> None:
+        self._hold(await _to_the_end(asyncio.to_thread(self._rules.close, self._config)))
+
+    def _hold(self, standing: Standing | None) -> None:
+        self._held, self._standing = True, standing
+        self._expected.running()
+
+    async def _again(self, change: Callable[[], Awaitable[None]]) -> None:
+        """Put rules back; who removed them may be about to remove more."""
         for last in (False, False, True):
             try:
-                await self._install(settings)
+                await change()
             except KernelError:
                 if last:
                     raise

@@ -30,14 +30,21 @@ async def start(agent: Agent) -> None:
     """
     parts, hook, pool = agent.parts, agent.hook, agent.pool
     async with agent.lock:
+        left = parts.expected.left()
         booted = await asyncio.to_thread(parts.boot_file.loaded)
-        leftover = booted is not None or await hook.present()
+        # Of rules that filter nothing it is no matter what becomes.
+        leftover = booted is Mode.STARTUP_PERMIT or await hook.hold()
         agent.event(Event.STARTED, "the policy agent starts")
+        if left is not None and left.pid:
+            message = f"the agent before this one, process {left.pid}, was killed or crashed"
+            agent.event(Event.FAILURE, message, pid=left.pid)
         try:
             agent.recall()
         except IpsecfdError as error:
             if not agent.places.given:
                 agent.trouble = str(error)
+        if not leftover and agent.ever_assigned and (left, booted) != (None, None):
+            booted, leftover = None, await _closed_first(agent)
         startup_mode = agent.startup_mode(agent.config)
         reading = asyncio.create_task(_first_read(agent))
         try:
@@ -64,13 +71,25 @@ async def start(agent: Agent) -> None:
             keep = leftover or (agent.managed and agent.ever_assigned)
             if hook.kind and not keep:
                 await hook.remove()
-            elif hook.kind:
+            else:
                 hook.leave()
             await pool.close()
             raise
         agent.starting = False
         parts.say(f"packets come by {hook.kind}, queue {agent.config.queue.number}")
         await agent.keep_boot_file()
+
+
+async def _closed_first(agent: Agent) -> bool:
+    """Close the host, where rules that were to be in force are missing, and log it; whether it is
+    closed. Raises KernelError."""
+    missing = "another program removed our rules while no agent ran: packets may have passed"
+    if agent.config.on_failure == "permit":
+        agent.event(Event.FAILURE, f"{missing}, as on_failure has it")
+        return False
+    await agent.hook.close()
+    agent.event(Event.FAILURE, f"{missing} unjudged; this host is closed until policies decide")
+    return True
 
 
 async def _first_read(agent: Agent) -> PolicySet:

@@ -98,6 +98,8 @@ def after_stop(
     elif action is Action.CLOSE and (boot.loaded() or not rules.present()):
         marks = Marks(found.queue.mark)
         rules.close(rules.RulesConfig(forward=found.forward, marks=marks))
+        if Expected().left() is None:
+            Expected().ended()
 
 
 def _remembered(path: Path | None) -> tuple[Config, bool]:

@@ -111,9 +111,13 @@ def stands() -> Standing:
     return standing.read(TABLE)
 
 
-def close(config: RulesConfig) -> None:
-    """Drop all packets that would be queued, loopback excepted, in place of our table's rules."""
-    _replace("", _rules(config, None, "drop"))
+def close(config: RulesConfig) -> Standing | None:
+    """Drop all packets that would be queued, loopback excepted, in place of our table's rules;
+    tells how our table stands then, as `Installed` does. Raises KernelError."""
+    rules = _rules(config, None, "drop")
+    _replace("", rules)
+    found = stands()
+    return found if standing.has_rules(found, _numbers(rules)) else None
 
 
 def remove() -> None:
@@ -288,9 +292,13 @@ def _standing(bodies: Mapping[str, str]) -> Standing | None:
     Otherwise somebody else was here between our change and this look.
     """
     found = stands()
-    expected = {name: len(body.splitlines()) for name, body in bodies.items()}
     judge = next((one.name for one in found if one.name in _JUDGES), _JUDGES[0])
-    return found if standing.has_rules(found, expected | {judge: 1}) else None
+    return found if standing.has_rules(found, _numbers(bodies) | {judge: 1}) else None
+
+
+def _numbers(bodies: Mapping[str, str]) -> dict[str, int]:
+    """How many rules each chain has."""
+    return {name: len(body.splitlines()) for name, body in bodies.items()}
 
 
 def _named(kind: str) -> set[str]:

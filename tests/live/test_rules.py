@@ -172,6 +172,54 @@ def test_changes_and_flushes_at_once(lab: Lab) -> None:
     assert passing(lab, HTTP, PING_OUT) == [False, False]
 
 
+FLUSH = ["nft", "flush", "ruleset"]
+STARTED = 4709
+TOLD = (STARTED, 4288, 4288, 5460, 4294)
+KILLED, MISSING = "was killed or crashed", "another program removed our rules while no agent ran"
+
+
+def messages(daemon: Daemon) -> list[str]:
+    """What the log has under 4288, in words."""
+    return [one["message"] for one in daemon.records() if one["event"] == 4288]
+
+
+def test_flush_during_a_start(lab: Lab) -> None:
+    """While an agent that takes over still reads its policies, the host is closed again at once,
+    and the log has the gap."""
+    lab.start_daemon(BLOCK_ALL).stop(signal.SIGKILL)
+    many = ", ".join(f'"10.{n >> 8}.{n & 255}.0/24 <-> me:{n + 1} tcp"' for n in range(10_000))
+    policy = f'{BLOCK_ALL}\n[[rule]]\naction = "permit"\nfilters = [{many}]\n'
+    daemon = lab.start_daemon(policy, ready=0)
+    while sum(one["event"] == STARTED for one in daemon.records()) < 2:
+        assert daemon.process.poll() is None
+    with Stream(lab, NEVER) as stream:
+        time.sleep(0.05)
+        lab["guard"].run(FLUSH, check=True)
+        record = wait_for_gap(daemon)
+        daemon.wait_ready()
+        time.sleep(0.1)
+    assert "our rules; this host is closed after" in record["message"]
+    assert KILLED in messages(daemon)[0]
+    assert record["gap_ms"] < 1000
+    assert len(stream.arrived) <= record["gap_ms"] + 100
+    assert passing(lab, HTTP, PING_OUT) == [False, False]
+
+
+def test_flush_between_a_crash_and_the_start(lab: Lab) -> None:
+    """The next agent closes the host first of all, and logs that rules were missing, once."""
+    lab.start_daemon(BLOCK_ALL).stop(signal.SIGKILL)
+    lab["guard"].run(FLUSH, check=True)
+    daemon = lab.start_daemon(BLOCK_ALL)
+    events = [one["event"] for one in daemon.records() if one["event"] in TOLD]
+    crashed, missing = messages(daemon)
+    assert KILLED in crashed
+    assert MISSING in missing
+    assert events[-5:] == list(TOLD)
+    daemon.stop()
+    again = lab.start_daemon(BLOCK_ALL)
+    assert len(messages(again)) == 2
+
+
 TRYING = """
 import socket
 from netfilterqueue import COPY_META, NetfilterQueue

@@ -332,6 +332,14 @@ class Stage:
         if self.tells_learning:
             self.note(f"learn {generation.number}" if generation else "learn nothing")
 
+    def close(self, _config: RulesConfig) -> Standing:
+        if self.refuses_rules:
+            raise KernelError("nft refused our rules")
+        self.rules_there = True
+        self.boot_file.in_force = None
+        self.note("closed")
+        return self.stands()
+
     def remove(self) -> None:
         self.rules_there = False
         self.note("no rules")

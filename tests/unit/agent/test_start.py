@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from ipsecfd.agent import state
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
+from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.errors import KernelError
@@ -90,6 +92,7 @@ async def test_start_after_a_crash_never_opens(stage: Stage) -> None:
     await start(again)
     assert (stage.happened()) == [
         "event 4709",
+        "event 4288",
         "event 5460",
         "88: starts",
         "88: secure v1",
@@ -108,8 +111,120 @@ async def test_failed_start_after_a_crash_leaves_the_rules(stage: Stage) -> None
     stage.files[path] = IpsecfdError("web: rule[1].action: missing")
     with pytest.raises(IpsecfdError, match="rule"):
         await start(stage.agent(path))
-    assert stage.happened() == ["event 4709", "event 5461"]
+    assert stage.happened() == ["event 4709", "event 4288", "event 5461"]
     assert stage.rules_there
+
+
+async def test_killed_run_is_told_of_once(stage: Stage) -> None:
+    """A restart is no crash, and neither is a start that failed."""
+    path = stage.policy_file("web", WEB)
+    killed = stage.agent(path)
+    await start(killed)
+    stage.crash(killed)
+    stage.files[path] = IpsecfdError("web: mistake")
+    for events in (["event 4709", "event 4288", "event 5461"], ["event 4709", "event 5461"]):
+        with pytest.raises(IpsecfdError, match="mistake"):
+            await start(stage.agent(path))
+        assert stage.happened() == events
+    stage.policy_file("web", WEB)
+    for _ in range(2):
+        restarted = stage.agent(path, managed=True)
+        await start(restarted)
+        await restarted.stop()
+        assert "event 4288" not in stage.happened()
+    told = f"the agent before this one, process {os.getpid()}, was killed or crashed"
+    assert [text for number, text in stage.events if number == 4288] == [told]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_missing_rules_close_first(stage: Stage, restarted: bool) -> None:
+    """Somebody flushed them after a crash, or while the service was restarted: the host is closed
+    until the policies decide, and the log says that they were missing."""
+    path = stage.policy_file("web", WEB)
+    first = stage.agent(path, managed=True)
+    await start(first)
+    if restarted:
+        await first.stop()
+    stage.crash(first)
+    stage.rules_there = False
+    again = stage.agent(path)
+    await start(again)
+    crash = [] if restarted else ["event 4288"]
+    assert stage.happened() == [
+        *("event 4709", *crash, "closed", "event 4288"),
+        *("event 5460", "88: starts", "88: secure v1", "rules", "event 4294"),
+    ]
+    assert any("removed our rules while no agent ran" in text for _, text in stage.events)
+    await again.stop()
+
+
+async def test_missing_rules_where_nobody_expects_any(stage: Stage) -> None:
+    """After a stop, or where no policy ever was, nothing is closed; nor where on_failure says so,
+    but there it is logged."""
+    path = stage.policy_file("web", WEB)
+    unassigned = stage.agent()
+    await start(unassigned)
+    stage.crash(unassigned)
+    stage.rules_there = False
+    stopped = stage.agent(path)
+    await start(stopped)
+    await stopped.stop()
+    stage.config_text = 'on_failure = "permit"\n'
+    killed = stage.agent(path)
+    await start(killed)
+    assert "closed" not in stage.happened()
+    stage.crash(killed)
+    stage.rules_there = False
+    again = stage.agent(path)
+    await start(again)
+    assert stage.happened()[:4] == ["event 4709", "event 4288", "event 4288", "88: starts"]
+    assert any("packets may have passed, as on_failure has it" in text for _, text in stage.events)
+    await again.stop()
+
+
+@pytest.mark.parametrize("booted", [None, Mode.STARTUP_STATEFUL, Mode.STARTUP_PERMIT])
+async def test_rules_removed_during_a_start(stage: Stage, booted: Mode | None) -> None:
+    """Leftover rules, and those of the boot, hold until the policies decide: if somebody removes
+    them the host is closed; unless they filtered nothing."""
+    path = stage.policy_file("web", WEB)
+    state.save(stage.state_dir, None)
+    stage.rules_there, stage.boot_file.in_force = True, booted
+    stage.taking = asyncio.Event()
+    agent = stage.agent(path)
+    starting = asyncio.create_task(start(agent))
+    while "88: starts" not in stage.happened():  # noqa: ASYNC110 - nobody sets an event for it
+        await asyncio.sleep(0.01)
+    assert await agent.keep_rules(time.monotonic())
+    assert stage.happened() == []
+    stage.rules_there = False
+    assert await agent.keep_rules(time.monotonic())
+    if booted is Mode.STARTUP_PERMIT:
+        assert stage.happened() == []
+    else:
+        assert stage.happened() == ["closed", "event 4288"]
+        assert "our rules; this host is closed after" in stage.events[-1][1]
+        stage.rules_there = False  # and again, so late that the start itself finds out
+    stage.taking.set()
+    await starting
+    assert stage.happened() == ["88: secure v1", "rules", "event 4294"]
+    assert await agent.keep_rules(time.monotonic())
+    gap = [] if booted is Mode.STARTUP_PERMIT else ["event 4288"]
+    assert stage.happened() == gap
+    await agent.stop()
+
+
+async def test_rules_that_fail_to_close_are_told_of(stage: Stage) -> None:
+    """Once, and it is tried again."""
+    path = stage.policy_file("web", WEB)
+    stage.rules_there, stage.refuses_rules = True, True
+    agent = stage.agent(path)
+    assert await agent.hook.hold()
+    stage.rules_there = False
+    for _ in range(3):
+        assert not await agent.keep_rules(time.monotonic())
+    stage.refuses_rules = False
+    assert await agent.keep_rules(time.monotonic())
+    assert stage.happened() == ["event 4288", "closed", "event 4288"]
 
 
 async def test_failed_first_start_leaves_the_host_as_it_was(stage: Stage) -> None:

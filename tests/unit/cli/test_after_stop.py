@@ -80,6 +80,8 @@ class Edges:
         monkeypatch.setattr(rules, "present", lambda: self.present)
         monkeypatch.setattr(boot, "loaded", lambda: self.booted)
         monkeypatch.setattr(rules, "remove", lambda: self.done.append("remove"))
+        monkeypatch.setattr(Expected, "left", lambda _: None)
+        monkeypatch.setattr(Expected, "ended", lambda _: self.done.append("expect"))
         monkeypatch.setattr(Expected, "forget", lambda _: self.done.append("forget"))
         monkeypatch.setattr(
             rules,
@@ -134,7 +136,7 @@ def test_failed_start_at_a_boot_closes(edges: Edges) -> None:
     edges.present, edges.booted = True, Mode.STARTUP_STATEFUL
     (edges.state_dir / "assigned.json").write_text('{"assigned": null}')
     edges.after_stop("exit-code")
-    assert edges.done == ["close"]
+    assert edges.done == ["close", "expect"]
 
 
 def test_failed_start_closes_what_is_judged(edges: Edges) -> None:
@@ -143,7 +145,7 @@ def test_failed_start_closes_what_is_judged(edges: Edges) -> None:
     edges.config.write_text(f'state_dir = "{edges.state_dir}"\nforward = true\n')
     (edges.state_dir / "assigned.json").write_text('{"assigned": null}')
     edges.after_stop("exit-code")
-    assert edges.done == ["close, routed too"]
+    assert edges.done == ["close, routed too", "expect"]
 
 
 @pytest.mark.parametrize("memory", ['{"assigned": null}', "damaged"])
@@ -152,7 +154,7 @@ def test_failed_start_after_any_policy_closes(edges: Edges, memory: str) -> None
     edges.systemctl(NO_JOB)
     (edges.state_dir / "assigned.json").write_text(memory)
     edges.after_stop("exit-code")
-    assert edges.done == ["close"]
+    assert edges.done == ["close", "expect"]
 
 
 @pytest.mark.parametrize("text", ["profile = 5", "[[["])
@@ -161,7 +163,7 @@ def test_broken_configuration_counts_as_block(edges: Edges, text: str) -> None:
     edges.systemctl(NO_JOB)
     edges.config.write_text(text)
     edges.after_stop("exit-code")
-    assert edges.done in ([], ["close, routed too"])  # by what this machine's state says
+    assert edges.done in ([], ["close, routed too", "expect"])  # by what this machine's state says
 
 
 @pytest.mark.parametrize("script", ["echo 'Failed to connect to bus' >&2; exit 1", "sleep 9"])
