@@ -57,7 +57,8 @@ class _Missing:
 class Diagnostics:
     """The open log. Nothing but `close` waits for the disk; all methods are safe in any thread.
 
-    A log that was moved or deleted is noticed and begun anew. `interfaces` names an interface by
+    A log that was moved or deleted is noticed and begun anew; of a deletion the new one tells.
+    `interfaces` names an interface by
     its index, `clock` gives seconds since 1970. `say` is told once when the log cannot be written
     any more, and once when it can be again. Raises IpsecfdError when it cannot be opened.
     """
@@ -208,7 +209,15 @@ class Diagnostics:
             same = False
         if reopen or not same:
             old, self._file = self._file, self._open()
+            if not os.fstat(old).st_nlink:  # a log that was moved has a name still
+                self._tell_of_deletion()
             os.close(old)
+
+    def _tell_of_deletion(self) -> None:
+        message = "the diagnostic log was deleted and begins anew: what it held is lost"
+        with self._changed:
+            record = {"time": self._clock(), "event": NOT_LOGGED, "message": message}
+            self._waiting.appendleft(record)
 
     def _open(self) -> int:
         """Open the file for appending, with its directory; the next line begins at a line's

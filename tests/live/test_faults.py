@@ -101,12 +101,13 @@ def test_killed_agent(lab: Lab) -> None:
                 client.sendall(b"between")
                 assert server.recv(100) == b"between"
                 time.sleep(0.2)
-            lab.start_daemon(POLICY)
+            daemon = lab.start_daemon(POLICY)
             client.sendall(b"after")
             assert server.recv(100) == b"after"
             time.sleep(0.2)
     assert set(range(first, last)) <= set(learnt.arrived)
     assert never.arrived == other.arrived == []
+    assert any("was killed or crashed" in one.get("message", "") for one in daemon.records())
 
 
 def test_two_hundred_reloads(lab: Lab) -> None:
@@ -235,6 +236,7 @@ def test_full_disk_and_lost_log(lab: Lab) -> None:
         assert any(one.get("event") == 5465 for one in daemon.records())
         guard.run(["rm", "-rf", "/run/small/log"], check=True)
         eventually(lambda: bool(daemon.records()))
+    assert "was deleted" in daemon.records()[0].get("message", "")
     assert sorted(always.arrived) == list(range(always.sent))
     assert never.arrived == []
 

@@ -269,18 +269,21 @@ def test_appended(log: Diagnostics, path: Path) -> None:
 
 
 def test_rotation(log: Diagnostics, path: Path) -> None:
-    """A log that was moved away, or whose directory is gone, begins anew by itself."""
+    """A log that was moved away, or whose directory is gone, begins anew by itself; one whose
+    records are lost says so first."""
     log.event(1, "before")
     wait_for(lambda: len(records(path)) == 1)
     moved = path.rename(path.with_suffix(".1"))
     log.event(2, "after")
-    wait_for(lambda: path.exists() and len(records(path)) == 1)
+    wait_for(lambda: path.exists() and [one["event"] for one in records(path)] == [2])
     path.unlink()
     moved.unlink()
     path.parent.rmdir()
     log.event(3, "later")
     log.close()
-    assert [one["event"] for one in records(path)] == [3]
+    deleted, later = records(path)
+    assert (deleted["event"], later["event"]) == (4288, 3)
+    assert deleted["message"].startswith("the diagnostic log was deleted")
 
 
 def test_reopen(log: Diagnostics, path: Path) -> None:
