@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ipsecfd.agent.config import Config
 
 _SYSTEMCTL_SECONDS: Final = 5
-_IN_OPERATION: Final = frozenset({"starting", "running", "degraded"})
-"""What `systemctl is-system-running` says while a stop is meant for the service alone."""
+_IN_OPERATION: Final = frozenset({"starting", "running", "degraded", "maintenance"})
+"""What `systemctl is-system-running` says while a stop is meant for the service alone. In rescue
+mode, which is maintenance, too: on the way there systemd leaves the unit alone."""
 _LEADS_TO_A_START: Final = frozenset({"start", "restart", "try-restart"})
 _OPEN_BY_HAND: Final = "; to open the host: nft delete table inet ipsecfd"
 

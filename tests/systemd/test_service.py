@@ -105,6 +105,29 @@ def test_stop_opens_while_nothing_runs(machine: Machine) -> None:
     machine.wait_until_open()
 
 
+RESCUE = "[Unit]\nAllowIsolate=yes\nRequires=systemd-journald.service\n"
+
+
+def test_rescue_mode_opens_nothing_but_a_stop_there_does(machine: Machine) -> None:
+    """Whoever isolates a target wants services to end, and no open host; `systemctl stop` means it,
+    whatever the state of the system."""
+    machine.write("/etc/systemd/system/rescue.target", RESCUE)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "isolate", "rescue.target")
+    assert machine.run("systemctl", "is-system-running", ok=False) == "maintenance\n"
+    assert machine.state() == "active"
+    assert machine.reaches_peer("icmp")
+    assert not machine.reaches_peer("udp")
+    machine.run("systemctl", "stop", "ipsecfd")
+    machine.wait_until_open()
+
+    # And where only the start-up rules are there.
+    machine.run("systemctl", "restart", "ipsecfd-boot")
+    assert machine.has_rules()
+    machine.run("systemctl", "stop", "ipsecfd")
+    machine.wait_until_open()
+
+
 def test_shutdown_opens_nothing(machine: Machine) -> None:
     """The rules outlive the service while the machine goes down."""
     assert "inet ipsecfd" in machine.power_off()

@@ -29,7 +29,7 @@ UNIT = "ipsecfd.service"
         ("systemctl stop, start at once", "start", "running", "success", Action.KEEP),
         ("kill PID: Restart=always starts it again", None, "running", "success", Action.KEEP),
         ("poweroff or reboot", "stop", "stopping", "success", Action.KEEP),
-        ("rescue or emergency", "stop", "maintenance", "success", Action.KEEP),
+        ("systemctl stop in rescue mode", "stop", "maintenance", "success", Action.REMOVE),
         ("systemd does not answer sensibly", "stop", "", "success", Action.KEEP),
         ("a job nobody has heard of", "verify-active", "running", "success", Action.KEEP),
         ("kill -9", None, "running", "signal", Action.CLOSE),
