@@ -93,7 +93,7 @@ uninstall: ## take it away; /etc/ipsecfd, its state and its logs stay (root)
 	[ ! -d /run/systemd/system ] || systemctl stop ipsecfd-boot ipsecfd-stop 2>/dev/null || true
 	nft delete table inet ipsecfd 2>/dev/null || true # what a failed service left
 	[ ! -e $(LIB)/laid-out ] || xargs -r -d '\n' rm -f <$(LIB)/laid-out
-	rm -rf $(LIB) $(PREFIX)/bin/ipsecfd $(PREFIX)/share/doc/ipsecfd /etc/logrotate.d/ipsecfd
+	rm -rf $(LIB) $(PREFIX)/bin/ipsecfd $(PREFIX)/share/doc/ipsecfd /etc/logrotate.d/ipsecfd /run/ipsecfd
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	echo "Removed. Left in place: /etc/ipsecfd, /var/lib/ipsecfd, /var/log/ipsecfd, group ipsecfd."
 

@@ -26,7 +26,11 @@ from tests.systemd.machine import CHECKOUT, Container
 PACKAGES: Final = "/packages"
 """Where a machine finds the packages of a test."""
 
-_TOOLS: Final = "systemd-sysv iproute2 iputils-ping procps man-db logrotate zsh fish"
+_LOOK_EVERYWHERE: Final = (
+    f"find / -ignore_readdir_race ( -path {PACKAGES} -o -path /proc -o -path /sys ) -prune "
+    "-o -name *ipsecfd* -print"
+)
+_TOOLS: Final = "systemd-sysv iproute2 iputils-ping procps make man-db logrotate zsh fish"
 _MASKED: Final = (
     "apt-daily-upgrade.timer apt-daily.timer console-getty.service dpkg-db-backup.timer "
     "e2scrub_all.timer e2scrub_reap.service fstrim.timer getty.target logrotate.timer man-db.timer"
@@ -131,6 +135,10 @@ class Debian(Container):
         """Have dpkg do something with a package, or with the file of one; what it says."""
         subject = f"{PACKAGES}/{name}" if name.endswith(".deb") else name
         return self.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", f"--{action}", subject)
+
+    def left(self) -> list[str]:
+        """Whatever has the program's name, also in /run, /tmp and /dev/shm."""
+        return sorted(self.run(*_LOOK_EVERYWHERE.split()).splitlines())
 
     @property
     def layer(self) -> Path:

@@ -18,11 +18,6 @@ pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason
 
 UNITS = [path.name for path in (ROOT / "systemd").glob("*.service")]
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
-LOOK_EVERYWHERE = (
-    "find / -ignore_readdir_race ( -path /packages -o -path /proc -o -path /sys ) -prune "
-    "-o -name *ipsecfd* -print"
-)
-"""Also where other file systems are: /run, /tmp and /dev/shm."""
 AT_ONCE = "[Unit]\nStartLimitIntervalSec=600\nStartLimitBurst=1\n[Service]\nRestart=no\n"
 """The first start that fails is the last."""
 ZSH = """
@@ -37,13 +32,6 @@ COMP_WORDS=(ipsecfd pol); COMP_CWORD=1; _ipsecfd_completion ipsecfd; echo "${COM
 
 
 @pytest.fixture
-def fresh(shelf: Shelf) -> Iterator[Debian]:
-    """A Debian without the package."""
-    with closing(Debian(shelf.packages, shelf.debian)) as debian:
-        yield debian
-
-
-@pytest.fixture
 def filtering(shelf: Shelf, filtering_layer: Path) -> Iterator[Debian]:
     """A Debian with the package and a policy that lets one port be reached, booted with it."""
     with closing(Debian(shelf.packages, filtering_layer, shelf.debian)) as debian:
@@ -55,11 +43,6 @@ def installed(shelf: Shelf, filtering_layer: Path) -> Iterator[Debian]:
     """The same, for those who only look."""
     with closing(Debian(shelf.packages, filtering_layer, shelf.debian)) as debian:
         yield debian
-
-
-def left(debian: Debian) -> list[str]:
-    """Whatever on the machine has the program's name."""
-    return sorted(debian.run(*LOOK_EVERYWHERE.split()).splitlines())
 
 
 def version(debian: Debian) -> str:
@@ -197,7 +180,7 @@ def test_removing_opens_the_host(filtering: Debian, shelf: Shelf, *, failed: boo
     assert not filtering.has_rules()
     assert filtering.reaches_peer()
     assert filtering.run("systemctl", "list-units", "--no-legend", "ipsecfd*") == ""
-    assert CONFIG in left(filtering)
+    assert CONFIG in filtering.left()
     filtering.dpkg("install", shelf.deb)
     assert filtering.state() == "active"
     assert not filtering.reaches_peer()
@@ -205,8 +188,8 @@ def test_removing_opens_the_host(filtering: Debian, shelf: Shelf, *, failed: boo
 
 def test_purging_leaves_nothing(filtering: Debian) -> None:
     """Configuration, policies, state, logs, links and the group are gone with it."""
-    assert len(left(filtering)) > 10
+    assert len(filtering.left()) > 10
     filtering.dpkg("purge", "ipsecfd")
-    assert left(filtering) == []
+    assert filtering.left() == []
     assert filtering.run("getent", "group", "ipsecfd", ok=False) == ""
     assert not filtering.has_rules()
