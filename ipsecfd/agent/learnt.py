@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from heapq import heappush, heapreplace
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ipsecfd.agent.tally import Cause, Passed
 from ipsecfd.driver.decision import Direction
@@ -23,6 +23,10 @@ from ipsecfd.kernel.flows import Flow
 
 ReadFlows = Callable[[Generation], Iterable[Flow]]
 """Reads all flows of a generation; raises KernelError."""
+
+_ROW: Final = struct.Struct("=IQQd")
+"""A flow as it was last read, small since there may be very many: the place of its cause, packets,
+bytes, and when it is forgotten, by the clock."""
 
 _IPV4 = struct.Struct("!BBHHHBBH4s4sHH")
 _IPV6 = struct.Struct("!IHBB16s16sHH")
@@ -59,16 +63,6 @@ class Found(NamedTuple):
     packets: int
     octets: int
     """How many there are, and what all of them count."""
-
-
-class _Before(NamedTuple):
-    """A flow as it was last read."""
-
-    cause: Cause
-    packets: int
-    octets: int
-    end: float
-    """When it is forgotten, by the clock."""
 
 
 class _Choice:
@@ -119,13 +113,15 @@ class Learnt:
         self._driver = Driver(settings, clock)
         self._read = read
         self._clock = clock
-        self._before: dict[bytes, _Before] = {}
-        # By cause; here, since what was read before a reading failed is counted, too.
-        self._counted: dict[Cause, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._rows: dict[bytes, bytes] = {}
+        self._causes: list[Cause] = []
+        self._places: dict[Cause, int] = {}
+        # By place of the cause; here, since what was read before a reading failed counts, too.
+        self._counted: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
 
     def __len__(self) -> int:
         """How many flows there were at the last reading."""
-        return len(self._before)
+        return len(self._rows)
 
     def counts(self) -> dict[Cause, Passed]:
         """What was counted since the last call, by cause; raises KernelError.
@@ -135,24 +131,27 @@ class Learnt:
         """
         for flow in self._read(self.generation):
             end = self._clock() + flow.seconds_left
-            before = self._before.get(flow.key)
-            cause = self._cause(flow) if before is None else before.cause
             packets, octets, new = flow.packets, flow.octets, 0
-            # A flow that ended and was learnt again lasts longer by a whole term; if it was taken
-            # out by hand, it may have counted less.
-            if before is None or end > before.end + SECONDS / 2 or packets < before.packets:
-                packets, new = packets - 1, 1
+            row = self._rows.get(flow.key)
+            if row is None:
+                place, packets, new = self._place(self._cause(flow)), packets - 1, 1
             else:
-                packets, octets = packets - before.packets, octets - before.octets
-            self._before[flow.key] = _Before(cause, flow.packets, flow.octets, end)
-            count = self._counted[cause]
+                place, packets_before, octets_before, end_before = _ROW.unpack(row)
+                # A flow that ended and was learnt again lasts longer by a whole term; if it was
+                # taken out by hand, it may have counted less.
+                if end > end_before + SECONDS / 2 or packets < packets_before:
+                    packets, new = packets - 1, 1
+                else:
+                    packets, octets = packets - packets_before, octets - octets_before
+            self._rows[flow.key] = _ROW.pack(place, flow.packets, flow.octets, end)
+            count = self._counted[place]
             count[0] += packets
             count[1] += octets
             count[2] += new
         now = self._clock()
-        for key in [key for key, one in self._before.items() if one.end <= now]:
-            del self._before[key]
-        counted = {cause: Passed(*count) for cause, count in self._counted.items()}
+        for key in [key for key, row in self._rows.items() if _ROW.unpack(row)[3] <= now]:
+            del self._rows[key]
+        counted = {self._causes[place]: Passed(*count) for place, count in self._counted.items()}
         self._counted.clear()
         return counted
 
@@ -162,11 +161,17 @@ class Learnt:
         for flow in self._read(self.generation):
             wanting = [one for one in choices.values() if one.wanted.has(flow)]
             if wanting:
-                before = self._before.get(flow.key)
-                cause = self._cause(flow) if before is None else before.cause
+                row = self._rows.get(flow.key)
+                cause = self._cause(flow) if row is None else self._causes[_ROW.unpack(row)[0]]
                 for one in wanting:
                     one.offer(flow, cause)
         return {one: choice.found() for one, choice in choices.items()}
+
+    def _place(self, cause: Cause) -> int:
+        place = self._places.setdefault(cause, len(self._causes))
+        if place == len(self._causes):
+            self._causes.append(cause)
+        return place
 
     def _cause(self, flow: Flow) -> Cause:
         interface = _interface(flow.interface) or "?"  # without a name it is loopback by address

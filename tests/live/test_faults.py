@@ -153,10 +153,17 @@ def test_million_flows(lab: Lab) -> None:
     assert count() > 1000
     memory = [one["memory"] for one in status(daemon)["queues"]]
     assert all(0 < one < 150 << 20 for one in memory), memory
+    assert memory_of(daemon, guard) < 150 << 20
     assert learnt(guard, "in4_ports_permit") < SIZE / 10  # flows of one packet are not worth it
     with Stream(lab, ALWAYS) as afterwards:
         time.sleep(0.5)
     assert sorted(afterwards.arrived) == list(range(afterwards.sent))
+
+
+def memory_of(daemon: Daemon, guard: Host) -> int:
+    """Bytes that the agent has in use."""
+    told = guard.run(["cat", f"/proc/{status(daemon)['pid']}/statm"], check=True).stdout
+    return int(told.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def learnt(guard: Host, name: str) -> int:

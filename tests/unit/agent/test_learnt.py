@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -183,3 +184,21 @@ def test_flows_that_hash_alike_as_integers() -> None:
         taken.append(time.thread_time() - begin)
         assert len(world.learnt) == len(sources)
     assert taken[1] < 5 * taken[0]
+
+
+def test_what_is_remembered_of_a_flow_is_small() -> None:
+    """Full sets are hundreds of thousands of flows; their keys come on top."""
+    world = World()
+    world.counts(flow(80, 2))
+    world.flows = [
+        flow(80, 2)._replace(source=STRANGER + number, key=number.to_bytes(38, "big"))
+        for number in range(5_000)
+    ]
+    tracemalloc.start()
+    try:
+        world.learnt.counts()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(world.learnt) == len(world.flows) + 1
+    assert size < 300 * len(world.flows)
