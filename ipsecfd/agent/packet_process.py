@@ -18,15 +18,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from ipsecfd.agent.drops import Drops
-from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport
+from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Judge, Settings, is_dialup
-from ipsecfd.driver.modes import Mode
 from ipsecfd.driver.shadow import Comparison
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
@@ -64,27 +64,29 @@ class PacketProcess:
     ) -> None:
         self._control = control
         self._control.setblocking(False)
+        self._replies = Replies(control)
         self._outlet = outlet
         self._outlet.setblocking(False)
         self._received = bytearray()
         self._drops = drops
         self._assembly = Assembly()
-        self._driver = Driver(Settings(mode=Mode.BLOCK), time.monotonic)  # until the agent speaks
+        self._driver: Driver | None = None
         self._comparison: Comparison | None = None
         self._handlers: list[Handler] = []
         self._next_tick = 0.0
-        self._queue = Queue(queue, length, marks, self._on_drop, self._between)
-        self._use(self._driver.settings)
+        # Bound with the first settings: until then the kernel does what `on_failure` says.
+        self._bind = partial(Queue, queue, length, marks, self._on_drop, self._between)
+        self._queue: Queue | None = None
+        self._poll = select.poll()
 
     def run(self) -> None:
         """Judge packets until the agent goes away."""
-        poll = select.poll()
-        packets = self._queue.fileno()
-        poll.register(packets, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
+        self._replies.add(answer(None))  # the agent waits until somebody listens
         while True:
-            for descriptor, _ in poll.poll(TICK * 1000):
-                if descriptor == packets:
+            events = select.POLLIN | select.POLLOUT if self._replies else select.POLLIN
+            self._poll.register(self._control, events)
+            for descriptor, _ in self._poll.poll(TICK * 1000):
+                if self._queue is not None and descriptor != self._control.fileno():
                     self._queue.judge_waiting()
                 else:
                     self._take_commands()
@@ -101,6 +103,8 @@ class PacketProcess:
             self._next_tick = now + TICK
             self._take_commands()
             self._hand_over_drops()
+        if self._replies:
+            self._replies.send_some()
 
     def _take_commands(self) -> None:
         """Read what the agent sent. One call takes one piece of a table at most, so that packets
@@ -130,18 +134,22 @@ class PacketProcess:
             if settings is not None:
                 self._assembly = Assembly()
                 judged = self._judged()
-                self._use(settings)
-                self._answer(judged)
+                refusal = None
+                try:
+                    self._use(settings)
+                except KernelError as error:
+                    refusal = str(error)
+                self._replies.add(answer(refusal, judged))
         elif kind == b"R":
-            self._answer(self._report())
+            self._replies.add(answer(self._report(), self._judged()))
         elif kind == b"C":
-            self._answer(self._comparison and self._comparison.take())
+            self._replies.add(answer(self._comparison and self._comparison.take()))
         elif kind == b"D":
             held = self._drops.drain()
             level, interval = pickle.loads(body)
             self._drops = Drops(level, interval, time.time)
             self._drops.unsent(held)
-            self._answer(None)
+            self._replies.add(answer(None))
         else:
             self._end()
 
@@ -151,16 +159,12 @@ class PacketProcess:
         held = self._drops.drain()
         for start in range(0, len(held), DROPS_PER_MESSAGE):
             self._outlet.send(pickle.dumps(held[start : start + DROPS_PER_MESSAGE], protocol=5))
-        self._queue.close()
+        if self._queue is not None:
+            self._queue.close()
         raise SystemExit(0)
 
-    def _answer(self, value: Any) -> None:
-        data = pickle.dumps(value, protocol=5)
-        self._control.setblocking(True)  # the agent waits for it
-        self._control.sendall(HEADER.pack(len(data)) + data)
-        self._control.setblocking(False)
-
     def _use(self, settings: Settings) -> None:
+        """Judge by these settings from now on; raises KernelError if the queue cannot be had."""
         driver = Driver(settings, time.monotonic, self._driver)
         self._comparison = self._comparison_for(settings)
         judge_of = self._judges(driver)
@@ -170,7 +174,7 @@ class PacketProcess:
         # Packets of learnt flows come to no judge, so with a second one nothing is learnt.
         generation = settings.generation if settings.candidate is None else 0
         if not settings.by_interface:
-            self._queue.use(Handlers(lan, generation=generation))
+            handlers = Handlers(lan, generation=generation)
         else:
             chosen: dict[int, Mapping[int, Handler]] = {}
 
@@ -181,8 +185,12 @@ class PacketProcess:
                     chosen[index] = dialup if is_dialup(name, settings.dialup_interfaces) else lan
                 return chosen[index]
 
-            self._queue.use(Handlers(lan, by_interface, generation))
+            handlers = Handlers(lan, by_interface, generation)
         self._driver = driver
+        if self._queue is None:
+            self._queue = self._bind()
+            self._poll.register(self._queue.fileno(), select.POLLIN)
+        self._queue.use(handlers)
 
     def _comparison_for(self, settings: Settings) -> Comparison | None:
         """The comparison that these settings ask for; one goes on under its number."""
@@ -210,9 +218,8 @@ class PacketProcess:
         return PacketReport(
             pid=os.getpid(),
             memory=_resident_bytes(),
-            judged=self._judged(),
-            faults=self._queue.faults,
-            refused_conversations=self._driver.refused_conversations,
+            faults=self._queue.faults if self._queue else 0,
+            refused_conversations=self._driver.refused_conversations if self._driver else 0,
         )
 
     @staticmethod
@@ -227,16 +234,16 @@ class PacketProcess:
             for hook, direction in DIRECTION_OF_HOOK.items()
         }
 
-    def _judged(self) -> tuple[Judged, ...]:
+    def _judged(self) -> Iterator[Judged]:
         """How often each decision was made since the last call."""
-        judged = tuple(
-            Judged(handler.direction, decision, packets, octets)
-            for handler in self._handlers
-            for decision, (packets, octets) in handler.counts.items()
-        )
+        counts = [(one.direction, list(one.counts.items())) for one in self._handlers]
         for handler in self._handlers:
             handler.counts.clear()
-        return judged
+        return (
+            Judged(direction, decision, packets, octets)
+            for direction, decisions in counts
+            for decision, (packets, octets) in decisions
+        )
 
     def _hand_over_drops(self) -> None:
         due = self._drops.due()
@@ -257,7 +264,7 @@ def _resident_bytes() -> int:
 
 def main(arguments: list[str]) -> None:
     """Run with: queue number, queue length, agent's pid, control and outlet descriptors, level,
-    mask of the marks, interval. Says on the control socket whether the queue could be bound."""
+    mask of the marks, interval. Says on the control socket that it listens there."""
     queue, length, agent, control_fd, outlet_fd, level, mask = map(int, arguments[:7])
     interval = float(arguments[7])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -271,22 +278,11 @@ def main(arguments: list[str]) -> None:
     outlet = socket.socket(fileno=outlet_fd)
     # The agent may end at any moment, and then there is nobody to tell of it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        try:
-            drops = Drops(level, interval, time.time)
-            process = PacketProcess(queue, length, Marks(mask), control, outlet, drops)
-        except KernelError as error:
-            _tell(control, str(error))
-            sys.exit(1)
-        _tell(control, None)
+        drops = Drops(level, interval, time.time)
+        process = PacketProcess(queue, length, Marks(mask), control, outlet, drops)
         # No cycles are made here, and a collection over a large table would hold packets up.
         gc.disable()
         process.run()
-
-
-def _tell(control: socket.socket, refusal: str | None) -> None:
-    """Say whether the queue could be had."""
-    data = pickle.dumps(refusal)
-    control.sendall(HEADER.pack(len(data)) + data)
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ class PacketProcess:
     async def start(
         cls, queue: int, length: int, mask: int, on_drops: OnDrops, *, level: int, interval: float
     ) -> PacketProcess:
-        """Start a process and have it bind a queue of `length` packets.
+        """Start a process for a queue of `length` packets, which it binds at the first `install`.
 
-        It drops every packet until `install`. `mask` is that of our marks; `level` and `interval`
-        are those of `Drops`. Raises KernelError when the queue is taken or may not be bound.
+        `mask` is that of our marks; `level` and `interval` are those of `Drops`. Raises KernelError
+        when it ends at once.
         """
         control, its_control = socket.socketpair()
         inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,38 +84,40 @@ class PacketProcess:
         reader, writer = await asyncio.open_connection(sock=control)
         self = cls(process, reader, writer, inlet, on_drops)
         try:
-            refusal = await self._read(_START_SECONDS)
+            await self._read(_START_SECONDS)
         except KernelError:
             await self.stop()
             raise
-        if refusal is not None:
-            await self.stop()
-            raise KernelError(refusal)
         return self
 
     async def install(self, settings: Settings) -> tuple[Judged, ...]:
         """Have packets judged by these settings; returns when they are, with what was judged by
-        those before since the last report."""
+        those before since the last report. Raises KernelError when the queue is taken or may not
+        be bound."""
         async with self._asking:
             for piece in pieces(settings):
                 self._write(b"S" + piece)
                 await self._writer.drain()
-            judged: tuple[Judged, ...] = await self._read(_ANSWER_SECONDS)
-            return judged
+            refusal, judged = await self._read(_ANSWER_SECONDS)
+        if refusal is not None:
+            raise KernelError(refusal)
+        return judged
 
     async def report(self) -> PacketReport:
         """Ask what the process has done so far."""
         async with self._asking:
             self._write(b"R")
-            report: PacketReport = await self._read(_REPORT_SECONDS)
-            return report
+            report: PacketReport
+            report, judged = await self._read(_REPORT_SECONDS)
+        return report._replace(judged=judged)
 
     async def compared(self) -> Compared | None:
         """Ask what the judges that are compared would decide differently; None without two."""
         async with self._asking:
             self._write(b"C")
-            compared: Compared | None = await self._read(_REPORT_SECONDS)
-            return compared
+            compared: Compared | None
+            compared, _ = await self._read(_REPORT_SECONDS)
+        return compared
 
     async def set_diagnostics(self, level: int, interval: float) -> None:
         """Change what drops are recorded, and how long they are aggregated (spec 7.1)."""
@@ -150,11 +152,17 @@ class PacketProcess:
     def _write(self, message: bytes) -> None:
         self._writer.write(HEADER.pack(len(message)) + message)
 
-    async def _read(self, seconds: float) -> Any:
+    async def _read(self, seconds: float) -> tuple[Any, tuple[Judged, ...]]:
+        """An answer, and the counts that came with it; so many seconds for each of its messages."""
+        counts: list[Judged] = []
         try:
-            async with asyncio.timeout(seconds):
-                (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
-                return pickle.loads(await self._reader.readexactly(length))
+            while True:
+                async with asyncio.timeout(seconds):
+                    (length,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+                    ended, content = pickle.loads(await self._reader.readexactly(length))
+                if ended:
+                    return content, tuple(counts)
+                counts += content
         except TimeoutError:
             # Its answer may still come and be taken for another one's: only a new process helps.
             with contextlib.suppress(ProcessLookupError):

@@ -50,7 +50,8 @@ class Process(Protocol):
 
 
 StartProcess = Callable[[int, tuple[int, float]], Awaitable[Process]]
-"""Binds a queue by its number, to log drops at a level and interval; raises KernelError."""
+"""Starts the process of a queue, by its number, to log drops at a level and interval; the queue is
+bound at the first `install`. Raises KernelError, as that does."""
 
 Say = Callable[[str], None]
 

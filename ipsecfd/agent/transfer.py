@@ -1,16 +1,22 @@
-"""What travels between the agent and a packet process: settings one way, reports the other.
+"""What travels between the agent and a packet process: settings one way, answers the other.
 
 A table of 100,000 filters takes tenths of a second to unpickle in one piece, and no packet is
 judged meanwhile. So the big mappings travel in pieces of a few hundred entries, to be taken in
 between packets. The filters of tunnel rules are few, and come whole with the last piece.
+
+Counts of what they decided take as long to pickle, and go back in pieces for the same reason: each
+answer is any number of messages with some of the counts, and one that ends it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
+import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -24,6 +30,9 @@ HEADER: Final = struct.Struct("=I")
 
 PIECE: Final = 256
 """Entries of a mapping in one piece."""
+
+COUNTS: Final = 32
+"""Counts in one message."""
 
 Piece = tuple[tuple[str, int, str] | None, Any]
 """Part of a mapping with its place (name of the table, family, field), or, at the end, None with
@@ -42,17 +51,59 @@ class Judged(NamedTuple):
     octets: int
 
 
+def answer(value: object, judged: Iterable[Judged] = ()) -> Iterator[bytes]:
+    """An answer as pickled messages, headers included. Each is a pair: whether it ends the answer,
+    and some of the counts or, at the end, the value."""
+    counts = iter(judged)
+    while some := tuple(islice(counts, COUNTS)):
+        yield _message((False, some))
+    yield _message((True, value))
+
+
+def _message(content: tuple[bool, object]) -> bytes:
+    data = pickle.dumps(content, protocol=5)
+    return HEADER.pack(len(data)) + data
+
+
+class Replies:
+    """Sends answers over a socket that does not block, one message at a call at most, so that
+    whoever is slow to read them holds nobody up. For use by one thread."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._answers: deque[Iterator[bytes]] = deque()
+        self._rest = b""
+
+    def __bool__(self) -> bool:
+        """Whether there is something left to send."""
+        return bool(self._rest or self._answers)
+
+    def add(self, answer: Iterator[bytes]) -> None:
+        """Send another answer behind those that wait."""
+        self._answers.append(answer)
+
+    def send_some(self) -> None:
+        """Send the next message, or what there is room for."""
+        while not self._rest and self._answers:
+            self._rest = next(self._answers[0], b"")
+            if not self._rest:
+                self._answers.popleft()
+        with contextlib.suppress(BlockingIOError):
+            self._rest = self._rest[self._channel.send(self._rest) :] if self._rest else b""
+
+
 class PacketReport(NamedTuple):
     """What a packet process has done so far."""
 
     pid: int
     memory: int
     """Resident memory in bytes."""
-    judged: tuple[Judged, ...]
     faults: int
     """Packets dropped because judging them failed, which is a defect."""
     refused_conversations: int
     """Entries for which stateful start-up mode had no room."""
+    judged: tuple[Judged, ...] = ()
+    """What came before it in its answer."""
 
 
 def pieces(settings: Settings) -> Iterator[bytes]:

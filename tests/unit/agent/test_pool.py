@@ -31,7 +31,7 @@ def pool(stage: Stage, numbers: range) -> Pool:
 
 
 async def test_one_process_for_each_queue(stage: Stage) -> None:
-    """All queues are bound before any is asked to judge."""
+    """All of them run before any is asked to judge."""
     both = pool(stage, range(88, 90))
     await both.open(SECURE)
     await both.install(PERMIT)
