@@ -23,6 +23,7 @@ from ipsecfd.agent.control import ControlServer
 from ipsecfd.agent.diagnostics import Diagnostics
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.domaintext import parse as parse_domain
+from ipsecfd.agent.events import Event
 from ipsecfd.agent.fetch import fetch
 from ipsecfd.agent.lock import only_instance
 from ipsecfd.agent.packets import PacketProcess
@@ -31,6 +32,7 @@ from ipsecfd.agent.pool import Process
 from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
+from ipsecfd.agent.wall_clock import WallClock, words
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import counters, flows, queue, rules
 from ipsecfd.kernel.boottime import boottime
@@ -51,6 +53,9 @@ COUNT_SECONDS: Final = 5.0
 
 STOPPED_SECONDS: Final = 0.5
 """A packet process that a signal stopped is replaced after as long, or twice that at most."""
+
+CLOCK_SECONDS: Final = 1.0
+"""How often the wall clock is looked at."""
 
 RETRY_SECONDS: Final = 0.5
 """Pause between two tries to put our rules back."""
@@ -107,6 +112,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
                 asyncio.create_task(_end_stopped(agent)),
                 asyncio.create_task(_watch(agent, page, systemd)),
                 asyncio.create_task(_count(agent)),
+                asyncio.create_task(_follow_clock(agent)),
                 asyncio.create_task(changes.trials.watch()),
             ]
             if agent.domain is not None:
@@ -170,6 +176,16 @@ async def _count(agent: Agent) -> None:
     while True:
         await agent.count()
         await asyncio.sleep(COUNT_SECONDS)
+
+
+async def _follow_clock(agent: Agent) -> None:
+    """Log jumps of the wall clock: who reads the log must know."""
+    clock = WallClock(lambda: boottime().seconds)
+    while True:
+        await asyncio.sleep(CLOCK_SECONDS)
+        jump = clock.jump()
+        if jump is not None:
+            agent.event(Event.FAILURE, words(jump), jump_s=round(jump))
 
 
 async def _end_stopped(agent: Agent) -> None:

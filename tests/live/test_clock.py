@@ -101,8 +101,8 @@ def set_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
 
 def test_wall_clock_jumps(lab: Lab, set_ahead: Callable[[int], None]) -> None:
-    """A day ahead, and two days back: nothing is lost or opened, and drops are counted and logged
-    all the time, at the time that it is then."""
+    """A day ahead, and two days back: nothing is lost or opened, drops are counted and logged all
+    the time, at the time that it is then, and the log has both jumps."""
     daemon = lab.start_daemon(POLICY, {"diagnostics": {"interval": 1}})
     with Stream(lab, ALWAYS, rate=500) as always, Stream(lab, NEVER, rate=200) as never:
         for ahead in (0, DAY, -DAY):
@@ -117,6 +117,11 @@ def test_wall_clock_jumps(lab: Lab, set_ahead: Callable[[int], None]) -> None:
                 assert abs(logged - time.time() - ahead) < 60
     assert sorted(always.arrived) == list(range(always.sent))
     assert never.arrived == []
+    deadline = time.monotonic() + 10
+    while len(jumps := [one["jump_s"] for one in daemon.records() if "jump_s" in one]) < 2:
+        assert time.monotonic() < deadline, jumps
+        time.sleep(0.1)
+    assert jumps == pytest.approx([DAY, -2 * DAY], abs=1)
 
 
 def test_trial_lasts_as_long_as_it_is_meant_to(lab: Lab, set_ahead: Callable[[int], None]) -> None:
