@@ -218,6 +218,7 @@ class PacketProcess:
         return PacketReport(
             pid=os.getpid(),
             memory=_resident_bytes(),
+            judged=(),
             faults=self._queue.faults if self._queue else 0,
             refused_conversations=self._driver.refused_conversations if self._driver else 0,
         )

@@ -98,12 +98,12 @@ class PacketReport(NamedTuple):
     pid: int
     memory: int
     """Resident memory in bytes."""
+    judged: tuple[Judged, ...]
+    """What came before it in its answer."""
     faults: int
     """Packets dropped because judging them failed, which is a defect."""
     refused_conversations: int
     """Entries for which stateful start-up mode had no room."""
-    judged: tuple[Judged, ...] = ()
-    """What came before it in its answer."""
 
 
 def pieces(settings: Settings) -> Iterator[bytes]:
