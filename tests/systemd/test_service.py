@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.systemd.machine import EVEN_WHERE_STARTS_ARE_SLOW, PEER, Machine, missing
+from tests.systemd.machine import EVEN_WHERE_STARTS_ARE_SLOW, HERE, PEER, Machine, missing
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
+PORT = 9007
 POLICY = f"""
-name = "Ping only"
+name = "Ping and a connection"
 [[rule]]
 action = "block"
 filters = ["me <-> any"]
 [[rule]]
 action = "permit"
-filters = ["me <-> {PEER} icmp"]
+filters = ["me <-> {PEER} icmp", "{PEER} <-> me:{PORT} tcp"]
 """
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
 
@@ -50,15 +53,67 @@ def test_policy_is_in_force_as_long_as_the_service_runs(machine: Machine) -> Non
         assert machine.reaches_peer("udp") is not judged, command
 
 
+ECHO = f"""
+import socket
+with socket.create_server(("{HERE}", {PORT})) as server:
+    print("listening", flush=True)
+    connection, _ = server.accept()
+    connection.settimeout(60)
+    while data := connection.recv(100):
+        connection.sendall(data)
+"""
+TALK = f"""
+import socket, sys
+with socket.create_connection(("{HERE}", {PORT}), 20) as connection:
+    for line in sys.stdin:
+        connection.sendall(line.encode())
+        print(connection.recv(100).decode(), end="", flush=True)
+"""
+
+
+@contextmanager
+def connection(machine: Machine) -> Iterator[Callable[[str], str]]:
+    """A TCP connection from the peer: what it sends, it hears again."""
+
+    def python(command: list[str]) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    interpreter = ("/usr/bin/python3", "-c")
+    with python(machine.inside(*interpreter, ECHO)) as echo:
+        assert echo.stdout is not None
+        assert echo.stdout.readline() == "listening\n"
+        with python(machine.beside(*interpreter, TALK)) as talk:
+
+            def say(line: str) -> str:
+                assert talk.stdin is not None
+                assert talk.stdout is not None
+                talk.stdin.write(f"{line}\n")
+                return talk.stdout.readline().strip()
+
+            yield say
+
+
 def test_killed_service_leaves_the_host_closed_and_comes_back(machine: Machine) -> None:
-    """Nothing passes while nobody judges; systemd starts it again by itself."""
+    """Nothing new passes while nobody judges; systemd starts it again by itself, and it takes over
+    without breaking a connection."""
     machine.override("[Service]\nRestartSec=3s\n")
-    machine.run("systemctl", "kill", "--signal=KILL", "ipsecfd")
-    assert machine.has_rules()
-    assert not machine.reaches_peer("icmp")
-    machine.wait_until("active")
-    assert machine.reaches_peer("icmp")
-    assert not machine.reaches_peer("udp")
+    with connection(machine) as say:
+        for number in range(5):
+            assert say(f"before {number}") == f"before {number}"
+        machine.run("systemctl", "kill", "--signal=KILL", "ipsecfd")
+        assert machine.has_rules()
+        assert say("between") == "between"
+        assert machine.state() != "active"
+        assert not machine.reaches_peer("icmp")
+        machine.wait_until("active")
+        assert say("after") == "after"
+        assert machine.reaches_peer("icmp")
+        assert not machine.reaches_peer("udp")
+        machine.run("systemctl", "restart", "ipsecfd")
+        assert say("again") == "again"
+    assert "was killed or crashed" in machine.journal()
 
 
 def test_start_that_fails_for_good_leaves_the_host_closed(machine: Machine) -> None:
