@@ -40,7 +40,9 @@ class Traffic:
 class Stream(Traffic):
     """Numbered datagrams to one port of the guard while the block lasts, and which arrived."""
 
-    def __init__(self, lab: Lab, port: int, address: str = GUARD, rate: float = 1000) -> None:
+    def __init__(
+        self, lab: Lab, port: int, address: str = GUARD, rate: float = 1000, source: str = PEER
+    ) -> None:
         self.port, self.address, self.pause = port, address, 1 / rate
         self.sent = 0
         self.arrived: list[int] = []
@@ -50,7 +52,7 @@ class Stream(Traffic):
         self._ear.bind(("0.0.0.0", port))
         self._ear.settimeout(0.05)
         self._mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._mouth.bind((PEER, 0))
+        self._mouth.bind((source, 0))
         super().__init__((self._ear, self._mouth), self._send, self._hear)
 
     def _send(self) -> None:

@@ -12,11 +12,11 @@ import pytest
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import Daemon
 from tests.live.asking import HTTP, SSH, passing, status
-from tests.live.streams import Stream
+from tests.live.streams import GUARD, PEER, Stream
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-ALWAYS, NEVER = 7001, 7003
+ALWAYS, NEVER, ALWAYS2, NEVER2 = 7001, 7003, 7005, 7007
 POLICY = f"""
 name = "One port"
 [[rule]]
@@ -24,7 +24,7 @@ action = "block"
 filters = ["me <-> any"]
 [[rule]]
 action = "permit"
-filters = ["any <-> me:{ALWAYS} udp", "any <-> me:80 tcp"]
+filters = ["any <-> me:{ALWAYS} udp", "any <-> me:{ALWAYS2} udp", "any <-> me:80 tcp"]
 """
 
 
@@ -40,26 +40,65 @@ def replaced(daemon: Daemon, before: list[int], seconds: float) -> None:
         assert time.monotonic() < deadline, (before, now)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_one_fails(lab: Lab, number: signal.Signals) -> None:
+def queue_of(lab: Lab, source: str) -> int:
+    """The queue, counted from 0, that what the peer sends to the guard from here comes to."""
+    before = queued(lab["guard"])
+    with lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        mouth.bind((source, 0))
+        for _ in range(20):
+            mouth.sendto(b"whose?", (GUARD, NEVER))  # logged drops are never learnt
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        after = queued(lab["guard"])
+        for number in after:
+            if after[number] - before[number] >= 20:
+                return number - min(after)
+    raise AssertionError((before, after))
+
+
+def another_source(lab: Lab, taken: int) -> str:
+    """An address of the peer's whose packets come to another queue; the kernel hashes them by
+    chance."""
+    for last in range(1, 50):
+        source = f"10.0.13.{last}"
+        lab["peer"].add_address(f"{source}/32")
+        if queue_of(lab, source) != taken:
+            return source
+    raise AssertionError("all on one queue")
+
+
+@pytest.mark.parametrize(
+    ("number", "seconds", "cache"),
+    [(signal.SIGKILL, 5, "off"), (signal.SIGKILL, 5, "on"), (signal.SIGSTOP, 7, "off")],
+)
+def test_one_fails(lab: Lab, number: signal.Signals, seconds: float, cache: str) -> None:
     """One that is killed, or stopped, is replaced; nothing that is blocked passes meanwhile, what
-    is permitted goes on afterwards, and the log tells."""
-    config = {"queue": {"processes": 3}, "cache": "off"}
-    daemon = lab.start_daemon(POLICY, config)
+    is permitted goes on afterwards, or all the while if it was learnt, and the log tells. The
+    queues of the others do not feel it."""
+    daemon = lab.start_daemon(POLICY, {"queue": {"processes": 3}, "cache": cache})
     before = pids(daemon)
     assert len(set(before)) == 3
-    with Stream(lab, ALWAYS, rate=200) as always, Stream(lab, NEVER, rate=200) as never:
-        for inner in before:  # one after the other, so that the streams' own is among them
-            now = pids(daemon)
-            victim = now[before.index(inner)]
-            lab["guard"].run(["kill", f"-{number.name.removeprefix('SIG')}", str(victim)])
-            replaced(daemon, now, 15)
+    own = queue_of(lab, PEER)
+    elsewhere = another_source(lab, own)
+    with (
+        Stream(lab, ALWAYS, rate=200) as always,
+        Stream(lab, NEVER, rate=200) as never,
+        Stream(lab, ALWAYS2, rate=200, source=elsewhere) as other,
+        Stream(lab, NEVER2, rate=200, source=elsewhere) as other_never,
+    ):
+        time.sleep(0.3)
+        lab["guard"].run(["kill", f"-{number.name.removeprefix('SIG')}", str(before[own])])
+        replaced(daemon, before, seconds)
         time.sleep(0.5)
-    assert never.arrived == []
+    assert never.arrived == other_never.arrived == []
+    assert sorted(other.arrived) == list(range(other.sent))
+    lost = always.sent - len(always.arrived)
+    assert (lost == 0) == (cache == "on"), lost
     assert always.arrived[-1] == always.sent - 1
-    assert status(daemon)["restarts"] == 3
+    assert [one != two for one, two in zip(pids(daemon), before, strict=True)].index(True) == own
+    assert status(daemon)["restarts"] == 1
     assert passing(lab, HTTP, SSH) == [True, False]
-    assert sum("died" in one.get("message", "") for one in daemon.records()) == 3
+    assert sum("died" in one.get("message", "") for one in daemon.records()) == 1
 
 
 def test_both_directions_go_to_one_queue(lab: Lab) -> None:
