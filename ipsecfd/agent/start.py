@@ -23,9 +23,10 @@ FIRST_LOOK_SECONDS: Final = 2.0
 async def start(agent: Agent) -> None:
     """From nothing, or from what an earlier run left, to the policies in force.
 
-    Leftover rules keep the host closed until it is judged in secure mode. Raises IpsecfdError
-    when there is no way; then leftover rules still stand, and there are none where none were
-    before, unless this is the boot of a host that had a policy: systemd decides about those.
+    Leftover rules keep the host closed until it is judged in secure mode; where they were to be
+    there and are missing, it is closed first. Raises IpsecfdError when there is no way; then
+    leftover rules still stand, and there are none where none were before, unless this is the boot
+    of a host that had a policy: systemd decides about those.
     The start-up rules of a boot count as leftover: they hold until then, in their own mode.
     """
     parts, hook, pool = agent.parts, agent.hook, agent.pool
@@ -43,7 +44,9 @@ async def start(agent: Agent) -> None:
         except IpsecfdError as error:
             if not agent.places.given:
                 agent.trouble = str(error)
-        if not leftover and agent.ever_assigned and (left, booted) != (None, None):
+        if leftover and booted is None:
+            parts.say("rules of an earlier run are there: closed until policies decide")
+        elif not leftover and agent.ever_assigned and (left, booted) != (None, None):
             booted, leftover = None, await _closed_first(agent)
         startup_mode = agent.startup_mode(agent.config)
         reading = asyncio.create_task(_first_read(agent))
@@ -52,8 +55,6 @@ async def start(agent: Agent) -> None:
                 if booted is not None:
                     agent.entered(booted)
                     agent.started_in = booted
-                else:
-                    parts.say("rules of an earlier run are there: closed until policies decide")
                 mode = await _first_mode(agent, reading)
                 await pool.open(agent.settings(mode))
                 await hook.install(agent.settings(mode))

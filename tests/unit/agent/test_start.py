@@ -155,6 +155,7 @@ async def test_missing_rules_close_first(stage: Stage, restarted: bool) -> None:
         *("event 5460", "88: starts", "88: secure v1", "rules", "event 4294"),
     ]
     assert any("removed our rules while no agent ran" in text for _, text in stage.events)
+    assert not any("rules of an earlier run are there" in line for line in stage.said)
     await again.stop()
 
 
