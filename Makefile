@@ -81,7 +81,8 @@ install: ## the service: /usr/local/bin/ipsecfd, its unit, /etc/ipsecfd (root)
 	[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	# Who has enabled an older version has enabled its units, not those of this one.
 	! systemctl --quiet is-enabled ipsecfd 2>/dev/null || systemctl --quiet enable ipsecfd
-	if systemctl --quiet is-active ipsecfd 2>/dev/null; then
+	# In a chroot systemctl says yes to everything.
+	if [ -d /run/systemd/system ] && systemctl --quiet is-active ipsecfd 2>/dev/null; then
 		echo "Installed. What runs is still the old one: systemctl restart ipsecfd"
 	else
 		echo "Installed. Start it, now and at every boot: systemctl enable --now ipsecfd"
