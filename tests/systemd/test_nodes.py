@@ -53,13 +53,8 @@ def client(peer: Debian) -> Iterator[Client]:
 @pytest.fixture
 def override(guard: Guard) -> Iterator[Callable[[str], None]]:
     """Changes the unit until the end of the test."""
-
-    def change(text: str) -> None:
-        guard.override(text)
-        guard.run("systemctl", "restart", "ipsecfd")
-
-    yield change
-    change("")
+    yield guard.override
+    guard.override("")
 
 
 @pytest.fixture
@@ -114,6 +109,7 @@ def test_systemd_is_told_when_it_is_ready(
     guard.run("systemctl", "stop", "ipsecfd")
     assert not guard.has_rules()
     override("[Service]\nExecStartPost=/bin/sh -c 'nft list ruleset >/run/ipsecfd/rules'\n")
+    guard.run("systemctl", "start", "ipsecfd")
     assert client().answered()
     assert "queue_in" in guard.run("cat", "/run/ipsecfd/rules")
     assert guard.property("Type") == "notify"
@@ -164,6 +160,7 @@ def test_watchdog_ends_what_hangs(
 ) -> None:
     """While all its processes are stopped no new flow passes; systemd starts it anew by itself."""
     override("[Service]\nWatchdogSec=3s\n")
+    guard.run("systemctl", "restart", "ipsecfd")
     before = int(guard.property("NRestarts"))
     guard.run("systemctl", "kill", "--signal=STOP", "ipsecfd")
     flow = client()
