@@ -176,3 +176,9 @@ def _cache_lines(cache: CacheReport, columns: int) -> Iterator[str]:
             " that ended between two readings.",
             columns,
         )
+    if cache.refused:
+        be = "was" if cache.refused == 1 else "were"
+        packets = many(cache.refused, "packet")
+        yield from wrap(
+            "", f"{packets} {be} judged because their flows found no room: a set was full.", columns
+        )

@@ -16,7 +16,7 @@ import pytest
 from ipsecfd.kernel.cache import SIZE
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import Daemon
-from tests.live.asking import status, wait_until_judged
+from tests.live.asking import answered, status, wait_until_judged
 from tests.live.streams import GUARD, PEER, Stream
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -164,6 +164,35 @@ def memory_of(daemon: Daemon, guard: Host) -> int:
     """Bytes that the agent has in use."""
     told = guard.run(["cat", f"/proc/{status(daemon)['pid']}/statm"], check=True).stdout
     return int(told.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@needs_trafgen
+def test_full_set(lab: Lab) -> None:
+    """More flows than a set holds, each of two packets: those for which there is no room are
+    counted, where people look, and judged as ever."""
+    daemon = lab.start_daemon(POLICY, {"queue": {"length": 65_536}})
+    guard = lab["guard"]
+    guard_from_peer = f"eth(da={guard.mac}, sa={lab['peer'].mac})"
+    for last in range(1, 5):
+        ends = f"ipv4(saddr=10.0.11.{last}, daddr={GUARD}), udp(sp=dinc(20001, 40000), dp={ALWAYS})"
+        packet = f"{ends}, fill(0, 9)"
+        # Two counters in step: the second packet of a flow comes right behind the first.
+        send(lab, f"{packet} }} {{ {guard_from_peer}, {packet}", 40_000)
+        wait_until_judged(guard)
+
+    def refused() -> int:
+        number: int = answered(daemon, "stats")["cache"]["refused"]
+        return number
+
+    before = refused()
+    assert before > 10_000  # of 80,000 flows, a set holds 65,536
+    with Stream(lab, ALWAYS) as always, Stream(lab, NEVER) as never:
+        time.sleep(0.3)
+    assert sorted(always.arrived) == list(range(always.sent))
+    assert never.arrived == []
+    eventually(lambda: refused() - before >= always.sent - 1)
+    assert status(daemon)["cache"]["refused"] > before
+    assert "found no room: a set was full" in daemon.cli("stats").stdout
 
 
 def learnt(guard: Host, name: str) -> int:

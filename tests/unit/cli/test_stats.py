@@ -50,7 +50,10 @@ def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
         "2026-01-02 03:04:05.",
         "Of these 1,234 packets (98.8 kB) are in no line above: of flows that ended",
         "between two readings.",
+        "2 packets were judged because their flows found no room: a set was full.",
     ]
+    calm = stats_lines(Stats(SINCE, [COUNT], replace(CACHE, refused=0)), 2, 80)
+    assert calm == lines[:-1]
 
 
 def test_filters_by_hits() -> None:
