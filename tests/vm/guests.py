@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 CHECKOUT: Final = Path(__file__).parents[2]
 GUARD, PEER = "10.77.0.11", "10.77.0.12"
@@ -31,7 +31,7 @@ Host *
     ControlMaster auto
     ControlPath {place}/ssh-%n
     ControlPersist 600
-    ConnectTimeout 30
+    ConnectTimeout 10
     ServerAliveInterval 5
     ServerAliveCountMax 60
 """
@@ -43,6 +43,24 @@ class Result:
 
     status: int
     output: str
+
+
+def listening(port: int, protocol: str = "tcp") -> str:
+    """The command that succeeds once somebody listens on a port."""
+    return f"ss --no-header --listening --numeric --{protocol} 'sport = {port}' | grep -q ."
+
+
+class Service(NamedTuple):
+    """A program that runs in a machine until it is stopped."""
+
+    command: str
+    ready: str = "true"
+    """The shell command that succeeds once the program does its work."""
+
+
+def on_port(number: int, command: str = "", protocol: str = "tcp") -> Service:
+    """A program that listens on a port; without one, one that takes every connection."""
+    return Service(command or f"nc -lkn {number}", listening(number, protocol))
 
 
 class Guest:
@@ -108,23 +126,29 @@ class Guest:
         return {name: ended[name] for name in commands}
 
     @contextlib.contextmanager
-    def service(self, name: str, command: str, *, ready: str = "true") -> Iterator[None]:
-        """Keep a program running, from `ready` succeeding on until the end of the block."""
-        self.run(f"systemd-run --quiet --collect --unit=test-{name} -- {command}")
+    def services(self, **services: Service) -> Iterator[None]:
+        """Keep programs running, by name, from when all are ready until the end of the block."""
+        start = [
+            f"systemd-run --quiet --collect --unit=test-{name} -- {service.command}"
+            for name, service in services.items()
+        ]
+        ready = [f"until {service.ready}; do sleep 0.2; done" for service in services.values()]
         try:
-            self.wait_until(ready)
+            self.run("set -e\n" + "\n".join(start + ready))
             yield
         finally:
-            self.try_to(f"systemctl stop test-{name}")
+            self.try_to("systemctl stop " + " ".join(f"test-{name}" for name in services))
 
     def said(self, name: str) -> str:
-        """What a program of `service` has printed since the machine started."""
+        """What a program of `services` has printed since the machine started."""
         unit = f"_SYSTEMD_UNIT=test-{name}.service"
         return self.run(f"journalctl --boot --output=cat --no-pager {unit}")
 
-    def listening(self, port: int, protocol: str = "tcp") -> str:
-        """The command that succeeds once somebody listens on a port."""
-        return f"ss --no-header --listening --numeric --{protocol} 'sport = {port}' | grep -q ."
+    def witnessed(self) -> dict[str, int]:
+        """How many packets each counter of the nftables table `witness` has seen."""
+        listed = json.loads(self.run("nft -j list counters table inet witness"))["nftables"]
+        counters = (one["counter"] for one in listed if "counter" in one)
+        return {counter["name"]: counter["packets"] for counter in counters}
 
     def boot_id(self) -> str:
         """Another one after each boot."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.vm.guests import GUARD, Machines
+from tests.vm.guests import GUARD, Machines, on_port
 
 ATTACK = Path(__file__).with_name("attack.py").read_text()
 ECHO = """
@@ -47,13 +46,12 @@ def world(lab: Machines) -> Iterator[Machines]:
     """Services on the guard that nobody is to reach, and the public one."""
     guard = lab.guard
     guard.write("/root/echo.py", ECHO)
-    with contextlib.ExitStack() as stack:
-        for port in (80, 445, 8080):
-            stack.enter_context(
-                guard.service(f"port-{port}", f"nc -lkn {port}", ready=guard.listening(port))
-            )
-        echo = guard.service("echo", "python3 /root/echo.py", ready=guard.listening(1434, "udp"))
-        stack.enter_context(echo)
+    with guard.services(
+        web=on_port(80),
+        files=on_port(445),
+        other=on_port(8080),
+        echo=on_port(1434, "python3 /root/echo.py", "udp"),
+    ):
         yield lab
 
 

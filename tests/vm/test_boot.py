@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.guests import GUARD, PEER, Guest, Machines
+from tests.vm.guests import GUARD, PEER, Guest, Machines, Service
 
 FORBIDDEN, PERMITTED = 9999, 9000
 """Ports of datagrams, by the policy; the start-up modes let neither in."""
@@ -20,11 +19,12 @@ filters = ["me <-> any"]
 action = "permit"
 filters = ["any <-> me:{PERMITTED} udp"]
 """
-# Counts what comes from the network, and what is left behind ipsecfd's rules; from before there is
-# a network, and without a word about any verdict.
+# Counts what comes from the network and what programs send, and what of it is left behind ipsecfd's
+# rules; from before there is a network, and without a word about any verdict.
 WITNESS = f"""
 table inet witness {{
     counter arrived {{}}
+    counter sent {{}}
     counter forbidden {{}}
     counter permitted {{}}
     chain first {{
@@ -35,6 +35,10 @@ table inet witness {{
         type filter hook input priority 500; policy accept;
         iifname "eth1" udp dport {FORBIDDEN} counter name forbidden
         iifname "eth1" udp dport {PERMITTED} counter name permitted
+    }}
+    chain own {{
+        type filter hook output priority -500; policy accept;
+        oifname "eth1" udp dport {FORBIDDEN} counter name sent
     }}
     chain out {{
         type filter hook postrouting priority 500; policy accept;
@@ -91,15 +95,9 @@ def world(lab: Machines) -> Iterator[Machines]:
     guard.assign(POLICY)
     guard.configure('[startup]\nmode = "block"\n')
     guard.run("systemctl restart ipsecfd")
-    with peer.service("stream", f"python3 /root/stream.py {GUARD} {FORBIDDEN} {PERMITTED}"):
+    stream = Service(f"python3 /root/stream.py {GUARD} {FORBIDDEN} {PERMITTED}")
+    with peer.services(stream=stream):
         yield lab
-
-
-def seen(guest: Guest) -> dict[str, int]:
-    """What the witness has counted since the boot."""
-    listed = json.loads(guest.run("nft -j list counters table inet witness"))["nftables"]
-    counters = (one["counter"] for one in listed if "counter" in one)
-    return {counter["name"]: counter["packets"] for counter in counters}
 
 
 def reboot(guest: Guest) -> None:
@@ -115,8 +113,9 @@ def test_boot_to_secure_mode(world: Machines) -> None:
     reboot(guard)
     guard.wait_until("systemctl is-active ipsecfd && ipsecfd mode | grep -qx secure")
     guard.wait_until("nft list counter inet witness permitted | grep -q 'packets [1-9]'")
-    counted = seen(guard)
+    counted = guard.witnessed()
     assert counted["arrived"] > 0
+    assert counted["sent"] > 0
     assert counted["forbidden"] == 0
     assert counted["permitted"] > 0
 
@@ -132,10 +131,11 @@ def test_boot_that_never_gets_to_the_policy(world: Machines) -> None:
     reboot(guard)
     assert not guard.succeeds("systemctl is-active ipsecfd")
     guard.run("sleep 3")
-    counted = seen(guard)
+    counted = guard.witnessed()
     assert counted["arrived"] > 0
+    assert counted["sent"] > 0
     assert counted["forbidden"] == 0
     assert counted["permitted"] == 0
     guard.run("systemctl start ipsecfd")
     assert guard.status()["mode"] == "secure"
-    assert seen(guard)["forbidden"] == 0
+    assert guard.witnessed()["forbidden"] == 0

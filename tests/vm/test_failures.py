@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.vm.guests import GUARD, PEER, Guard, Machines
+from tests.vm.guests import GUARD, PEER, Guard, Machines, Service, listening
 
 WEB = """
 name = "Web"
@@ -64,7 +64,7 @@ def world(lab: Machines) -> Machines:
             f"[Service]\nExecStart=nc -lkn {port}\n[Install]\nWantedBy=multi-user.target\n",
         )
     guard.run("systemctl --quiet enable --now test-web test-files")
-    guard.wait_until(guard.listening(445))
+    guard.wait_until(listening(445))
     guard.assign(WEB, "web")
     return lab
 
@@ -105,7 +105,7 @@ def test_killed_agent_opens_nothing_and_comes_back(world: Machines) -> None:
     guard = world.guard
     pid = guard.run("systemctl show --value -p MainPID ipsecfd").strip()
     stream = f"for try in {{1..150}}; do nc -z -w1 {GUARD} 445 && echo in; done"
-    with world.peer.service("stream", f"bash -c '{stream}'"):
+    with world.peer.services(stream=Service(f"bash -c '{stream}'")):
         guard.run("systemctl kill --signal=KILL ipsecfd")
         guard.wait_until(
             "[ $(systemctl is-active ipsecfd) = active ] &&"

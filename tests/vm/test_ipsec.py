@@ -6,10 +6,11 @@ ESP is protocol 50 like any other; the key exchange is exempt; what was decrypte
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.guests import GUARD, PEER, Guest, Machines
+from tests.vm.guests import GUARD, PEER, Guest, Machines, on_port
 
 pytestmark = pytest.mark.needs_esp
 
@@ -54,19 +55,23 @@ action = "permit"
 filters = ["me <-> any 50"]
 """
 ESP_AND_WEB = ONLY_ESP.replace('"me <-> any 50"', '"me <-> any 50", "any <-> me:80 tcp"')
+NEGOTIATE = """
+name = "Nothing in clear text"
+[[rule]]
+action = "negotiate"
+filters = ["me <-> any"]
+"""
 ONLY_WEB = ONLY_ESP.replace('"me <-> any 50"', '"any <-> me:80 tcp"')
 
 
 @pytest.fixture(scope="module")
-def world(lab: Machines) -> Machines:
+def world(lab: Machines) -> Iterator[Machines]:
     """Both machines ready to negotiate, with a web site and another service on the guard."""
     for guest, here, there in ((lab.guard, GUARD, PEER), (lab.peer, PEER, GUARD)):
         guest.write("/etc/swanctl/conf.d/lab.conf", CONNECTION.format(here=here, there=there))
         guest.run("systemctl start strongswan && swanctl --load-all")
-    for port in (80, 445):
-        lab.guard.run(f"systemd-run --quiet --unit=test-{port} nc -lkn {port}")
-        lab.guard.wait_until(lab.guard.listening(port))
-    return lab
+    with lab.guard.services(web=on_port(80), files=on_port(445)):
+        yield lab
 
 
 def negotiate(lab: Machines) -> None:
@@ -131,3 +136,18 @@ def test_new_policy_counts_for_open_security_associations(world: Machines) -> No
     world.guard.assign(ONLY_WEB)
     assert not reaches(world.peer, GUARD, 80)
     end(world)
+
+
+def test_filters_that_negotiate_pass_what_strongswan_protects(world: Machines) -> None:
+    """Before there are keys and after their end nothing passes; in between everything does."""
+    guard, peer = world.guard, world.peer
+    guard.assign(NEGOTIATE)
+    assert not reaches(peer, GUARD, 80)
+    assert guard.drops()[-1]["reason"] == "negotiate"
+    negotiate(world)
+    before = esp_packets(world)
+    assert reaches(peer, GUARD, 80)
+    assert esp_packets(world) > before
+    end(world)
+    assert not reaches(peer, GUARD, 80)
+    assert guard.drops()[-1]["reason"] == "negotiate"

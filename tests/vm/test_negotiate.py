@@ -7,10 +7,11 @@ text while it still understands the other's ESP.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines
+from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines, on_port
 
 pytestmark = pytest.mark.needs_esp
 
@@ -63,7 +64,7 @@ def world(lab: Machines) -> Iterator[Machines]:
     """A service on the guard for each action."""
     guard = lab.guard
     guard.write("/root/server.py", SERVER)
-    with guard.service("server", "python3 /root/server.py", ready=guard.listening(84)):
+    with guard.services(server=on_port(84, "python3 /root/server.py")):
         yield lab
 
 
@@ -98,13 +99,15 @@ def reached(lab: Machines) -> dict[str, list[bool]]:
     return {action: [outcomes[f"{action}_ipv4"], outcomes[f"{action}_ipv6"]] for action in PORTS}
 
 
-def stopped(lab: Machines, since: int, action: str) -> set[tuple[str, str]]:
-    """Direction and reason of what was dropped of the connections to one port."""
-    port = PORTS[action]
+def stopped(drops: list[dict[str, Any]]) -> dict[str, set[tuple[str, str]]]:
+    """Direction and reason of what was dropped of the connections to each port, by its action."""
     return {
-        (drop["direction"], drop["reason"])
-        for drop in lab.guard.drops()[since:]
-        if port in (drop["source_port"], drop["destination_port"])
+        action: {
+            (drop["direction"], drop["reason"])
+            for drop in drops
+            if port in (drop["source_port"], drop["destination_port"])
+        }
+        for action, port in PORTS.items()
     }
 
 
@@ -141,9 +144,11 @@ def test_each_direction_by_itself(
         "soft": BOTH,
         "block": NEITHER,  # whatever carried it: what was decrypted is judged like the rest
     }
-    assert {action: stopped(world, since, action) for action in why} == why
-    assert stopped(world, since, "soft") == set()
-    assert stopped(world, since, "block") == {("in", "filter")}
+    assert stopped(world.guard.drops()[since:]) == {
+        **why,
+        "soft": set(),
+        "block": {("in", "filter")},
+    }
 
 
 def test_tunnels_protect_as_well(world: Machines) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 
 import pytest
 
-from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines
+from tests.vm.guests import GUARD, GUARD6, PEER, PEER6, Guest, Machines, on_port
 
+STRANGER = "203.0.113.66"
 NEAR, FAR = "192.0.2.1", "192.0.2.9"
 NEAR6, FAR6 = "2001:db8::1", "2001:db8::9"
 
@@ -24,6 +24,36 @@ filters = ["any <-> me:80 tcp", "any <-> me:9 udp", "me <-> any:80 tcp"]
 WEB_AND_ERRORS = WEB_ONLY.replace(
     '"any <-> me:80 tcp"', '"any <-> me:80 tcp", "me <-> any icmp", "me <-> any icmpv6"'
 )
+# What comes of datagrams of one sender: in front of everything, behind ipsecfd, and as answers.
+WITNESS = f"""
+table inet witness {{
+    counter arrived {{}}
+    counter passed {{}}
+    counter answered {{}}
+    chain first {{
+        type filter hook prerouting priority -500; policy accept;
+        ip saddr {STRANGER} ip protocol udp counter name arrived
+    }}
+    chain last {{
+        type filter hook input priority 500; policy accept;
+        ip saddr {STRANGER} ip protocol udp counter name passed
+    }}
+    chain out {{
+        type filter hook postrouting priority 500; policy accept;
+        ip daddr {STRANGER} counter name answered
+    }}
+}}
+"""
+FRAGMENTS = f"""
+from scapy.layers.inet import IP, UDP, fragment
+from scapy.packet import Raw
+from scapy.sendrecv import send
+datagram = UDP(sport=4000, dport=9) / Raw(bytes(64))
+first, _ = fragment(IP(src="{STRANGER}", dst="{GUARD}", id=1) / datagram, fragsize=40)
+_, second = fragment(IP(src="{STRANGER}", dst="{GUARD}", id=2) / datagram, fragsize=40)
+both = fragment(IP(src="{STRANGER}", dst="{GUARD}", id=3) / datagram, fragsize=40)
+send([first, second, *both], verbose=False)
+"""
 UDP_ECHO = """
 import socket
 server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -53,13 +83,10 @@ def world(lab: Machines) -> Iterator[Machines]:
     guard.write("/root/echo.py", UDP_ECHO)
     guard.run("mkdir -p /srv/large && head -c 400000 /dev/zero >/srv/large/page")
     lab.peer.write("/root/ask.py", ASK)
-    with contextlib.ExitStack() as stack:
-        for name, command, port, protocol in (
-            ("web", "python3 -m http.server --bind :: --directory /srv 80", 80, "tcp"),
-            ("echo", "python3 /root/echo.py", 9, "udp"),
-        ):
-            ready = guard.listening(port, protocol)
-            stack.enter_context(guard.service(name, command, ready=ready))
+    with guard.services(
+        web=on_port(80, "python3 -m http.server --bind :: --directory /srv 80"),
+        echo=on_port(9, "python3 /root/echo.py", "udp"),
+    ):
         yield lab
 
 
@@ -85,17 +112,14 @@ def test_fragments_are_judged_by_the_ports_of_the_whole_packet(
 
 
 def test_lone_fragments_are_not_answered(world: Machines) -> None:
-    """A second fragment without a first says nothing of ports, and gets no further."""
-    world.guard.assign(WEB_ONLY)
-    fragment = f"""
-from scapy.layers.inet import IP, UDP
-from scapy.packet import Raw
-from scapy.sendrecv import send
-send(IP(dst="{GUARD}", proto=17, frag=100) / Raw(bytes(64)), verbose=False)
-send(IP(dst="{GUARD}", proto=17, flags="MF") / Raw(bytes(4) + bytes(4)), verbose=False)
-"""
-    world.peer.run("python3 -", stdin=fragment)
-    assert ask(world, GUARD, 9, 9000) == "9000"
+    """Half a datagram gets no further, whichever half, and though its port is permitted."""
+    guard, peer = world.guard, world.peer
+    guard.assign(WEB_ONLY)
+    guard.run(f"ip route add {STRANGER} dev eth1 && nft -f -", stdin=WITNESS)
+    peer.run(f"ip address add {STRANGER}/32 dev eth1 && python3 -", stdin=FRAGMENTS)
+    # The whole datagram was sent last.
+    guard.wait_until("nft list counter inet witness answered | grep -q 'packets [1-9]'", seconds=60)
+    assert guard.witnessed() == {"arrived": 4, "passed": 1, "answered": 1}
 
 
 def test_neighbours_find_each_other_under_a_policy_that_blocks_all(world: Machines) -> None:

@@ -5,13 +5,12 @@ The peer plays everybody else, each with an address of its own.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.vm.guests import CHECKOUT, GUARD, PEER, Machines
+from tests.vm.guests import CHECKOUT, GUARD, PEER, Machines, Service, on_port
 
 OPERATOR, PARTNER, APPLICATION, STRANGER = (
     "10.0.11.9",
@@ -62,26 +61,27 @@ popd
 def world(lab: Machines) -> Iterator[Machines]:
     """Services on both machines, and routes to everybody that the peer plays."""
     guard, peer = lab.guard, lab.peer
-    for address in (OPERATOR, PARTNER, APPLICATION, STRANGER):
-        peer.run(f"ip address add {address}/32 dev eth1")
-        guard.run(f"ip route add {address} dev eth1")
+    others = (OPERATOR, PARTNER, APPLICATION, STRANGER)
+    peer.run(" && ".join(f"ip address add {address}/32 dev eth1" for address in others))
+    guard.run(" && ".join(f"ip route add {address} dev eth1" for address in others))
     guard.write("/etc/resolv.conf", f"nameserver {PEER}\n")
     guard.write("/etc/vsftpd.conf", FTP)
     guard.write("/srv/ftp/hello", "hello\n")
     peer.write("/run/known/dnsmasq.conf", "address=/www.example/203.0.113.80\nno-resolv\n")
-    with contextlib.ExitStack() as stack:
-        for host, name, command, port in (
-            (guard, "web", "python3 -m http.server --directory /srv 80", 80),
-            (guard, "tls", "nc -lkn 443", 443),
-            (guard, "desktop", "nc -lkn 3389", 3389),
-            (guard, "files", "nc -lkn 445", 445),
-            (guard, "nagios", "nc -lkn 5666", 5666),
-            (guard, "other", "nc -lkn 8080", 8080),
-            (guard, "ftp", "vsftpd /etc/vsftpd.conf", 21),
-            (peer, "web", "python3 -m http.server --directory /srv 80", 80),
-            (peer, "dns", "dnsmasq --keep-in-foreground -C /run/known/dnsmasq.conf", 53),
-        ):
-            stack.enter_context(host.service(name, command, ready=host.listening(port)))
+    web = on_port(80, "python3 -m http.server --directory /srv 80")
+    dns = on_port(53, "dnsmasq --keep-in-foreground -C /run/known/dnsmasq.conf")
+    with (
+        guard.services(
+            web=web,
+            tls=on_port(443),
+            desktop=on_port(3389),
+            files=on_port(445),
+            nagios=on_port(5666),
+            other=on_port(8080),
+            ftp=on_port(21, "vsftpd /etc/vsftpd.conf"),
+        ),
+        peer.services(web=web, dns=dns),
+    ):
         yield lab
 
 
@@ -135,8 +135,10 @@ def test_web_server(world: Machines) -> None:
 
 def test_ftp_to_the_web_server(world: Machines) -> None:
     """The two partners may use FTP in active mode only, as the article says; a stranger neither."""
-    world.guard.assign(WEB_SERVER)
     active, passive = "--ftp-port -", "--ftp-pasv"
+    world.guard.run("ipsecfd policy unassign")
+    assert world.peer.succeeds(fetches(PARTNER, passive))
+    world.guard.assign(WEB_SERVER)
     assert world.peer.outcomes(
         partner_active=fetches(PARTNER, active),
         application_active=fetches(APPLICATION, active),
@@ -150,6 +152,9 @@ def test_ftp_to_the_web_server(world: Machines) -> None:
         "stranger_active": False,
         "stranger_passive": False,
     }
+    dropped = {(drop["source"], drop["destination_port"]) for drop in world.guard.drops()}
+    assert any((PARTNER, port) in dropped for port in range(50000, 50010))
+    assert (STRANGER, 21) in dropped
 
 
 def test_workstation(world: Machines) -> None:
@@ -201,7 +206,8 @@ def test_slammer_commands(world: Machines) -> None:
     guard.write("/root/slammer.bat", SLAMMER)
     guard.run("ipsecfd import /root/slammer.bat")
     infect = "echo | nc -u -w1 {} 1434"
-    with guard.service("sql", "nc -lkun 1434"), world.peer.service("sql", "nc -lkun 1434"):
+    sql = Service("nc -lkun 1434")
+    with guard.services(sql=sql), world.peer.services(sql=sql):
         world.peer.run(infect.format(GUARD))
         guard.run(infect.format(PEER))
         assert world.peer.outcomes(browses=browses(STRANGER)) == {"browses": True}
