@@ -25,8 +25,14 @@ BLOCK_ALL = 'name = "P"\n[[rule]]\nname = "all"\naction = "block"\nfilters = ["m
 NOT_JUDGED = (None, None)
 
 
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of files are short, however long that of the directory is."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(*arguments: str) -> Result:
-    return CliRunner(env={"COLUMNS": "160"}).invoke(app, ["replay", *arguments])
+    return CliRunner(env={"COLUMNS": "80"}).invoke(app, ["replay", *arguments])
 
 
 def answers(result: Result) -> list[dict[str, Any]]:
@@ -225,10 +231,9 @@ def test_interface_is_for_the_connection_type(tmp_path: Path) -> None:
 
 def written(tmp_path: Path, content: bytes) -> tuple[str, ...]:
     """The arguments to replay a capture with this content."""
-    capture, file = tmp_path / "capture.pcap", tmp_path / "policy.toml"
-    capture.write_bytes(content)
-    file.write_text(BLOCK_ALL)
-    return str(capture), "--policy", str(file), *HOST
+    (tmp_path / "capture.pcap").write_bytes(content)
+    (tmp_path / "policy.toml").write_text(BLOCK_ALL)
+    return "capture.pcap", "--policy", "policy.toml", *HOST
 
 
 @pytest.mark.parametrize("json_option", [(), ("--json",)])
