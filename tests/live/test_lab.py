@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -247,24 +248,29 @@ with Lab(*(HostSpec(name, (f"192.0.2.{n}/24",)) for n, name in enumerate("abc", 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=str)
 def test_nothing_is_left(number: signal.Signals) -> None:
     """However a lab ends, its processes end with it, and so its namespaces and rules."""
-    before = network_namespaces()
-    with subprocess.Popen(
-        [sys.executable, "-c", LEFT_ALONE],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as child:
+    with (
+        contextlib.ExitStack() as kept,
+        subprocess.Popen(
+            [sys.executable, "-c", LEFT_ALONE],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as child,
+    ):
         assert child.stdout is not None
         holders = [int(pid) for pid in child.stdout.readline().split()]
-        inside = [Path(f"/proc/{pid}/ns/net").readlink() for pid in holders]
-        assert len(set(inside) - before) == 3
+        paths = [Path(f"/proc/{pid}/ns/net") for pid in holders]
+        inside = {path.readlink() for path in paths}
+        assert len(inside - {Path("/proc/self/ns/net").readlink()}) == 3
+        for path in paths:  # or somebody else's might get their numbers
+            kept.enter_context(path.open())
         os.killpg(child.pid, number) if number == signal.SIGINT else child.send_signal(number)
         child.wait(30)
-    deadline = time.monotonic() + 5
-    while set(inside) & network_namespaces() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not set(inside) & network_namespaces()
+        deadline = time.monotonic() + 5
+        while inside & network_namespaces() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not inside & network_namespaces()
     assert not any(Path(f"/proc/{pid}").exists() for pid in holders)
 
 
