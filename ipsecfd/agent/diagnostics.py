@@ -58,9 +58,9 @@ class Diagnostics:
     """The open log. Nothing but `close` waits for the disk; all methods are safe in any thread.
 
     A log that was moved or deleted is noticed and begun anew; of a deletion the new one tells.
-    `interfaces` names an interface by
-    its index, `clock` gives seconds since 1970. `say` is told once when the log cannot be written
-    any more, and once when it can be again. Raises IpsecfdError when it cannot be opened.
+    `interfaces` names an interface by its index, `clock` gives seconds since 1970. `say` is told
+    once when the log cannot be written any more, and once when it can be again. Raises IpsecfdError
+    when it cannot be opened.
     """
 
     def __init__(
