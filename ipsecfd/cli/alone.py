@@ -11,6 +11,7 @@ from typing import Any, Final
 import typer
 
 from ipsecfd.cli.ending import run_to_its_end
+from ipsecfd.cli.usage import HELP_OPTIONS
 
 _FUNCTIONS: Final = {"run": "run", "after-stop": "after_stop"}
 """Where each is: a module of this package, with a function of the same name."""
@@ -29,7 +30,12 @@ def program(words: Sequence[str]) -> Callable[[], None]:
 def _with_one(name: str, function: str) -> typer.Typer:
     """The program as it would be with one command."""
     command: Callable[..., Any] = getattr(import_module(f"ipsecfd.cli.{function}"), function)
-    app = typer.Typer(name="ipsecfd", add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        name="ipsecfd",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings=HELP_OPTIONS,
+    )
     app.callback()(_group)
     app.command(name)(command)
     return app

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Annotated
 
 import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 
+from ipsecfd import __version__
 from ipsecfd.cli.after_stop import after_stop
 from ipsecfd.cli.apply import apply
 from ipsecfd.cli.check import check
@@ -31,14 +33,34 @@ from ipsecfd.cli.shadow import shadow
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.cli.trial import confirm, rollback
+from ipsecfd.cli.usage import HELP_OPTIONS
 
 app = typer.Typer(
     name="ipsecfd",
-    help="The packet filter of Windows' IP Security Policies, alive on Linux.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings=HELP_OPTIONS,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ipsecfd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """The packet filter of Windows' IP Security Policies, alive on Linux."""
+
 
 app.command()(run)
 app.command()(status)

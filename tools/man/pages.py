@@ -34,7 +34,7 @@ def program() -> str:
         [
             roff.title("ipsecfd", 8, "packet filter of Windows' IP Security Policies"),
             roff.heading("Synopsis"),
-            roff.lines(f"{roff.bold('ipsecfd')} {roff.italic('command')} [{roff.italic('words')}]"),
+            _synopsis(),
             roff.heading("Description"),
             converted(intro),
             roff.heading("Commands"),
@@ -94,6 +94,16 @@ def policy() -> str:
             _see_also("ipsecfd(8)", "ipsecfd.toml(5)"),
         ]
     )
+
+
+def _synopsis() -> str:
+    name, command = roff.bold("ipsecfd"), roff.italic("command")
+    forms = (
+        f"{command} [{roff.italic('words')}]",
+        f"[{command}] {roff.bold('--help')}",
+        roff.bold("--version"),
+    )
+    return ".br\n".join(f"{name} {form}\n" for form in forms)
 
 
 def _files() -> str:
