@@ -19,8 +19,11 @@ from ipsecfd.agent import state
 from ipsecfd.agent.bootfile import BootFile, render
 from ipsecfd.agent.config import load
 from ipsecfd.driver.modes import Mode
+from ipsecfd.kernel import rules
 from ipsecfd.lab import Lab, Probe
-from tests.live.streams import Stream
+from tests.builders import packet
+from tests.live.streams import GUARD, PEER, Stream
+from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -188,15 +191,65 @@ def test_state_directory_elsewhere(guard: Guard, quoted: str) -> None:
     one_line(guard.boot(), "stateful mode")
 
 
+OURS = 0xFC000000, 0x00001F00
+"""Bits of the mark that a configuration may give ipsecfd: its default, and others."""
+
+
+@pytest.mark.parametrize("mask", OURS, ids=hex)
 @pytest.mark.parametrize("forward", ["false", "true"])
-def test_closed_host_routes_what_is_not_judged(guard: Guard, forward: str) -> None:
-    """With `forward` routed packets are dropped, too."""
+def test_closed_host_routes_what_is_not_judged(guard: Guard, forward: str, mask: int) -> None:
+    """Whatever marks packets have, and whichever of their bits are ours: nothing passes in or out,
+    and routed packets do, with the marks that they had, unless they are judged as well."""
+    guard.host.set_sysctl("net/ipv4/ip_forward", "1")
+    guard.configure(f"forward = {forward}\n[queue]\nmark = {mask:#x}\n")
+    guard.path.unlink()
+    one_line(guard.boot(), "closed")
+    marks = (0, 0x80000000, 0x00001000, 0xFFFFFFFF)
+    ends = ("in", "192.0.2.1", GUARD), ("out", GUARD, PEER), ("forward", PEER, "198.51.100.7")
+    sent = [
+        packet(f"{way} udp {source}:{1 + number} -> {destination}:2")
+        for way, source, destination in ends
+        for number, _ in enumerate(marks)
+    ]
+    forged = ", ".join(f"{1 + number} : {mark:#x}" for number, mark in enumerate(marks))
+    forge = f"meta mark set udp sport map {{ {forged} }};"
+    same = " ".join(
+        f"udp sport {1 + number} meta mark {mark:#x} counter name same;"
+        for number, mark in enumerate(marks)
+    )
+    guard.host.path("/run/marks.nft").write_text(f"""
+table inet marks {{
+    counter same {{ }}
+    chain in {{ type filter hook prerouting priority 0; {forge} }}
+    chain out {{ type filter hook output priority 0; {forge} }}
+    chain last {{ type filter hook postrouting priority 300; {same} }}
+}}
+""")
+    assert guard.nft("-f", "/run/marks.nft").returncode == 0
+    with Witness(guard.lab) as witness:
+        for number, (data, direction) in enumerate(sent, 1):
+            witness.send(numbered(data, number), direction)
+        witness.settle()
+        routed = set() if forward == "true" else {9, 10, 11, 12}
+        assert witness.passed(4) == routed
+        assert (
+            f"packets {len(routed)} "
+            in guard.nft("list", "counter", "inet", "marks", "same").stdout
+        )
+
+
+@pytest.mark.parametrize("forward", ["false", "true"])
+def test_emptied_rules_of_a_closed_host_are_none(guard: Guard, forward: str) -> None:
+    """Somebody empties one of the chains that close it: the next start does not rely on them."""
     guard.configure(f"forward = {forward}\n")
     guard.path.unlink()
     guard.boot()
-    assert (guard.nft("list", "chain", "inet", "ipsecfd", "forward").returncode == 0) is (
-        forward == "true"
-    )
+    assert guard.host.call(rules.present)
+    for chain in ("input", "own", *(["forward"] if forward == "true" else [])):
+        guard.nft("delete", "table", "inet", "ipsecfd")
+        guard.boot()
+        guard.nft("flush", "chain", "inet", "ipsecfd", chain)
+        assert not guard.host.call(rules.present)
 
 
 def test_rules_that_are_there_stay(guard: Guard) -> None:
