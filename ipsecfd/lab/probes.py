@@ -132,11 +132,6 @@ class Seen:
         """Whether it arrived."""
         return self.outcome is Outcome.PASS
 
-    @property
-    def dropped(self) -> bool:
-        """Whether it was dropped silently."""
-        return self.outcome is Outcome.DROP
-
 
 def concerns(record: Record, probe: Probe, direction: str) -> bool:
     """Whether a log record is about a probe's packet, or about the answer that it waits for.

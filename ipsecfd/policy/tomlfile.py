@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from ipsecfd.policy.grammar import (
@@ -38,7 +37,7 @@ from ipsecfd.policy.shapes import (
     RuleTable,
 )
 from ipsecfd.policy.tables import TextReader, kind
-from ipsecfd.policy.text import parse_toml, read_text
+from ipsecfd.policy.text import parse_toml
 
 _ACTION_OF_TYPE: Final = {
     "permit": Action.PERMIT,
@@ -58,11 +57,6 @@ class Loaded:
 
     policy: Policy
     warnings: tuple[Mistake, ...] = ()
-
-
-def load_policy(path: Path, names: Names) -> Loaded:
-    """The policy of a TOML file. Raises PolicyError with every mistake."""
-    return parse_policy(read_text(path), str(path), names)
 
 
 def parse_policy(text: str, file: str, names: Names) -> Loaded:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import parse_filter
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.model import (
@@ -23,7 +24,7 @@ from ipsecfd.policy.model import (
     Rule,
 )
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.tomlfile import Loaded, load_policy, parse_policy
+from ipsecfd.policy.tomlfile import Loaded, parse_policy
 
 BLOCK = FilterAction.both("block", Action.BLOCK)
 PERMIT = FilterAction.both("permit", Action.PERMIT)
@@ -169,13 +170,6 @@ def test_rules_without_a_name_are_numbered() -> None:
     policy = read(NAMED + rule("me <-> any") + rule()).policy
     assert [one.name for one in policy.rules] == ["rule 1", "rule 2"]
     assert [one.filter_list.name for one in policy.rules] == ["rule 1", "rule 2"]
-
-
-def test_a_file_is_read_from_disk(tmp_path: Path) -> None:
-    """Mistakes call it what the caller called it."""
-    path = tmp_path / "p.toml"
-    path.write_text(NAMED)
-    assert Policy("p") == load_policy(path, Names()).policy
 
 
 # --- mistakes -----------------------------------------------------------------------------------
@@ -418,13 +412,13 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "config" / "policies").glob("*.to
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_are_clean(path: Path) -> None:
     """What we ship needs neither a network nor an excuse."""
-    assert load_policy(path, Names(resolver=no_dns)).warnings == ()
+    assert load(path, Names(resolver=no_dns)).warnings == ()
 
 
 def test_the_web_server_example_is_the_policy_of_the_article() -> None:
     """WEB of spec section 10."""
     (path,) = (path for path in EXAMPLES if path.name == "web-server.toml")
-    policy = load_policy(path, Names(resolver=no_dns)).policy
+    policy = load(path, Names(resolver=no_dns)).policy
     assert policy.name == "Packet Filters"
     assert [
         (one.action.name, [str(filter_) for filter_ in one.filter_list.filters])
