@@ -87,7 +87,7 @@ class Diagnostics:
         self._changed = threading.Condition()
         self._waiting: deque[DropRecord | EventDict] = deque()
         self._missing = _Missing()
-        self._reopen = self._closing = False
+        self._closing = False
         self._unwritten: deque[bytes] = deque()
         self._partly = 0  # bytes of the first of these lines that are in the file already
         try:
@@ -120,12 +120,6 @@ class Diagnostics:
                 self._lose(0, now, now)
             self._changed.notify()
 
-    def reopen(self) -> None:
-        """Begin the file at `path` anew, whatever became of the old one."""
-        with self._changed:
-            self._reopen = True
-            self._changed.notify()
-
     def close(self) -> None:
         """Write what is left, unless the disk takes too long."""
         with self._changed:
@@ -150,26 +144,25 @@ class Diagnostics:
         while True:
             with self._changed:
                 if self.problem:
-                    self._changed.wait_for(lambda: self._reopen or self._closing, RETRY)
+                    self._changed.wait_for(lambda: self._closing, RETRY)
                 else:
                     self._changed.wait_for(self._has_work)
-                reopen, self._reopen = self._reopen, False
                 closing = self._closing
-            self._write(reopen)
+            self._write()
             if closing and (self.problem or not self._has_records()):
                 os.close(self._file)
                 return
 
     def _has_work(self) -> bool:
-        return self._reopen or self._closing or self._has_records()
+        return self._closing or self._has_records()
 
     def _has_records(self) -> bool:
         return bool(self._waiting or self._missing.drops or self._missing.events)
 
-    def _write(self, reopen: bool) -> None:
+    def _write(self) -> None:
         """Write everything; what cannot be written stays for the next try."""
         try:
-            self._follow(reopen)
+            self._follow()
             while self._unwritten or self._render_waiting():
                 lines = b"".join(islice(self._unwritten, _LINES_PER_WRITE))
                 self._partly += os.write(self._file, lines[self._partly :])
@@ -201,13 +194,13 @@ class Diagnostics:
                 f" {f'not logged: {lost}' if lost else 'nothing is missing in it'}"
             )
 
-    def _follow(self, reopen: bool) -> None:
-        """Open the file anew if it is no longer the one at the path, or if asked to."""
+    def _follow(self) -> None:
+        """Open the file anew if it is no longer the one at the path."""
         try:
             same = os.path.samestat(self.path.stat(), os.fstat(self._file))
         except FileNotFoundError:
             same = False
-        if reopen or not same:
+        if not same:
             old, self._file = self._file, self._open()
             if not os.fstat(old).st_nlink:  # a log that was moved has a name still
                 self._tell_of_deletion()

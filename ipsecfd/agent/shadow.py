@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ipsecfd.agent import garbage
 from ipsecfd.agent.policies import PolicySet, tables
 from ipsecfd.agent.tally import Cause
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.modes import Mode
-from ipsecfd.driver.shadow import Change, Compared, Ends
+from ipsecfd.driver.shadow import Change, Compared, FlowKey
+from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.driver.table import Table
 from ipsecfd.policy.model import Policy, Store
 
@@ -40,7 +42,7 @@ class Row:
     """Packets whose verdict would change for one pair of causes."""
 
     packets: int = 0
-    flows: dict[Ends, int] = field(default_factory=dict)
+    flows: dict[FlowKey, int] = field(default_factory=dict)
     """Packets by flow, of those flows that are told apart."""
 
 
@@ -93,7 +95,7 @@ class Shadow:
         domain = any(one.store is Store.DOMAIN for one in in_force.sources)
         store = Store.DOMAIN if domain else Store.LOCAL
         policies = [one for one in in_force.policies if one[0] not in (Store.LOCAL, Store.DOMAIN)]
-        judged = await asyncio.to_thread(tables, [*policies, (store, policy)], profile)
+        judged = await asyncio.to_thread(_judged, [*policies, (store, policy)], profile)
         number = 1 if before is None else before._number + 1
         return cls(path, policy, profile, judged, store, number, now)
 
@@ -132,9 +134,14 @@ class Shadow:
                 return
             row = self._rows[Turn(now, then)] = Row()
         row.packets += change.packets
-        for ends, packets in change.flows:
-            if ends in row.flows:
-                row.flows[ends] += packets
+        for flow, packets in change.flows:
+            if flow in row.flows:
+                row.flows[flow] += packets
             elif self._flows < MOST_FLOWS:
-                row.flows[ends] = packets
+                row.flows[flow] = packets
                 self._flows += 1
+
+
+def _judged(policies: ActivePolicies, profile: Profile) -> tuple[Table, Table | None]:
+    with garbage.kept():
+        return tables(policies, profile)

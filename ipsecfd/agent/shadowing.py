@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from heapq import nlargest
 from pathlib import Path
 from typing import Final
 
+from ipsecfd.agent import garbage
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.desk import local_time
-from ipsecfd.agent.packet_reports import (
-    ShadowChange,
-    ShadowFlow,
-    ShadowReport,
-    Why,
-)
+from ipsecfd.agent.packet_reports import ShadowChange, ShadowFlow, ShadowReport, Why
 from ipsecfd.agent.shadow import Row, Shadow, Turn
 from ipsecfd.agent.tally import Cause
-from ipsecfd.driver.packet import to_address
-from ipsecfd.driver.shadow import Ends
+from ipsecfd.driver.shadow import FlowKey
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import TCP, UDP, protocol_name
+from ipsecfd.policy.tomlfile import Loaded
 
 MOST: Final = 1_000
 """Changes in one answer, and flows of each."""
@@ -32,7 +29,7 @@ async def start(agent: Agent, path: Path) -> list[str]:
     Raises IpsecfdError; then everything stays as it is.
     """
     async with agent.lock:
-        loaded = await asyncio.to_thread(agent.parts.load, path)
+        loaded = await asyncio.to_thread(_load, agent, path)
         profile = agent.config.driver_profile
         shadow = await Shadow.of(
             path, loaded.policy, profile, agent.policies, agent.parts.now, agent.shadow
@@ -78,6 +75,11 @@ async def report(agent: Agent, *, most: int, flows: int) -> ShadowReport:
     )
 
 
+def _load(agent: Agent, path: Path) -> Loaded:
+    with garbage.kept():
+        return agent.parts.load(path)
+
+
 def _present(agent: Agent) -> Shadow:
     if agent.shadow is None:
         raise IpsecfdError(
@@ -105,13 +107,13 @@ def _why(cause: Cause) -> Why:
     return Why(*cause[1:])
 
 
-def _flow(ends: Ends, packets: int) -> ShadowFlow:
-    ported = ends.protocol in (TCP, UDP)
+def _flow(flow: FlowKey, packets: int) -> ShadowFlow:
+    ported = flow.protocol in (TCP, UDP)
     return ShadowFlow(
-        protocol=None if ends.protocol is None else protocol_name(ends.protocol),
-        source=str(to_address(ends.family, ends.source)),
-        source_port=ends.source_port if ported else None,
-        destination=str(to_address(ends.family, ends.destination)),
-        destination_port=ends.destination_port if ported else None,
+        protocol=None if flow.protocol is None else protocol_name(flow.protocol),
+        source=str(ipaddress.ip_address(flow.source)),
+        source_port=flow.source_port if ported else None,
+        destination=str(ipaddress.ip_address(flow.destination)),
+        destination_port=flow.destination_port if ported else None,
         packets=packets,
     )

@@ -25,12 +25,12 @@ _MANY: Final = {
 }
 
 
-class Ends(NamedTuple):
-    """Between whom a packet goes; addresses are integers, as the driver has them."""
+class FlowKey(NamedTuple):
+    """What tells one flow from another. Addresses are packed: a sender could choose integers that
+    all have one hash, which makes every look-up slow, but not bytes."""
 
-    family: int
-    source: int
-    destination: int
+    source: bytes
+    destination: bytes
     protocol: int | None
     """None where a fragment hides it."""
     source_port: int
@@ -44,8 +44,8 @@ class Change(NamedTuple):
     now: Decision
     then: Decision
     packets: int
-    flows: tuple[tuple[Ends, int], ...]
-    """Flows with their packets; `packets` is more where not all are told apart, or have ends."""
+    flows: tuple[tuple[FlowKey, int], ...]
+    """Flows with their packets; `packets` is more where not all are told apart, or have a flow."""
 
 
 class Compared(NamedTuple):
@@ -65,7 +65,7 @@ class Comparison:
     def __init__(self, number: int) -> None:
         self.number = number
         self._packets = self._faults = self._flows = 0
-        self._changes: dict[tuple[Direction, Decision, Decision], dict[Ends | None, int]] = {}
+        self._changes: dict[tuple[Direction, Decision, Decision], dict[FlowKey | None, int]] = {}
 
     def judge(self, judge: Judge, other: Judge, direction: Direction) -> Judge:
         """A judge that decides as the first one does, and notes what the other would decide."""
@@ -91,7 +91,7 @@ class Comparison:
                 now,
                 then,
                 sum(flows.values()),
-                tuple((ends, packets) for ends, packets in flows.items() if ends is not None),
+                tuple((flow, packets) for flow, packets in flows.items() if flow is not None),
             )
             for (direction, now, then), flows in self._changes.items()
         )
@@ -109,18 +109,26 @@ class Comparison:
                 _MANY[then.verdict, then.reason],
             )
         flows = self._changes.setdefault(cause, defaultdict(int))
-        ends = _ends(data)
-        if ends not in flows:
+        flow = _flow(data)
+        if flow not in flows:
             if self._flows >= MOST_FLOWS:
-                ends = None
+                flow = None
             else:
                 self._flows += 1
-        flows[ends] += 1
+        flows[flow] += 1
 
 
-def _ends(data: bytes) -> Ends | None:
-    """Between whom a packet goes; None for one that is malformed."""
+def _flow(data: bytes) -> FlowKey | None:
+    """The flow of a packet; None for one that is malformed."""
     packet = parse(data, cut=True)
     if isinstance(packet, Malformed):
         return None
-    return Ends(*packet[:6])
+    family, source, destination, protocol, source_port, destination_port = packet[:6]
+    size = 4 if family == 4 else 16
+    return FlowKey(
+        source.to_bytes(size, "big"),
+        destination.to_bytes(size, "big"),
+        protocol,
+        source_port,
+        destination_port,
+    )

@@ -286,13 +286,6 @@ def test_rotation(log: Diagnostics, path: Path) -> None:
     assert deleted["message"].startswith("the diagnostic log was deleted")
 
 
-def test_reopen(log: Diagnostics, path: Path) -> None:
-    """On demand the file begins anew at once, without waiting for a record."""
-    path.unlink()
-    log.reopen()
-    wait_for(path.exists)
-
-
 def test_copytruncate(log: Diagnostics, path: Path) -> None:
     """A log that was truncated goes on from its new beginning."""
     log.event(1, "before")

@@ -17,7 +17,7 @@ from ipsecfd.agent.start import start
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.driver import Driver, Settings
 from ipsecfd.driver.modes import Mode
-from ipsecfd.driver.shadow import Change, Compared, Ends
+from ipsecfd.driver.shadow import Change, Compared, FlowKey
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.model import Store
@@ -57,9 +57,9 @@ def verdicts(settings: Settings | None, *ports: int) -> list[str]:
     return [ask(driver, text).verdict.value for text in packets]
 
 
-def ends(port: int) -> Ends:
+def flow(port: int) -> FlowKey:
     """A flow to a port of ours."""
-    return Ends(4, 0xCB007142, 0xC000020A, 6, 4000, port)
+    return FlowKey(b"\xcb\x00\x71\x42", b"\xc0\x00\x02\x0a", 6, 4000, port)
 
 
 def finds(stage: Stage, *changes: Change, number: int | None = None, packets: int = 10) -> None:
@@ -121,12 +121,12 @@ async def test_it_judges_as_in_secure_mode(stage: Stage, agent: Agent) -> None:
 async def test_changes_are_told_by_filter_with_flows(stage: Stage, agent: Agent) -> None:
     """First and later packets of a flow are one; what is left out is counted."""
     await start_shadow(agent)
-    many = tuple((ends(port), 1) for port in (1, 2, 3))
+    many = tuple((flow(port), 1) for port in (1, 2, 3))
     finds(
         stage,
-        Change(Direction.IN, NOW, THEN, 4, ((ends(80), 1), *many)),
-        Change(Direction.IN, LATER, THEN, 9, ((ends(80), 7),)),
-        Change(Direction.OUT, THEN, NOW, 1, ((ends(80), 1),)),
+        Change(Direction.IN, NOW, THEN, 4, ((flow(80), 1), *many)),
+        Change(Direction.IN, LATER, THEN, 9, ((flow(80), 7),)),
+        Change(Direction.OUT, THEN, NOW, 1, ((flow(80), 1),)),
     )
     found = await shadowing.report(agent, most=1, flows=2)
     assert (found.policy, found.store, found.packets, found.changed) == ("new", "local", 10, 14)
@@ -143,7 +143,7 @@ async def test_counts_add_up_from_reading_to_reading(stage: Stage, agent: Agent)
     """Packet processes forget what they told."""
     await start_shadow(agent)
     for _ in range(2):
-        finds(stage, Change(Direction.IN, NOW, THEN, 3, ((ends(80), 3),)))
+        finds(stage, Change(Direction.IN, NOW, THEN, 3, ((flow(80), 3),)))
         await agent.count()
     found = await shadowing.report(agent, most=1, flows=1)
     assert (found.packets, found.changed, found.changes[0].flows[0].packets) == (20, 6, 6)
@@ -222,7 +222,7 @@ async def test_memory_is_bounded_and_counts_are_exact(
     await start_shadow(agent)
     finds(
         stage,
-        Change(Direction.IN, NOW, THEN, 5, tuple((ends(port), 1) for port in range(5))),
+        Change(Direction.IN, NOW, THEN, 5, tuple((flow(port), 1) for port in range(5))),
         Change(Direction.OUT, THEN, NOW, 7, ()),
     )
     found = await shadowing.report(agent, most=5, flows=5)

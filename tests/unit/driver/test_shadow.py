@@ -10,7 +10,7 @@ from ipsecfd.driver import shadow
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Judge
 from ipsecfd.driver.modes import Mode
-from ipsecfd.driver.shadow import Comparison, Ends
+from ipsecfd.driver.shadow import Comparison, FlowKey
 from tests.builders import make_driver, packet
 
 WEB, SSH, MAIL = (f"in tcp 203.0.113.66:4000 -> 192.0.2.10:{port}" for port in (80, 22, 25))
@@ -58,9 +58,9 @@ def test_what_would_change_is_noted_with_both_causes() -> None:
         ("any <-> me:80 tcp", "me <-> any", 1),
         ("me <-> any", "any <-> me:22 tcp", 1),
     ]
-    source, destination = (int(ipaddress.ip_address(one)) for one in ("203.0.113.66", "192.0.2.10"))
-    assert {ends for one in found.changes for ends, _ in one.flows} == {
-        Ends(4, source, destination, 6, 4000, port) for port in (80, 22)
+    source, destination = (ipaddress.ip_address(one) for one in ("203.0.113.66", "192.0.2.10"))
+    assert {flow for one in found.changes for flow, _ in one.flows} == {
+        FlowKey(source.packed, destination.packed, 6, 4000, port) for port in (80, 22)
     }
 
 
