@@ -12,15 +12,15 @@ import contextlib
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from ipsecfd.agent import dynamictext, garbage, state
+from ipsecfd.agent import garbage
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, Event
 from ipsecfd.agent.hook import Hook
+from ipsecfd.agent.memory import Memory
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.policies import PolicySet, compiled
 from ipsecfd.agent.pool import Pool
@@ -95,8 +95,7 @@ class Agent:
         self._generation = self.hook.following(0)
         self.shadow: Shadow | None = None
         """What packets are judged by a second time, only to compare."""
-        self.ever_assigned = False
-        """Whether a policy was in force, now or in an earlier run (spec 6.1)."""
+        self.memory = Memory(config)
         self._follower: asyncio.Task[None] | None = None
         drops = (config.diagnostics.level, float(config.diagnostics.interval))
         self.pool = Pool(
@@ -211,7 +210,7 @@ class Agent:
 
     def startup_mode(self, config: Config) -> Mode:
         """The start-up mode of a start now, with this configuration (spec 6.1)."""
-        return config.startup.driver_mode(ever_assigned=self.ever_assigned)
+        return config.startup.driver_mode(ever_assigned=self.memory.ever_assigned)
 
     async def _follow(self) -> None:
         host = None
@@ -222,18 +221,6 @@ class Agent:
                     await self._judge_in(self.mode)
                 except IpsecfdError as error:
                     self.parts.say(f"new addresses could not be taken over: {error}")
-
-    def recall(self) -> None:
-        """Learn what earlier runs left in `state_dir`; raises IpsecfdError when it is damaged."""
-        self.ever_assigned = True  # as long as nothing says that it was not so
-        found = state.load(self.config.state_dir)
-        self.ever_assigned = found.ever_assigned
-        self.places = replace(self.places, assigned=found.assigned)
-        if self.config.dynamic_persist:
-            kept = dynamictext.load(self.config.state_dir)
-            self.places = replace(self.places, dynamic=kept)
-        else:
-            dynamictext.forget(self.config.state_dir)
 
     async def read(
         self, places: Places, stores: StoreReader | None = None, load: Load | None = None
@@ -254,17 +241,6 @@ class Agent:
                 now=self.parts.now(),
             )
 
-    def remember(self, policies: PolicySet) -> bool:
-        """Keep for later starts that a policy was in force; raises StateError.
-
-        Says whether that is new.
-        """
-        if not policies.was_assigned or self.ever_assigned:
-            return False
-        state.save(self.config.state_dir, self.places.assigned)
-        self.ever_assigned = True
-        return True
-
     async def put_in_force(
         self, new: PolicySet, event: Event, message: str, places: Places | None = None
     ) -> None:
@@ -282,7 +258,7 @@ class Agent:
             self.policies, self.places, self.shadow = before
             raise
         self.warnings.pop(RELOAD, None)
-        if self.remember(new):
+        if self.memory.remember(new, self.places.assigned):
             await self.keep_boot_file()
         self.applied(event, message)
         if self.trouble:

@@ -60,13 +60,14 @@ class Changes:
                 raise
             try:
                 with self._refusing(_NOT_RELOADED):
-                    if agent.trouble:
-                        agent.recall()
-                    new = await agent.read(agent.places)
+                    places = agent.memory.recall(agent.places)
+                    new = await agent.read(places)
             except IpsecfdError as error:
                 self._note_mistakes(error)
                 raise
-            await agent.put_in_force(new, Event.RELOADED, "policies reloaded")
+            if places.dynamic != agent.places.dynamic:
+                agent.dynamic_revision += 1
+            await agent.put_in_force(new, Event.RELOADED, "policies reloaded", places)
             self._forget_superseded(new)
             await agent.take_config(config)
             await self._note_pending()
@@ -81,13 +82,14 @@ class Changes:
         async with agent.lock:
             await self._note_pending()
             load = Remembering(agent.parts.load, agent.policies)
-            new = await self._read(self._remembered(), load)
+            places = self._remembered()
+            new = await self._read(places, load)
             if new.sources == agent.policies.sources:
                 reassigned = _assigned(new.held) != _assigned(agent.policies.held)
                 agent.policies = replace(agent.policies, held=new.held)
                 if not agent.trouble:
                     return load.notes + (self._standing_in(agent.places) if reassigned else [])
-            await agent.put_in_force(new, Event.APPLIED, "the stores changed")
+            await agent.put_in_force(new, Event.APPLIED, "the stores changed", places)
             self._forget_superseded(new)
             return load.notes + hand_mode.notes(agent) + self._standing_in(agent.places)
 
@@ -286,10 +288,10 @@ class Changes:
         Raises IpsecfdError: as long as nobody knows what was assigned, nothing is opened.
         """
         agent = self._agent
-        if agent.trouble:
-            with self._refusing("the change is not in force"):
-                agent.recall()
-        return agent.places
+        if not agent.trouble:
+            return agent.places
+        with self._refusing("the change is not in force"):
+            return agent.memory.recall(agent.places)
 
     def _is_assigned(self, name: str) -> bool:
         policies = self._agent.policies

@@ -40,13 +40,12 @@ async def start(agent: Agent) -> None:
             message = f"the agent before this one, process {left.pid}, was killed or crashed"
             agent.event(Event.FAILURE, message, pid=left.pid)
         try:
-            agent.recall()
+            agent.places = agent.memory.recall(agent.places)
         except IpsecfdError as error:
-            if not agent.places.given:
-                agent.trouble = str(error)
+            agent.trouble = str(error)
         if leftover and booted is None:
             parts.say("rules of an earlier run are there: closed until policies decide")
-        elif not leftover and agent.ever_assigned and (left, booted) != (None, None):
+        elif not leftover and agent.memory.ever_assigned and (left, booted) != (None, None):
             booted, leftover = None, await _closed_first(agent)
         startup_mode = agent.startup_mode(agent.config)
         reading = asyncio.create_task(_first_read(agent))
@@ -69,7 +68,7 @@ async def start(agent: Agent) -> None:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
                 await reading
-            keep = leftover or (agent.managed and agent.ever_assigned)
+            keep = leftover or (agent.managed and agent.memory.ever_assigned)
             if hook.kind and not keep:
                 await hook.remove()
             else:
@@ -134,7 +133,7 @@ async def _first_mode(agent: Agent, reading: asyncio.Task[PolicySet]) -> Mode:
     """
     try:
         policies = await reading
-        agent.remember(policies)
+        agent.memory.remember(policies, agent.places.assigned)
     except GivenError as error:
         agent.parts.log.event(int(Event.FAILED), f"policy not applied: {error}")
         raise

@@ -13,6 +13,7 @@ from typing import Final
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
+from ipsecfd.policy.mistakes import Mistake
 
 FILE_NAME: Final = "assigned.json"
 
@@ -47,14 +48,20 @@ def understood(text: str | None, directory: Path) -> State:
     path = directory / FILE_NAME
     try:
         found = json.loads(text.encode("latin-1"))
-    except ValueError as error:
-        raise StateError(_damaged(path)) from error
+    except json.JSONDecodeError as error:
+        line = text.splitlines()[error.lineno - 1 : error.lineno]
+        place = f"line {error.lineno}, column {error.colno}" if line else ""
+        raise _damaged(path, place, "".join(line)) from error
+    except ValueError as error:  # not UTF-8
+        raise _damaged(path, "", text.strip()) from error
     match found:
         case {"assigned": None}:
             return State(ever_assigned=True)
         case {"assigned": str(assigned)} if Path(assigned).is_absolute():
             return State(ever_assigned=True, assigned=Path(assigned))
-    raise StateError(_damaged(path))
+        case {"assigned": assigned}:
+            raise _damaged(path, "assigned", str(assigned))
+    raise _damaged(path, "", text.strip())
 
 
 def save(directory: Path, assigned: Path | None) -> None:
@@ -92,8 +99,9 @@ def put_back(directory: Path, text: str | None) -> None:
         ) from error
 
 
-def _damaged(path: Path) -> str:
-    return (
-        f'{path}: damaged: expected {{"assigned": FILE or null}}; assign the policy again with'
-        " `ipsecfd policy assign FILE`"
+def _damaged(path: Path, place: str, text: str) -> StateError:
+    expected = (
+        'damaged: expected {"assigned": "/PATH/OF/FILE"} or {"assigned": null};'
+        " `ipsecfd policy assign FILE` writes it anew"
     )
+    return StateError(str(Mistake(str(path), place, text, expected)))

@@ -273,8 +273,7 @@ class Trials:
         agent = self._agent
         await asyncio.to_thread(self.assignments.put_back, was)
         try:
-            agent.recall()
-            places = replace(agent.places, given=was.given)
+            places = replace(agent.memory.recall(agent.places), given=was.given)
             places = await asyncio.to_thread(self.assignments.kept, was, places)
             new = await agent.read(places)
         except IpsecfdError as error:

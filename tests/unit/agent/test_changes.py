@@ -92,6 +92,54 @@ async def test_refused_configuration_is_remembered(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_reload_finds_damaged_memory(stage: Stage) -> None:
+    """What a start would not understand refuses a reload; the last good policy stays."""
+    stage.config_text = "dynamic_persist = true"
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    path = stage.policy_file("web", WEB)
+    await changes.assign_file(path)
+    for name in (state.FILE_NAME, dynamictext.FILE_NAME):
+        file = stage.state_dir / name
+        good = file.read_text() if file.exists() else dynamictext.render(agent.places.dynamic)
+        file.write_text("{broken")
+        with pytest.raises(IpsecfdError, match=f"{name}: .*damaged"):
+            await changes.reload()
+        assert (str(agent.mode), in_force(agent)) == ("secure", ["web"])
+        assert agent.warnings["reload"].startswith(
+            f"the last reload was refused, and a start would end in block mode: {file}: "
+        )
+        file.write_text(good)
+        assert await changes.reload() == []
+        assert (in_force(agent), agent.warnings) == (["web"], {})
+    await agent.stop()
+
+
+async def test_reload_takes_restored_memory(stage: Stage) -> None:
+    """It puts in force what a start would: so a backup that was put back counts at once."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    path = stage.policy_file("other", WEB)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    state.save(stage.state_dir, path)
+    await changes.reload()
+    assert (in_force(agent), agent.places.assigned) == (["other"], path)
+    await agent.stop()
+
+
+async def test_given_policies_need_no_memory(stage: Stage) -> None:
+    """With `--policy`, a damaged memory refuses neither start nor reload."""
+    state.save(stage.state_dir, None)
+    (stage.state_dir / state.FILE_NAME).write_text("{")
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    await Changes(agent).reload()
+    assert in_force(agent) == ["web"]
+    await agent.stop()
+
+
 async def test_trouble_is_the_latest(stage: Stage) -> None:
     """A file that was missing and is wrong by now is told as wrong."""
     path = stage.policy_file("web", WEB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,22 @@ def test_damage_is_not_nothing(tmp_path: Path, content: bytes) -> None:
     """A damaged memory is an error that says what to do, never an empty one."""
     (tmp_path / FILE_NAME).write_bytes(content)
     with pytest.raises(StateError, match=r"damaged.*policy assign"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ('{"assigned":\n"/a" x', ': line 2, column 6: ""/a" x": damaged'),
+        ('{"assigned": "web.toml"}', ': assigned: "web.toml": damaged'),
+        ("[]\n", ': "[]": damaged'),
+        ("", ": damaged"),
+    ],
+)
+def test_damage_is_shown(tmp_path: Path, content: str, where: str) -> None:
+    """The error names file, place and offending text."""
+    (tmp_path / FILE_NAME).write_text(content)
+    with pytest.raises(StateError, match=re.escape(f"{tmp_path / FILE_NAME}{where}: expected")):
         load(tmp_path)
 
 
