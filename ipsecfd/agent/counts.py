@@ -30,6 +30,7 @@ _Key = tuple[str, str, str]
 def cache_report(agent: Agent) -> CacheReport:
     """What the kernel decides by itself, as of the last reading."""
     tally = agent.tally
+    loss = tally.loss
     missing_packets, missing_octets = tally.missing
     off = why_off(agent)
     return CacheReport(
@@ -42,6 +43,9 @@ def cache_report(agent: Agent) -> CacheReport:
         missing_octets=missing_octets,
         refused=tally.kernel.refused,
         read=_time(tally.read),
+        losses=loss.times if loss else 0,
+        lost_since=_time(loss.since if loss else None),
+        lost_until=_time(loss.until if loss else None),
     )
 
 

@@ -146,13 +146,14 @@ class Hook:
             return
         generation = _generation(settings)
         async with self._changing:
-            self._readings.give_up(generation.number)
+            given_up = self._readings.give_up(generation.number)
             try:
                 self._standing = await _to_the_end(
                     asyncio.to_thread(self._rules.relearn, self._config, generation)
                 )
             except KernelError:
                 if await self._stands():
+                    self._readings.take_back(given_up)
                     raise
                 await self._again(lambda: self._install(settings))
             else:
@@ -205,12 +206,13 @@ class Hook:
 
     async def _install(self, settings: Settings) -> None:
         generation = _generation(settings) if self._caching else None
+        lost = self._readings.present is not None
         self.kind, self._standing = await _to_the_end(
             asyncio.to_thread(self._rules.install, self._config, generation)
         )
         self._held = False
         self._expected.running()
-        self._tally.new_table()
+        self._tally.new_table(lost=lost)
         self._settings = settings
         self._readings.begin(self._learnt(settings) if self._caching else None)
 

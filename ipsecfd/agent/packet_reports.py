@@ -26,6 +26,11 @@ class CacheReport:
     """Packets that were judged although their flow could have been learnt: a set was full."""
     read: str | None
     """The last reading; what came later is in no count."""
+    losses: int
+    """How often another program took our table, or what it counted, away before a reading."""
+    lost_since: str | None
+    lost_until: str | None
+    """The last time: what the kernel decided by itself between these is in no count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,9 +44,16 @@ class Readings:
         """These are in use now, in a table that is new: there are no others."""
         self._present, self._replaced = learnt, []
 
-    def give_up(self, number: int) -> None:
-        """Replaced sets with this number, which nobody has read in time, are about to go."""
-        self._replaced = [one for one in self._replaced if one.generation.number != number]
+    def give_up(self, number: int) -> list[Learnt]:
+        """Replaced sets with this number, which nobody has read in time, are about to go; tells
+        which."""
+        given_up = [one for one in self._replaced if one.generation.number == number]
+        self._replaced = [one for one in self._replaced if one not in given_up]
+        return given_up
+
+    def take_back(self, given_up: list[Learnt]) -> None:
+        """These stay after all: the change that was to remove them was refused."""
+        self._replaced = [*given_up, *self._replaced]
 
     def follow(self, learnt: Learnt) -> None:
         """These are in use now, in place of the present ones, which stay until `removed`."""
@@ -72,6 +79,7 @@ class Readings:
     async def _count_all(self) -> None:
         async with self._reading:
             self._count = None
+            self._tally.reading()
             counters = await asyncio.to_thread(self._read_counters)
             for learnt in self._all():
                 counts = await asyncio.to_thread(learnt.counts)

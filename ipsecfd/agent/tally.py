@@ -79,6 +79,16 @@ class Passed(NamedTuple):
     """Flows that are new."""
 
 
+class Loss(NamedTuple):
+    """What the kernel decided by itself and no count has: its own counts went before a reading."""
+
+    times: int
+    """How often that happened."""
+    since: datetime.datetime
+    until: datetime.datetime
+    """Of the last time: the reading before it, or the table's beginning, and its end."""
+
+
 class Tally:
     """Counts by cause; `now` is the time of day."""
 
@@ -89,6 +99,8 @@ class Tally:
         self._packets = self._octets = 0
         self.read: datetime.datetime | None = None
         """When the kernel's counts were last read."""
+        self.loss: Loss | None = None
+        self._known = self._begun = now()  # up to when counts are complete; of the reading after it
 
     @property
     def rows(self) -> Mapping[Cause, Row]:
@@ -116,13 +128,19 @@ class Tally:
                 row.learnable += one.packets
                 row.learnable_octets += one.octets
 
+    def reading(self) -> None:
+        """A reading of the kernel's counts begins."""
+        self._begun = self._now()
+
     def learnt(self, counters: Counters, counts: Mapping[Cause, Passed]) -> None:
         """Add what the kernel decided by itself. `counters` are of our table, read before.
 
         Of a new flow the kernel counts one packet that was judged, and whose size nobody knows.
         """
+        if any(now < before for now, before in zip(counters, self._counters, strict=True)):
+            self.new_table(lost=True)  # or the same with its counters reset
         self._counters = counters
-        self.read = self._now()
+        self._known, self.read = self._begun, self._now()
         for cause, (packets, octets, flows) in counts.items():
             if packets:
                 # Before a packet process has told of such packets, those of this reading must do.
@@ -132,9 +150,13 @@ class Tally:
                 self._packets += packets
                 self._octets += alone
 
-    def new_table(self) -> None:
-        """The kernel's counters begin anew."""
+    def new_table(self, *, lost: bool) -> None:
+        """The kernel's counters begin anew; `lost` when somebody took away those of before."""
+        now = self._now()
+        if lost:
+            self.loss = Loss(self.loss.times + 1 if self.loss else 1, self._known, now)
         self._earlier, self._counters = self.kernel, Counters()
+        self._known = now
 
     def by_reason(self) -> Counter[tuple[str, str]]:
         """Packets by verdict and reason."""

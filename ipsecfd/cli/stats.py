@@ -176,6 +176,14 @@ def _cache_lines(cache: CacheReport, columns: int) -> Iterator[str]:
             " that ended between two readings.",
             columns,
         )
+    if cache.lost_since is not None and cache.lost_until is not None:
+        again = f"{cache.losses:,} times, last " if cache.losses > 1 else ""
+        yield from wrap(
+            "",
+            f"Another program took our rules or counters away {again}at {time(cache.lost_until)}:"
+            f" what the kernel decided by itself since {time(cache.lost_since)} is in no count.",
+            columns,
+        )
     if cache.refused:
         be = "was" if cache.refused == 1 else "were"
         packets = many(cache.refused, "packet")

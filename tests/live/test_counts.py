@@ -132,17 +132,24 @@ def test_without_a_cache_every_packet_is_judged(lab: Lab, mouth: socket.socket) 
 
 
 def test_counts_outlast_the_table(lab: Lab, daemon: Daemon, mouth: socket.socket) -> None:
-    """Another program removes our table: it is installed again, and counting goes on."""
+    """Another program removes our table: it is installed again, counting goes on, and since when
+    something may be missing is said."""
     send(mouth, 9, 30, pause=0.002)
     before = settled(daemon, "any <-> me:9 udp", 30)
-    kernel = answered(daemon, "status")["cache"]["packets"]
+    found = answered(daemon, "status")["cache"]
+    kernel = found["packets"]
+    assert found["losses"] == 0
     lab["guard"].run(["nft", "delete", "table", "inet", "ipsecfd"], check=True)
     deadline = time.monotonic() + 20
     while "chain input" not in lab["guard"].run(["nft", "list", "ruleset"]).stdout:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     time.sleep(0.5)
-    assert answered(daemon, "status")["cache"]["packets"] == kernel
+    found = answered(daemon, "stats")
+    assert found["cache"]["packets"] == kernel
+    assert found["cache"]["losses"] == 1
+    assert found["since"] <= found["cache"]["lost_since"] <= found["cache"]["lost_until"]
+    assert "took our rules or counters away at" in " ".join(daemon.cli("stats").stdout.split())
     send(mouth, 9, 30, pause=0.002)
     packets, _ = before["any <-> me:9 udp"]
     settled(daemon, "any <-> me:9 udp", packets + 30)

@@ -17,6 +17,7 @@ from ipsecfd.agent.flow_list import FlowChoice
 from ipsecfd.agent.start import start
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy.model import (
     Action,
@@ -141,8 +142,8 @@ async def test_changes_wait_for_no_reading(stage: Stage) -> None:
 
 
 async def test_numbers_of_settings_come_round_while_a_set_is_read(stage: Stage) -> None:
-    """What was learnt under the same number long ago is not taken for what is learnt now, and what
-    is in use is not removed."""
+    """What was learnt under the same number long ago is not taken for what is learnt now but said
+    to be missing, and what is in use is not removed."""
     stage.config_text = "[queue]\nmark = 0xf8000000\n"  # three numbers
     agent = stage.agent(stage.policy_file("web", WEB))
     await start(agent)
@@ -153,10 +154,12 @@ async def test_numbers_of_settings_come_round_while_a_set_is_read(stage: Stage) 
     for name in ("block", "permit", "secure"):
         await Changes(agent).set_mode(name)
     stage.flows[2] = [learnt(packets=3)]
+    stage.counters = Counters(4 + 2, 400 + 200)
     stage.reading.set()
     await settled(agent)
     await agent.hook.read_learnt()
     assert [row.learnt for row in agent.tally.rows.values() if row.learnt] == [2]
+    assert agent.tally.missing == (4, 400)
     happened = stage.happened()
     assert [line for line in happened if line.startswith("learn")] == [
         "learn 3",
@@ -164,6 +167,28 @@ async def test_numbers_of_settings_come_round_while_a_set_is_read(stage: Stage) 
         "learn 2",
     ]
     assert {line for line in happened if line.startswith("forget")} == {"forget 1", "forget 3"}
+
+
+async def test_sets_that_a_refused_change_would_have_removed_are_read(stage: Stage) -> None:
+    """Their number comes round, nft refuses the change, so they are there, and nothing of what they
+    counted is missing; they are removed when they are read."""
+    stage.config_text = "[queue]\nmark = 0xf8000000\n"  # three numbers
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    await settled(agent)
+    stage.tells_learning = True
+    stage.flows[2], stage.counters = [learnt(packets=5)], Counters(4, 400)
+    stage.reading.clear()
+    for name in ("block", "permit"):
+        await Changes(agent).set_mode(name)
+    stage.refuses_rules = True
+    with pytest.raises(KernelError, match="nft refused"):
+        await Changes(agent).set_mode("secure")
+    stage.reading.set()
+    await settled(agent)
+    assert [row.learnt for row in agent.tally.rows.values() if row.learnt] == [4]
+    assert agent.tally.missing == (0, 0)
+    assert {line for line in stage.happened() if line[0] == "f"} == {"forget 2", "forget 3"}
 
 
 async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) -> None:
@@ -198,11 +223,14 @@ async def test_rules_that_another_program_flushed_come_back(stage: Stage) -> Non
     assert await agent.keep_rules(time.monotonic())
     assert stage.happened() == []
     await settled(agent)
+    assert agent.tally.loss is None
     stage.rules_there = False
     stage.tells_learning = True
     assert await agent.keep_rules(time.monotonic() - 1)
     assert stage.happened() == ["rules", "learn 2", "event 4288"]
     assert "1,00" in stage.events[-1][1]
+    assert agent.tally.loss is not None
+    assert agent.tally.loss.times == 1
     await agent.stop()
     assert await agent.keep_rules(time.monotonic())
     assert not stage.rules_there

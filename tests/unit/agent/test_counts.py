@@ -116,3 +116,7 @@ async def test_the_kernels_share(stage: Stage, agent: Agent) -> None:
     assert (found.missing_packets, found.missing_octets) == (2, 200)
     assert found.read is not None
     assert found.read.startswith(str(NOW.astimezone().date()))
+    assert (found.losses, found.lost_since, found.lost_until) == (0, None, None)
+    agent.tally.new_table(lost=True)
+    found = cache_report(agent)
+    assert (found.losses, found.lost_since, found.lost_until) == (1, found.read, found.read)

@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from ipsecfd.agent import tally as tally_module
-from ipsecfd.agent.tally import Cause, Passed, Tally
+from ipsecfd.agent.tally import Cause, Loss, Passed, Tally
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.kernel.counters import Counters
@@ -62,10 +62,44 @@ def test_counters_go_on_over_another_table() -> None:
     """A table that is installed anew counts from 0; the sum does not."""
     tally = a_tally()
     tally.learnt(Counters(5, 500, 2), {})
-    tally.new_table()
+    tally.new_table(lost=False)
     assert tally.kernel == Counters(5, 500, 2)
     tally.learnt(Counters(7, 700, 1), {})
     assert tally.kernel == Counters(12, 1200, 3)
+    assert tally.loss is None
+
+
+def test_what_a_table_counted_since_its_last_reading_is_lost_with_it() -> None:
+    """Since that reading began, or since the table is there when there was none."""
+    now = [NOW]
+    tally = Tally(lambda: now[0])
+
+    def at(seconds: int) -> datetime.datetime:
+        now[0] = NOW + datetime.timedelta(seconds=seconds)
+        return now[0]
+
+    tally.new_table(lost=False)
+    begun = at(10)
+    tally.reading()
+    at(12)
+    tally.learnt(Counters(5, 500), {})
+    at(20)
+    tally.reading()  # of which nothing comes
+    gone = at(21)
+    tally.new_table(lost=True)
+    assert tally.loss == Loss(1, begun, gone)
+    again = at(25)
+    tally.new_table(lost=True)
+    assert tally.loss == Loss(2, gone, again)
+
+
+def test_counters_that_are_less_than_before_were_reset() -> None:
+    """The sum goes on, and that some is missing is known."""
+    tally = a_tally()
+    tally.learnt(Counters(5, 500), {})
+    tally.learnt(Counters(2, 200), {})
+    assert tally.kernel == Counters(7, 700)
+    assert tally.loss == Loss(1, NOW, NOW)
 
 
 def test_last_hit_is_the_reading_that_found_packets() -> None:

@@ -40,7 +40,9 @@ POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 123
 DOMAIN = DomainReport(
     *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
 )
-CACHE = CacheReport(True, None, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE)
+CACHE = CacheReport(
+    *(True, None, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE, 0, None, None)
+)
 STATUS = Status(
     release="0.1.0",
     pid=4711,

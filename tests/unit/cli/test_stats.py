@@ -18,7 +18,7 @@ from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
 from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
 
-NO_CACHE = CacheReport(False, "off", 0, 0, 0, 0, 0, 0, None)
+NO_CACHE = CacheReport(False, "off", 0, 0, 0, 0, 0, 0, None, 0, None, None)
 
 
 def page(*filters: FilterCount, left_out: int = 0, **changes: object) -> FilterPage:
@@ -54,6 +54,18 @@ def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
     ]
     calm = stats_lines(Stats(SINCE, [COUNT], replace(CACHE, refused=0)), 2, 80)
     assert calm == lines[:-1]
+
+
+def test_what_nobody_will_know_is_said() -> None:
+    """From when to when the kernel's own counts are lost, and how often that happened."""
+    lost = replace(CACHE, losses=1, lost_since=SINCE, lost_until="2026-01-02T03:04:12+00:00")
+    told = stats_lines(Stats(SINCE, [COUNT], lost), 2, 80)
+    assert told[8:-1] == [
+        "Another program took our rules or counters away at 2026-01-02 03:04:12: what the",
+        "kernel decided by itself since 2026-01-02 03:04:05 is in no count.",
+    ]
+    again = stats_lines(Stats(SINCE, [COUNT], replace(lost, losses=3)), 2, 80)
+    assert "our rules or counters away 3 times, last at 2026-01-02" in again[8]
 
 
 def test_filters_by_hits() -> None:
