@@ -18,7 +18,7 @@ from ipsecfd.agent.desk import (
 )
 from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
-from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, StatsReport
 from ipsecfd.agent.policy_reports import policy_report, rule_reports, stored_report
 from ipsecfd.agent.report import (
     DeskReport,
@@ -28,7 +28,7 @@ from ipsecfd.agent.report import (
     InForce,
     PolicyReport,
     PolicyText,
-    Status,
+    StatusReport,
     TrialReport,
 )
 from ipsecfd.agent.status import StatusPage
@@ -180,12 +180,12 @@ class Answers:
         """The text of netdiag's test."""
         return await asyncio.to_thread(lambda: netdiag(netdiag_view(self._agent, debug), debug))
 
-    async def stats(self) -> Stats:
+    async def stats(self) -> StatsReport:
         """How often each decision was made since the service started."""
         await self._agent.count()
         rows = self._agent.tally.rows.items()
         by_packets = sorted(rows, key=lambda one: -one[1].packets)
-        return Stats(
+        return StatsReport(
             since=local_time(self._agent.started),
             counts=[count_report(cause, row) for cause, row in by_packets],
             cache=cache_report(self._agent),
@@ -225,7 +225,7 @@ class Answers:
         """Take the shadow policy away."""
         await shadowing.stop(self._agent)
 
-    async def status(self) -> Status:
+    async def status(self) -> StatusReport:
         """Everything about the agent."""
         return await self._page.status(self.trial())
 

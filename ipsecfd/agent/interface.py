@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from asyncvarlink import TypedVarlinkErrorReply, VarlinkInterface, varlinkmethod
 
-from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, StatsReport
 from ipsecfd.agent.report import (
     DeskReport,
     DomainReport,
@@ -16,7 +16,7 @@ from ipsecfd.agent.report import (
     InForce,
     PolicyReport,
     PolicyText,
-    Status,
+    StatusReport,
     TrialReport,
 )
 
@@ -49,10 +49,10 @@ class Service(Protocol):
     async def set_mode(self, name: str, confirm: int | None) -> None:
         """Change the mode; with `confirm`, taken back after so many seconds unless confirmed."""
 
-    async def status(self) -> Status:
+    async def status(self) -> StatusReport:
         """Everything about the agent."""
 
-    async def stats(self) -> Stats:
+    async def stats(self) -> StatsReport:
         """How often each decision was made."""
 
     async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
@@ -159,12 +159,12 @@ class Control(VarlinkInterface, name=NAME):
         await self._service.set_mode(mode, confirm)
 
     @varlinkmethod(return_parameter="status")
-    async def Status(self) -> Status:  # noqa: N802
+    async def Status(self) -> StatusReport:  # noqa: N802
         """Everything about the running agent."""
         return await self._service.status()
 
     @varlinkmethod(return_parameter="stats")
-    async def Stats(self) -> Stats:  # noqa: N802
+    async def Stats(self) -> StatsReport:  # noqa: N802
         """How often each decision was made, since the service started."""
         return await self._service.stats()
 

@@ -55,7 +55,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class StatsReport:
     """How often each decision was made."""
 
     since: str

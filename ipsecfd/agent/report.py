@@ -215,7 +215,7 @@ class InForce:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StatusReport:
     """Everything about the running agent."""
 
     release: str

@@ -24,7 +24,7 @@ from ipsecfd.agent.report import (
     LogReport,
     QueueReport,
     ReasonCount,
-    Status,
+    StatusReport,
     StoreReport,
     TrialReport,
 )
@@ -79,13 +79,13 @@ class StatusPage:
                     dropped_socket=lost.socket,
                 )
 
-    async def status(self, trial: TrialReport | None) -> Status:
+    async def status(self, trial: TrialReport | None) -> StatusReport:
         """Everything about the agent; `trial` is the change that waits to be confirmed."""
         agent = self._agent
         config = agent.config
         reports = await agent.pool.reports()
         host = agent.host
-        return Status(
+        return StatusReport(
             release=__version__,
             pid=os.getpid(),
             since=local_time(agent.started),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Count,
         FilterCount,
         FilterPage,
-        Stats,
+        StatsReport,
     )
 
 TOP: Final = 50
@@ -60,7 +60,7 @@ def stats(
         if every and top is not None:
             raise UsageError("--all and --top: expected one of them")
     if what is None:
-        found: Stats = ask(socket, "Stats")
+        found: StatsReport = ask(socket, "Stats")
         if as_json:
             print_json(found)
         else:
@@ -75,7 +75,7 @@ def stats(
     print("\n".join(filter_lines(pages, filters, most, width())))
 
 
-def stats_lines(found: Stats, top: int, columns: int) -> list[str]:
+def stats_lines(found: StatsReport, top: int, columns: int) -> list[str]:
     """The counts as a table, the most frequent first."""
     lines = [f"Packets judged since {time(found.since)}"]
     if not found.counts:

@@ -14,7 +14,7 @@ from ipsecfd.cli.trial import trial_words
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import CacheReport
-    from ipsecfd.agent.report import DomainReport, QueueReport, Status
+    from ipsecfd.agent.report import DomainReport, QueueReport, StatusReport
 
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
@@ -27,19 +27,19 @@ _WAYS = (
 
 def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
     """Show mode, policies, addresses, packets judged, health and warnings."""
-    found: Status = ask(socket, "Status")
+    found: StatusReport = ask(socket, "Status")
     if as_json:
         print_json(found)
     else:
         print("\n".join(status_lines(found, width())))
 
 
-def status_lines(found: Status, columns: int) -> list[str]:
+def status_lines(found: StatusReport, columns: int) -> list[str]:
     """The page, at most `columns` wide but for file names."""
     return [*_head(found, columns), "", *_body(found, columns), *_warnings(found, columns)]
 
 
-def _head(found: Status, columns: int) -> Iterator[str]:
+def _head(found: StatusReport, columns: int) -> Iterator[str]:
     state = f"in {found.mode.upper()} mode"
     if found.starting and found.started_in is None:
         state = "STARTING: until the policies are read, what held before does"
@@ -56,7 +56,7 @@ def _head(found: Status, columns: int) -> Iterator[str]:
     yield f"running since {time(found.since)}, pid {found.pid}"
 
 
-def _body(found: Status, columns: int) -> Iterator[str]:
+def _body(found: StatusReport, columns: int) -> Iterator[str]:
     def row(label: str, text: str) -> Iterator[str]:
         yield from wrap(f"{label:{_LABEL}}", text, columns)
 
@@ -97,7 +97,7 @@ def _body(found: Status, columns: int) -> Iterator[str]:
     yield f"{'':{_LABEL}}{log.file}"
 
 
-def _policies(found: Status, columns: int) -> Iterator[str]:
+def _policies(found: StatusReport, columns: int) -> Iterator[str]:
     filters = sum(policy.filters for policy in found.policies)
     yield f"Policies in force, version {found.version}, {many(filters, 'filter')}"
     if not found.policies:
@@ -111,7 +111,7 @@ def _policies(found: Status, columns: int) -> Iterator[str]:
         yield from (f"  {line}" for line in policy_lines(policy, columns - 2))
 
 
-def _stores(found: Status) -> str:
+def _stores(found: StatusReport) -> str:
     if not found.stores:
         return "not read"
     held = [f"{one.store} {one.policies:,}" for one in found.stores if one.policies]
@@ -133,7 +133,7 @@ def domain_words(domain: DomainReport) -> str:
     return f"{policy}, last looked at {time(domain.last_success)}; {again}"
 
 
-def _packets(found: Status) -> Iterator[str]:
+def _packets(found: StatusReport) -> Iterator[str]:
     yield "Packets judged"
     if not found.packets:
         yield "  none yet"
@@ -164,7 +164,7 @@ def _cache(cache: CacheReport) -> Iterator[str]:
         yield f"{many(cache.refused, 'packet')} queued because a set was full"
 
 
-def _lost(found: Status) -> str:
+def _lost(found: StatusReport) -> str:
     lost = [
         many(number, word)
         for number, word in ((found.log.lost_drops, "drop"), (found.log.lost_events, "event"))
@@ -173,7 +173,7 @@ def _lost(found: Status) -> str:
     return f"{' and '.join(lost)} not written" if lost else "nothing lost"
 
 
-def _warnings(found: Status, columns: int) -> Iterator[str]:
+def _warnings(found: StatusReport, columns: int) -> Iterator[str]:
     if found.warnings:
         yield ""
         yield many(len(found.warnings), "warning")

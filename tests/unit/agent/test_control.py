@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from asyncvarlink.serviceerrors import PermissionDenied
 from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
 from ipsecfd.agent.interface import LOOKING, NAME, Control
-from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, Stats
+from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, StatsReport
 from ipsecfd.agent.report import (
     CutReport,
     DeskReport,
@@ -33,7 +35,7 @@ from ipsecfd.agent.report import (
     InForce,
     PolicyReport,
     PolicyText,
-    Status,
+    StatusReport,
     TrialReport,
 )
 from ipsecfd.errors import IpsecfdError
@@ -55,11 +57,11 @@ class FakeService:
     async def set_mode(self, name: str, confirm: int | None) -> None:
         self.told.append(f"mode {name} {confirm}")
 
-    async def status(self) -> Status:
+    async def status(self) -> StatusReport:
         raise ZeroDivisionError
 
-    async def stats(self) -> Stats:
-        return Stats(SINCE, [COUNT], CACHE)
+    async def stats(self) -> StatsReport:
+        return StatsReport(SINCE, [COUNT], CACHE)
 
     async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
         return FilterPage(SINCE, 3, [FILTER] if every else [], 2, first or None, CACHE)
@@ -323,7 +325,8 @@ async def test_defect_is_not_the_end(served: Path, capsys: pytest.CaptureFixture
 
 
 async def test_describes_itself(served: Path) -> None:
-    """`varlinkctl introspect` works: the interface says what it can do."""
+    """`varlinkctl introspect` works: the interface says what it can do, and no name in it
+    stands for two things, which `varlinkctl validate-idl` refuses."""
     question = {
         "method": "org.varlink.service.GetInterfaceDescription",
         "parameters": {"interface": NAME},
@@ -333,6 +336,10 @@ async def test_describes_itself(served: Path) -> None:
     assert description.startswith("# Look at the running ipsecfd")
     for method in METHODS:
         assert f"method {method}(" in description
+    names = re.findall(
+        r"^(?:type|method|error) (\w+) ", description.replace("(", " ("), re.MULTILINE
+    )
+    assert [name for name, times in Counter(names).items() if times > 1] == []
 
 
 async def raw(path: Path, *questions: object) -> list[Any]:

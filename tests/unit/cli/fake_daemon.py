@@ -18,7 +18,7 @@ from ipsecfd.agent.packet_reports import (
     ShadowChange,
     ShadowFlow,
     ShadowReport,
-    Stats,
+    StatsReport,
     Why,
 )
 from ipsecfd.agent.report import (
@@ -30,7 +30,7 @@ from ipsecfd.agent.report import (
     QueueReport,
     ReasonCount,
     RuleReport,
-    Status,
+    StatusReport,
     StoreReport,
 )
 from ipsecfd.cli.main import app
@@ -43,7 +43,7 @@ DOMAIN = DomainReport(
 CACHE = CacheReport(
     *(True, None, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE, 0, None, None)
 )
-STATUS = Status(
+STATUS = StatusReport(
     release="0.1.0",
     pid=4711,
     since=SINCE,
@@ -109,7 +109,7 @@ class FakeDaemon:
             "GetMode": "block",
             "SetMode": None,
             "Status": STATUS,
-            "Stats": Stats(SINCE, [COUNT], CACHE),
+            "Stats": StatsReport(SINCE, [COUNT], CACHE),
             "FilterStats": FilterPage(SINCE, 3, [FILTER], 2, None, CACHE),
             "ListFlows": FlowList(None, 1, 1_234_567, 987_654_321, [FLOW]),
             "GetShadow": SHADOW,

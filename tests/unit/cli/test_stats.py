@@ -12,7 +12,7 @@ from ipsecfd.agent.packet_reports import (
     CacheReport,
     FilterCount,
     FilterPage,
-    Stats,
+    StatsReport,
 )
 from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
@@ -31,19 +31,19 @@ def test_the_most_frequent_come_first_and_the_rest_is_counted() -> None:
     """With bytes, and how much of it the kernel decided by itself."""
     counts = [replace(COUNT, packets=number, learnt=10) for number in (5000, 20)]
     counts.append(replace(COUNT, packets=1, learnt=0))
-    lines = stats_lines(Stats(SINCE, counts, NO_CACHE), 2, 80)
+    lines = stats_lines(StatsReport(SINCE, counts, NO_CACHE), 2, 80)
     assert lines[1:] == [
         "packets     bytes  kernel  way  verdict  why",
         "  5,000    9.9 kB      0%  in   block    me <-> any (its mirror) [Block]",
         "     20    9.9 kB     50%  in   block    me <-> any (its mirror) [Block]",
         "      1  in 1 more lines: --top 3",
     ]
-    assert stats_lines(Stats(SINCE, [], NO_CACHE), 5, 80)[-1] == "  none"
+    assert stats_lines(StatsReport(SINCE, [], NO_CACHE), 5, 80)[-1] == "  none"
 
 
 def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
     """Below the table, as of the last reading."""
-    lines = stats_lines(Stats(SINCE, [COUNT], CACHE), 2, 80)
+    lines = stats_lines(StatsReport(SINCE, [COUNT], CACHE), 2, 80)
     assert lines[3:] == [
         "",
         "The kernel decided 8,765,432 packets (12.3 GB) by itself, as last read",
@@ -52,19 +52,19 @@ def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
         "between two readings.",
         "2 packets were judged because their flows found no room: a set was full.",
     ]
-    calm = stats_lines(Stats(SINCE, [COUNT], replace(CACHE, refused=0)), 2, 80)
+    calm = stats_lines(StatsReport(SINCE, [COUNT], replace(CACHE, refused=0)), 2, 80)
     assert calm == lines[:-1]
 
 
 def test_what_nobody_will_know_is_said() -> None:
     """From when to when the kernel's own counts are lost, and how often that happened."""
     lost = replace(CACHE, losses=1, lost_since=SINCE, lost_until="2026-01-02T03:04:12+00:00")
-    told = stats_lines(Stats(SINCE, [COUNT], lost), 2, 80)
+    told = stats_lines(StatsReport(SINCE, [COUNT], lost), 2, 80)
     assert told[8:-1] == [
         "Another program took our rules or counters away at 2026-01-02 03:04:12: what the",
         "kernel decided by itself since 2026-01-02 03:04:05 is in no count.",
     ]
-    again = stats_lines(Stats(SINCE, [COUNT], replace(lost, losses=3)), 2, 80)
+    again = stats_lines(StatsReport(SINCE, [COUNT], replace(lost, losses=3)), 2, 80)
     assert "our rules or counters away 3 times, last at 2026-01-02" in again[8]
 
 
