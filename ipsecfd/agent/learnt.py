@@ -193,6 +193,7 @@ def headers(flow: Flow) -> bytes:
 
 
 def _interface(index: int) -> str:
-    with contextlib.suppress(OSError):
-        return socket.if_indextoname(index)
+    if index:  # none is part of most flows, and the kernel is slow to say that there is none
+        with contextlib.suppress(OSError):
+            return socket.if_indextoname(index)
     return ""

@@ -58,10 +58,10 @@ def read(sets: Iterable[FlowSet]) -> Iterator[Flow]:
     """
     with nfnetlink.connect() as netlink:
         for one in sets:
-            seen = set()
+            seen, name = set(), one.name.encode()
             for elements in list(nfnetlink.dump_set(netlink, TABLE, one.name)):
                 for _, start, end in attributes(elements, 0, len(elements)):
-                    flow = _flow(one, elements, start, end)
+                    flow = _flow(one, name, elements, start, end)
                     if flow.key not in seen:
                         seen.add(flow.key)
                         yield flow
@@ -72,7 +72,7 @@ def read_all(config: RulesConfig, generation: Generation) -> Iterator[Flow]:
     return read(one for direction in config.directions for one in flow_sets(generation, direction))
 
 
-def _flow(one: FlowSet, data: bytes, start: int, end: int) -> Flow:
+def _flow(one: FlowSet, name: bytes, data: bytes, start: int, end: int) -> Flow:
     key = b""
     packets = octets = milliseconds = 0
     for kind, begin, stop in attributes(data, start, end):
@@ -84,11 +84,26 @@ def _flow(one: FlowSet, data: bytes, start: int, end: int) -> Flow:
             for what, place, over in attributes(data, begin, stop):
                 if what == _DATA:  # of the one expression that elements of ours have
                     octets, packets = nfnetlink.counted(data, place, over)
-    return _named(one, key, packets, octets, milliseconds / 1000)
+    interface, source, destination, protocol, source_port, destination_port = _parts(one, key)
+    return Flow(
+        one.direction,
+        one.verdict,
+        interface,
+        one.family,
+        source,
+        destination,
+        protocol,
+        source_port,
+        destination_port,
+        packets,
+        octets,
+        milliseconds / 1000,
+        name + key,
+    )
 
 
-def _named(one: FlowSet, key: bytes, packets: int, octets: int, seconds: float) -> Flow:
-    """A flow by the parts of its key."""
+def _parts(one: FlowSet, key: bytes) -> tuple[int, int, int, int, int, int]:
+    """Interface, addresses, protocol and ports, of which some may be 0, by a key."""
     size = 4 if one.family == 4 else 16
     begin = 4 if one.generation.by_interface else 0
     needed = begin + 2 * size + (12 if one.ported else 4)
@@ -97,18 +112,11 @@ def _named(one: FlowSet, key: bytes, packets: int, octets: int, seconds: float) 
     (interface,) = _INTERFACE.unpack_from(key) if begin else (0,)
     ends = begin + size, begin + 2 * size
     source_port, destination_port = _PORTS.unpack_from(key, ends[1] + 4) if one.ported else (0, 0)
-    return Flow(
-        one.direction,
-        one.verdict,
+    return (
         interface,
-        one.family,
         int.from_bytes(key[begin : ends[0]], "big"),
         int.from_bytes(key[ends[0] : ends[1]], "big"),
         key[ends[1]],
         source_port,
         destination_port,
-        packets,
-        octets,
-        seconds,
-        one.name.encode() + key,
     )
