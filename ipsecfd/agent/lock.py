@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from ipsecfd.errors import IpsecfdError
 
 _NAME: Final = "\0ipsecfd"
+_CREDENTIALS: Final = struct.Struct("=iII")
 
 
 class LockError(IpsecfdError):
@@ -50,9 +52,14 @@ def only_instance(control: Path) -> Iterator[None]:
 
 def runs_in_network() -> bool:
     """Whether an agent runs in this network namespace, whatever its socket."""
-    return any(
-        line.endswith(f" @{_NAME[1:]}") for line in Path("/proc/net/unix").read_text().splitlines()
-    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as asking:
+        try:
+            asking.connect(_NAME)
+        except OSError:  # nobody has the name, or somebody who does not listen
+            return False
+        data = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    # Anybody can take the name; who may run no agent must not keep one from running.
+    return _CREDENTIALS.unpack(data)[1] in (0, os.geteuid())
 
 
 @contextlib.contextmanager
@@ -61,8 +68,11 @@ def _only_in_network() -> Iterator[None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
         try:
             name.bind(_NAME)  # abstract names belong to a network namespace and end with the socket
+            name.listen(socket.SOMAXCONN)  # for the credentials: nobody is accepted
         except OSError as error:
-            raise LockError(
-                "already running in this network, with another `socket` in [control]: stop it first"
-            ) from error
+            if runs_in_network():
+                raise LockError(
+                    "already running in this network, with another `socket` in [control]:"
+                    " stop it first"
+                ) from error
         yield
