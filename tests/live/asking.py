@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,9 +37,7 @@ def wait_until_judged(guard: Host, processes: int = 1) -> None:
     """Wait until no packet waits for its verdict; none may have found its queue full."""
     deadline = time.monotonic() + 10
     for queue in range(_FIRST_QUEUE, _FIRST_QUEUE + processes):
-        while (found := guard.call(lambda queue=queue: health(queue, _QUEUES))) is None or (
-            found.waiting
-        ):
+        while (found := guard.call(partial(health, queue, _QUEUES))) is None or (found.waiting):
             assert time.monotonic() < deadline, found
             time.sleep(0.005)
         assert not found.dropped_full

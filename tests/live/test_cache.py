@@ -101,23 +101,25 @@ def random_packet(random_: Random) -> tuple[bytes, Direction]:
     me = GUARD if four else "2001:db8::10"
     direction = random_.choice([Direction.IN, Direction.OUT, Direction.FORWARD])
     strangers = random_.sample(STRANGERS if four else STRANGERS6, 2)
-    ends = strangers if direction is Direction.FORWARD else [strangers[0], me]
+    source, destination = strangers if direction is Direction.FORWARD else (strangers[0], me)
     if direction is Direction.OUT:
-        ends.reverse()
+        source, destination = destination, source
     ports = [random_.choice(PORTS), random_.choice((random_.randrange(1024, 65536), *PORTS))]
     random_.shuffle(ports)
+    source_port, destination_port = ports
     protocol = random_.choice([6, 6, 6, 17, 17, 17, 17, 1 if four else 58, 47])
     payload = {
-        6: lambda: tcp(*ports),
-        17: lambda: udp(*ports),
+        6: lambda: tcp(source_port, destination_port),
+        17: lambda: udp(source_port, destination_port),
         1: lambda: icmp(random_.choice([0, 8])),
         58: lambda: icmp(random_.choice([128, 129])),
     }.get(protocol, lambda: bytes(12))()
     if random_.random() < 0.1:
         if four:
-            return ipv4(*ends, protocol, payload, options=b"\x01" * 4), direction
-        return ipv6(*ends, DESTINATION_OPTIONS, extension(protocol) + payload), direction
-    return ip(*ends, protocol, payload), direction
+            return ipv4(source, destination, protocol, payload, options=b"\x01" * 4), direction
+        behind = extension(protocol) + payload
+        return ipv6(source, destination, DESTINATION_OPTIONS, behind), direction
+    return ip(source, destination, protocol, payload), direction
 
 
 @pytest.mark.parametrize(

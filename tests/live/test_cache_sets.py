@@ -97,7 +97,7 @@ def packets(family: int, ends: tuple[str, str]) -> Iterator[Sent]:
     other = {
         "TCP with the ports of UDP": ip(*ends, 6, tcp(*UDP_PORTS)),
         "UDP with the ports of TCP": ip(*ends, 17, udp(*TCP_PORTS)),
-        "ports swapped": ip(*ends, 17, udp(*reversed(UDP_PORTS))),
+        "ports swapped": ip(*ends, 17, udp(*UDP_PORTS[::-1])),
         "other port": ip(*ends, 17, udp(UDP_PORTS[0], UDP_PORTS[1] + 1)),
         "half of the ports": ip(*ends, 17, udp(*UDP_PORTS)[:3]),
         "no ports": ip(*ends, 17),
@@ -233,7 +233,7 @@ def test_only_whole_packets_are_learnt(lab: Lab, defragment: bool) -> None:
     with Witness(lab) as witness:
         send_all(witness)
     tuples = {(17, *UDP_PORTS), (6, *TCP_PORTS), (6, *UDP_PORTS), (17, *TCP_PORTS)}
-    tuples |= {(17, *reversed(UDP_PORTS)), (17, UDP_PORTS[0], UDP_PORTS[1] + 1)}
+    tuples |= {(17, *UDP_PORTS[::-1]), (17, UDP_PORTS[0], UDP_PORTS[1] + 1)}
     others = {GRE, 50, 1, SCTP, DCCP, UDP_LITE, AUTHENTICATION}
     for direction in Direction:
         for family in (4, 6):

@@ -90,14 +90,18 @@ def set_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     """Sets the wall clock of everything that is started from now on so many seconds ahead."""
     source, library, ahead = tmp_path / "clock.c", tmp_path / "clock.so", tmp_path / "ahead"
     source.write_text(WALL_CLOCK)
-    build = ["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"]
+    build = ["gcc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
     subprocess.run(build, check=True, timeout=60)
     ahead.write_bytes(bytes(8))
     with monkeypatch.context() as patch:
         patch.setenv("LD_PRELOAD", str(library))
         patch.setenv("WALL_CLOCK", str(ahead))
         with ahead.open("r+b", buffering=0) as file:
-            yield lambda seconds: os.pwrite(file.fileno(), struct.pack("q", seconds), 0) and None
+
+            def jump(seconds: int) -> None:
+                os.pwrite(file.fileno(), struct.pack("q", seconds), 0)
+
+            yield jump
 
 
 def test_wall_clock_jumps(lab: Lab, set_ahead: Callable[[int], None]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from ipsecfd.driver.host import Host
 from ipsecfd.kernel.network.host import read_host
 from ipsecfd.kernel.network.watcher import NetworkWatcher
-from ipsecfd.policy.model import ServerKind
+from ipsecfd.policy.model import IPAddress, ServerKind
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -80,6 +81,14 @@ async def quiet(watcher: NetworkWatcher, changes: Changes) -> None:
     changes.hosts.clear()
 
 
+def has(address: IPAddress, host: Host) -> bool:
+    return address in host.addresses
+
+
+def lacks(address: IPAddress, host: Host) -> bool:
+    return address not in host.addresses
+
+
 def gateways(host: Host) -> frozenset[object]:
     return frozenset(host.servers[ServerKind.GATEWAY])
 
@@ -98,10 +107,10 @@ def test_addresses_come_and_go(tmp_path: Path) -> None:
             ):
                 address = ip(text.partition("/")[0])
                 batch(f"address add {text}")
-                await changes.until(lambda host, one=address: one in host.addresses)
+                await changes.until(partial(has, address))
                 assert watcher.host.delivered
                 batch(f"address del {text}")
-                await changes.until(lambda host, one=address: one not in host.addresses)
+                await changes.until(partial(lacks, address))
 
     in_namespace(body)
 

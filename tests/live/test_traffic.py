@@ -119,7 +119,12 @@ def test_a_long_transfer_arrives_whole(lab: Lab) -> None:
         mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_STREAM)
         mouth.settimeout(20)
         mouth.connect((GUARD, ALWAYS))
-        sending = threading.Thread(target=lambda: (mouth.sendall(data), mouth.close()))
+
+        def send() -> None:
+            with mouth:
+                mouth.sendall(data)
+
+        sending = threading.Thread(target=send)
         sending.start()
         received = hashlib.sha256()
         taken, _ = ear.accept()

@@ -70,7 +70,7 @@ def settings_of(world: World) -> Settings:
     return Settings(profile=PROFILES[world.profile], exempt=world.exempt, host=world.host)
 
 
-@settings(max_examples=settings.default.max_examples * 10)
+@settings(max_examples=settings().max_examples * 10)
 @given(SEEDS, SIZES)
 def test_complete(seed: int, size: int) -> None:
     """A random packet whose verdict differs is decided by two filters that the difference names

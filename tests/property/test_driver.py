@@ -77,7 +77,7 @@ def told(decision: Decision) -> tuple[object, ...]:
 
 
 class TestNaiveModel:
-    @settings(max_examples=settings.default.max_examples * 10)
+    @settings(max_examples=settings().max_examples * 10)
     @given(SEEDS, SIZES)
     def test_same_decision(self, seed: int, size: int) -> None:
         """The driver gives the verdict and names the filter that a linear scan of the expanded
@@ -257,7 +257,7 @@ def hostile(draw: st.DrawFn) -> bytes:
 
 
 class TestAnyBytes:
-    @settings(max_examples=settings.default.max_examples * 2)
+    @settings(max_examples=settings().max_examples * 2)
     @given(hostile(), st.booleans())
     @example(b"", False)
     @example(bytes(1), False)

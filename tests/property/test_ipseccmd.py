@@ -56,7 +56,7 @@ filters = st.builds(
     protocols,
     st.booleans(),
 )
-texts = filters.map(format_filter).filter(lambda text: text is not None)
+texts = filters.map(format_filter).filter(lambda text: text is not None).map(str)
 
 
 @given(filters)

@@ -68,7 +68,7 @@ protocols_and_ports = st.one_of(
     st.tuples(st.sampled_from([TCP, UDP]), ports, ports),
 )
 filters = st.builds(
-    lambda pair, rest, mirrored: Filter(*pair, rest[1], rest[2], rest[0], mirrored),
+    lambda pair, rest, mirrored: Filter(pair[0], pair[1], rest[1], rest[2], rest[0], mirrored),
     sides,
     protocols_and_ports,
     st.booleans(),

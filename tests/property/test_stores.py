@@ -165,7 +165,7 @@ def contents(
 
 def identities(content: Content) -> list[tuple[str, int]]:
     """What comparing two stores leaves out."""
-    objects = [
+    objects: list[StoredPolicy | StoredRule | StoredList | StoredAction] = [
         *content.policies.values(),
         *(rule for policy in content.policies.values() for rule in policy.rules),
         *content.filter_lists.values(),

@@ -132,13 +132,14 @@ def random_rule(random: Random, name: str, filters: int, by_direction: float) ->
 def random_filter(random: Random, text: str) -> Filter:
     """A filter; half of those with a protocol that has ports name one or both."""
     protocol = random.choice([0] * 4 + [TCP] * 3 + [UDP] * 3 + PROTOCOLS)
-    ports = [0, 0]
+    source_port = destination_port = 0
     if protocol in (TCP, UDP):
-        ports = [random.choice([0] * 5 + PORTS) for _ in range(2)]
+        source_port, destination_port = (random.choice([0] * 5 + PORTS) for _ in range(2))
     return Filter(
         random_address(random),
         random_address(random),
-        *ports,
+        source_port,
+        destination_port,
         protocol,
         mirrored=random.random() < 0.5,
         text=text,
@@ -175,12 +176,15 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
         mine = random.choice(ADDRESSES[family][:2])
         source, destination = random.choice([(source, mine), (mine, destination)])
     protocol = random.choice([TCP, TCP, TCP, UDP, UDP, UDP, *PROTOCOLS])
-    ports = [random.choice([0, *PORTS * 6, *EXEMPT_PORTS, 40_000]) for _ in range(2)]
+    source_port, destination_port = (
+        random.choice([0, *PORTS * 6, *EXEMPT_PORTS, 40_000]) for _ in range(2)
+    )
     if random.random() < 0.1:
-        ports[1] = ports[0]
+        destination_port = source_port
     icmp_type = random.choice([8, 128, 130, 135, 143])
     hop_limit = random.choice([1, 64, 255, 255])
-    payload = {TCP: tcp(*ports), UDP: udp(*ports)}.get(protocol, icmp(icmp_type))
+    ported = {TCP: tcp, UDP: udp}.get(protocol)
+    payload = ported(source_port, destination_port) if ported else icmp(icmp_type)
     kind = random.choice(["whole"] * 6 + ["later"] * 3 + ["first", "short", "overlap"])
     shown: int | None = protocol
     offset, more = 0, False
@@ -216,14 +220,14 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
             source, destination, first, payload,
             hop_limit=hop_limit, flow_label=random.randrange(1 << 20),
         )  # fmt: skip
-    ported = shown in (TCP, UDP) and kind in ("whole", "first")
+    ports_shown = shown in (TCP, UDP) and kind in ("whole", "first")
     whole_icmpv6 = family == 6 and protocol == ICMPV6 and kind == "whole"
     return data, Facts(
         ipaddress.ip_address(source),
         ipaddress.ip_address(destination),
         shown,
-        ports[0] if ported else None,
-        ports[1] if ported else None,
+        source_port if ports_shown else None,
+        destination_port if ports_shown else None,
         later_fragment=offset > 0,
         hostile_fragment=(kind == "short" and protocol in (TCP, UDP))
         or (kind == "overlap" and protocol == TCP),

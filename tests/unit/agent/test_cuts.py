@@ -26,11 +26,13 @@ INTERFACES: dict[IPAddress, str] = {
 def connection(text: str) -> TcpConnection:
     """The connection of `192.0.2.10:22 <- 203.0.113.66:4000`."""
     here, arrow, there = text.split()
-    ends = []
-    for end in (here, there):
-        address, _, port = end.rpartition(":")
-        ends += [ipaddress.ip_address(address.strip("[]")), int(port)]
-    return TcpConnection(*ends, served=arrow == "<-")
+    return TcpConnection(*end(here), *end(there), served=arrow == "<-")
+
+
+def end(text: str) -> tuple[IPAddress, int]:
+    """The address and port of `192.0.2.10:22` or `[2001:db8::1]:22`."""
+    address, _, port = text.rpartition(":")
+    return ipaddress.ip_address(address.strip("[]")), int(port)
 
 
 SSH = connection("192.0.2.10:22 <- 203.0.113.66:4000")

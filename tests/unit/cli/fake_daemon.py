@@ -79,8 +79,8 @@ COUNT = Count(
 )
 FILTER = FilterCount("Web server", "Block", "me <-> any", "block", 99, 9900, 33, SINCE)
 FLOW = FlowReport(
-    *("in", "permit", None, "tcp", "203.0.113.66", 40000, "192.0.2.10", 80),
-    *(1_234_567, 987_654_321, 42, "filter", "Web server", "Web", "any <-> me:80 tcp", False, None),
+    *("in", "permit", None, "tcp", "203.0.113.66", 40000, "192.0.2.10", 80, 1_234_567, 987_654_321),
+    *(42, "filter", "Web server", "Web", "any <-> me:80 tcp", False, None),
 )
 RULE = RuleReport("Block", "as always", False, "lan", "block", "l", ["me <-> any # all"])
 SHADOW = ShadowReport(

@@ -76,7 +76,7 @@ def test_protocol_names_of_the_system_are_known() -> None:
 
 
 def sum_of(data: bytes) -> int:
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

@@ -50,4 +50,4 @@ def decided_by(answer: dict[str, Any]) -> str:
         return str(answer["exemption"])
     if answer["reason"] == "no-filter":
         return "no filter"
-    return str(answer["rule"]) + "'" * answer["mirrored"]
+    return f"{answer['rule']}'" if answer["mirrored"] else str(answer["rule"])

@@ -25,9 +25,9 @@ def compare(
     forward: bool = False,
 ) -> Difference:
     """The difference of two policies with these rules."""
-    both = ([(Store.LOCAL, policy(*rules))] for rules in (before, after))
+    now, then = ([(Store.LOCAL, policy(*rules))] for rules in (before, after))
     settings = Settings(profile=PROFILES[profile], exempt=exempt, host=on)
-    return difference(*both, settings, forward=forward)
+    return difference(now, then, settings, forward=forward)
 
 
 def shown(found: Difference) -> list[str]:

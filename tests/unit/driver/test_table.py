@@ -34,8 +34,8 @@ def lookup(*filters: str) -> Lookup:
 
 
 def tcp_packet(source: str, port: int) -> Packet:
-    addresses = (int(ipaddress.ip_address(one)) for one in (source, "192.0.2.10"))
-    return Packet(4, *addresses, 6, 4000, port, has_ports=True)
+    here = int(ipaddress.ip_address("192.0.2.10"))
+    return Packet(4, int(ipaddress.ip_address(source)), here, 6, 4000, port, has_ports=True)
 
 
 def test_empty() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 from ipsecfd.policy.registry.layout import Filter1, FilterBlob, Method, Offer, RuleBlob
 from tests.unit.policy.registry_blobs import (
@@ -31,11 +32,11 @@ def guid(number: int) -> str:
     return f"{{{uuid.UUID(int=number)}}}"
 
 
-def me_to(address: str, mask: str = "255.255.255.255", **fields: object) -> Filter1:
+def me_to(address: str, mask: str = "255.255.255.255", **fields: Any) -> Filter1:
     """A filter from me to an address."""
     return Filter1(
         ANY, EXACT, ipaddress.IPv4Address(address), ipaddress.IPv4Address(mask), **fields
-    )  # type: ignore[arg-type]
+    )
 
 
 def text(name: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy import durable
 from ipsecfd.policy import names as names_module
 from ipsecfd.policy.files import load
 from ipsecfd.policy.grammar import GrammarError
@@ -214,7 +214,7 @@ def test_an_interrupted_write_leaves_the_old_file(
     names = Names(path, resolver=Dns(a="192.0.2.1", b="192.0.2.2"))
     names.resolve("a")
     names.save()
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     names.resolve("b")
     with pytest.raises(NamesError, match="No space left on device"):
         names.save()
@@ -238,7 +238,7 @@ def test_answers_that_cannot_be_kept_are_a_warning(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The policy is valid now; that it may not be at the next boot is said."""
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     text = 'name = "p"\n[[rule]]\naction = "block"\nfilters = ["me <-> www"]\n'
     (warning,) = parse_policy(text, "p.toml", Names(path, resolver=Dns(www="192.0.2.1"))).warnings
     assert "names.json: cannot be written: No space left on device" in str(warning)

@@ -96,9 +96,8 @@ def test_a_policy_file_becomes_objects_of_the_store() -> None:
     assert draft.filter_list("Block everything").filters == (ALL,)
     assert draft.filter_action("Ask").action is Action.SOFT
     assert draft.assigned is None
-    assert {one.modified for one in (stored, *stored.rules, draft.filter_list("partners"))} == {
-        1_000_000_000
-    }
+    moments = [stored.modified, *(rule.modified for rule in stored.rules)]
+    assert {*moments, draft.filter_list("partners").modified} == {1_000_000_000}
 
 
 def test_objects_that_are_there_are_used_if_they_are_the_same() -> None:

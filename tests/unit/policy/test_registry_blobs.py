@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from ipsecfd.policy.registry.blobs import (
 from ipsecfd.policy.registry.layout import (
     Address2,
     Algorithm,
+    Filter1,
     Filter2,
     FilterBlob,
     InterfaceType,
@@ -64,13 +66,10 @@ def test_a_filter_of_70_bytes() -> None:
     data = FILTERS + bytes.fromhex("4a000000 01000000") + SLAMMER + b"\0"
     expected = me_to("0.0.0.0", "0.0.0.0", protocol=17, destination_port=1434, mirrored=False)
     (found,) = parse_filters(data).effective
-    assert expected == (found.__class__(**{**fields(found), "guid": expected.guid}))
+    assert isinstance(found, Filter1)
+    assert expected == replace(found, guid=expected.guid)
     assert found.guid == GUID
     assert data == build_filters(parse_filters(data))
-
-
-def fields(one: object) -> dict[str, object]:
-    return {name: getattr(one, name) for name in one.__slots__}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("length", ["4a", "46", "ff", "00"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipsecfd.policy.model import Connection
+from ipsecfd.policy.model import Connection, Rule
 from ipsecfd.policy.written import removed, written_filters
-from tests.builders import Rule, policy, rule
+from tests.builders import policy, rule
 
 
 def gone(before: list[Rule], after: list[Rule]) -> list[str]:
