@@ -11,7 +11,7 @@ from typing import Any, Final
 import typer
 
 from ipsecfd.cli.ending import run_to_its_end
-from ipsecfd.cli.usage import HELP_OPTIONS
+from ipsecfd.cli.group import HELP_OPTIONS, Group
 
 _FUNCTIONS: Final = {"run": "run", "after-stop": "after_stop"}
 """Where each is: a module of this package, with a function of the same name."""
@@ -32,6 +32,7 @@ def _with_one(name: str, function: str) -> typer.Typer:
     command: Callable[..., Any] = getattr(import_module(f"ipsecfd.cli.{function}"), function)
     app = typer.Typer(
         name="ipsecfd",
+        cls=Group,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings=HELP_OPTIONS,

@@ -9,13 +9,14 @@ import typer
 
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import time
+from ipsecfd.cli.group import Group
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 from ipsecfd.cli.terminal import width
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import DomainReport
 
-app = typer.Typer(help="The domain policy: refresh, status.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="The domain policy: refresh, status.", no_args_is_help=True)
 
 
 @app.command()

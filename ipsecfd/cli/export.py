@@ -5,20 +5,22 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
-
 from ipsecfd.cli.live import ConfigOption
-from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.values import choice
+from ipsecfd.policy.export import FORMS, Form
+from ipsecfd.policy.export import export as written
 
 _STORES = ("local", "persistent", "domain")
 
 
 def export(
     store: Annotated[
-        str, typer.Option("--store", metavar="STORE", help="local, persistent or domain.")
+        str,
+        choice("--store", "STORE", _STORES),
     ] = "local",
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="toml, netsh or ipseccmd.")
+        Form,
+        choice("--format", "FORMAT", FORMS),
     ] = "toml",
     config: ConfigOption = None,
 ) -> None:
@@ -26,21 +28,12 @@ def export(
 
     What the format has no words for is said on standard error.
     """
-    from ipsecfd.policy.export import FORMS
-
-    with usage_errors():
-        if store not in _STORES:
-            raise UsageError(f"--store {store}: expected local, persistent or domain")
-        known = [one for one in FORMS if one == form]
-        if not known:
-            raise UsageError(f"--format {form}: expected toml, netsh or ipseccmd")
     from ipsecfd.agent.config import load
-    from ipsecfd.policy.export import export as written
     from ipsecfd.policy.model import Store
     from ipsecfd.policy.stores.host import Stores
 
     content = Stores(load(config).state_dir).read(Store[store.upper()])
-    exported = written(content, known[0])
+    exported = written(content, form)
     sys.stdout.write(exported.text)
     for note in exported.notes:
         print(f"note: {note}", file=sys.stderr)

@@ -13,6 +13,7 @@ from ipsecfd.cli.log import Wanted
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import usage_errors
+from ipsecfd.cli.values import number
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import FlowList, FlowReport
@@ -30,7 +31,9 @@ def flows(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Flows from or to it."),
+        typer.Option(
+            "--port", metavar="PORT", parser=number(0, 65535), help="Flows from or to it."
+        ),
     ] = None,
     rule: Annotated[
         str | None, typer.Option("--rule", metavar="NAME", help="Flows by this rule, in any case.")
@@ -40,8 +43,13 @@ def flows(
         typer.Option("--direction", metavar="DIRECTION", help="Flows in, out or forward."),
     ] = None,
     top: Annotated[
-        int, typer.Option(metavar="N", min=1, max=_MOST, help="Show the N with most packets.")
-    ] = TOP,
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=number(1, _MOST),
+            help=f"Show the N with most packets; default {TOP}.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
@@ -60,7 +68,7 @@ def flows(
         port=port,
         rule=rule,
         direction=direction,
-        most=top,
+        most=top or TOP,
     )
     if as_json:
         print_json(found)

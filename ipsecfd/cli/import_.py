@@ -15,7 +15,7 @@ from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import many
 from ipsecfd.cli.live import ConfigOption, SocketOption
 from ipsecfd.cli.terminal import width
-from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.values import choice
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def import_(
         ),
     ],
     store: Annotated[
-        str, typer.Option("--store", metavar="STORE", help="local or persistent.")
+        str,
+        choice("--store", "STORE", _STORES),
     ] = "local",
     dry_run: Annotated[
         bool,
@@ -66,9 +67,6 @@ def import_(
     """
     from ipsecfd.policy.model import Store
 
-    with usage_errors():
-        if store not in _STORES:
-            raise UsageError(f"--store {store}: expected {' or '.join(_STORES)}")
     target = Store[store.upper()]
     result: ImportResult | None = None
     with contextlib.suppress(_StoppedError), _workspace(dry_run, config, socket) as workspace:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ipsecfd.cli.group import Group
 from ipsecfd.cli.terminal import colored
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
 DEMO = "web-server"
 
-app = typer.Typer(help="Try policies on real packets, in private network namespaces (root).")
+app = typer.Typer(
+    cls=Group, help="Try policies on real packets, in private network namespaces (root)."
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a scenario and line.")]
 

@@ -23,6 +23,7 @@ import typer
 from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record, is_drop
 from ipsecfd.cli.terminal import colored
 from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.values import number
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import IPNetwork
 
@@ -48,7 +49,7 @@ def log(
             "--lines",
             "-n",
             metavar="N",
-            min=0,
+            parser=number(0),
             help="The last N records; default all, 10 with -f.",
         ),
     ] = None,
@@ -61,7 +62,9 @@ def log(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="PORT", min=0, max=65535, help="Drops from or to it."),
+        typer.Option(
+            "--port", metavar="PORT", parser=number(0, 65535), help="Drops from or to it."
+        ),
     ] = None,
     rule: Annotated[
         str | None, typer.Option("--rule", metavar="NAME", help="Drops by this rule, in any case.")

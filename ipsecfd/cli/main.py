@@ -17,6 +17,7 @@ from ipsecfd.cli.ending import run_to_its_end
 from ipsecfd.cli.explain import explain
 from ipsecfd.cli.export import export
 from ipsecfd.cli.flows import flows
+from ipsecfd.cli.group import HELP_OPTIONS, Group
 from ipsecfd.cli.import_ import import_
 from ipsecfd.cli.ipseccmd import ipseccmd, ipsecpol
 from ipsecfd.cli.lab import app as lab
@@ -33,10 +34,10 @@ from ipsecfd.cli.shadow import shadow
 from ipsecfd.cli.stats import stats
 from ipsecfd.cli.status import status
 from ipsecfd.cli.trial import confirm, rollback
-from ipsecfd.cli.usage import HELP_OPTIONS
 
 app = typer.Typer(
     name="ipsecfd",
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -15,6 +15,7 @@ import typer
 from ipsecfd.agent.policies import tables
 from ipsecfd.cli.known import kept_names
 from ipsecfd.cli.usage import UsageError
+from ipsecfd.cli.values import choice, number
 from ipsecfd.driver.driver import Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.host import Host
@@ -25,6 +26,8 @@ from ipsecfd.policy.model import IPAddress, Policy, ServerKind, Store
 
 Interface: TypeAlias = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
+_PROFILES: Final = tuple(PROFILES)
+_MODES: Final = tuple(str(mode) for mode in Mode)
 _WITH_BOOT_EXEMPTIONS: Final = (Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
 
 
@@ -63,17 +66,21 @@ class Options(NamedTuple):
         ),
     ] = []  # noqa: RUF012
     profile: Annotated[
-        str, typer.Option("--profile", metavar="PROFILE", help=", ".join(PROFILES) + ".")
+        str,
+        choice("--profile", "PROFILE", _PROFILES),
     ] = "linux"
     exempt: Annotated[
         int | None,
         typer.Option(
-            "--exempt", metavar="0-3", help="Default exemptions; default is the profile's own."
+            "--exempt",
+            metavar="0-3",
+            parser=number(0),
+            help="Default exemptions; default is the profile's own.",
         ),
     ] = None
     mode: Annotated[
         str,
-        typer.Option("--mode", metavar="MODE", help=", ".join(str(mode) for mode in Mode) + "."),
+        choice("--mode", "MODE", _MODES),
     ] = "secure"
     interface: Annotated[
         str | None,
@@ -107,9 +114,9 @@ class Options(NamedTuple):
 
         Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
         """
-        profile = _profile(self.profile)
+        profile = PROFILES[self.profile]
         exempt = _exempt(self.exempt, profile)
-        mode = _mode(self.mode)
+        mode = Mode(self.mode)
         boot_exemptions = _boot_exemptions(self.boot_exemption, mode)
         host = _host(self.address, self.server, profile)
         policies, warnings = read_policies(self.policy)
@@ -188,12 +195,6 @@ def print_warnings(warnings: Iterable[str]) -> None:
         print(f"ipsecfd: warning: {warning}", file=sys.stderr)
 
 
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise UsageError(f"--profile {name}: expected one of {', '.join(PROFILES)}")
-    return PROFILES[name]
-
-
 def _exempt(value: int | None, profile: Profile) -> int:
     if value is None:
         return profile.default_exempt
@@ -201,14 +202,6 @@ def _exempt(value: int | None, profile: Profile) -> int:
         allowed = ", ".join(map(str, sorted(profile.allowed_exempt)))
         raise UsageError(f"--exempt {value}: profile {profile.name} allows {allowed}")
     return value
-
-
-def _mode(name: str) -> Mode:
-    try:
-        return Mode(name)
-    except ValueError:
-        modes = ", ".join(str(mode) for mode in Mode)
-        raise UsageError(f"--mode {name}: expected one of {modes}") from None
 
 
 def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, ...]:

@@ -12,6 +12,7 @@ from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.diff import diff
 from ipsecfd.cli.figures import many, time
 from ipsecfd.cli.foresight import look_ahead
+from ipsecfd.cli.group import Group
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
 
 app = typer.Typer(
-    help="The policies here: list, show, assign, unassign, diff, resolve.", no_args_is_help=True
+    cls=Group,
+    help="The policies here: list, show, assign, unassign, diff, resolve.",
+    no_args_is_help=True,
 )
 
 
@@ -39,7 +42,9 @@ def list_(as_json: JsonOption = False, socket: SocketOption = None) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str | None, typer.Argument(help="Default: all policies in force.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Default: all policies in force.")
+    ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
@@ -81,7 +86,8 @@ def assign(
 @app.command()
 def unassign(
     name: Annotated[
-        str | None, typer.Argument(help="Only if the assigned policy has this name.")
+        str | None,
+        typer.Argument(metavar="NAME", help="Only if the assigned policy has this name."),
     ] = None,
     confirm: ConfirmOption = None,
     yes: YesOption = False,

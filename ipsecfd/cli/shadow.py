@@ -20,6 +20,7 @@ from ipsecfd.cli.live import (
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.values import number
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import ShadowChange, ShadowFlow, ShadowReport, Why
@@ -42,13 +43,15 @@ def shadow(
     top: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=_MOST, help=f"show: the N with most packets; default {TOP}."
+            metavar="N",
+            parser=number(1, _MOST),
+            help=f"show: the N with most packets; default {TOP}.",
         ),
     ] = None,
     flows: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, max=_MOST, help=f"show: N flows of each; default {FLOWS}."
+            metavar="N", parser=number(0, _MOST), help=f"show: N flows of each; default {FLOWS}."
         ),
     ] = None,
     as_json: JsonOption = False,

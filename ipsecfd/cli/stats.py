@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,6 +16,7 @@ from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
 from ipsecfd.cli.packet_words import WAYS, decided_by
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.values import number, offered, one_of
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -35,15 +36,22 @@ _TRIES = 5
 
 def stats(
     what: Annotated[
-        Literal["filters"] | None,
-        typer.Argument(metavar="filters", help="Count by filter.", show_choices=False),
+        str | None,
+        typer.Argument(
+            metavar="WHAT",
+            help="filters: count by filter.",
+            parser=one_of(["filters"]),
+            autocompletion=offered(["filters"]),
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Filters that decided nothing, too, and all lines.")
     ] = False,
     top: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help=f"Show the N most frequent; default {TOP}."),
+        typer.Option(
+            metavar="N", parser=number(1), help=f"Show the N most frequent; default {TOP}."
+        ),
     ] = None,
     as_json: JsonOption = False,
     socket: SocketOption = None,

@@ -5,14 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
 
 import typer
 
 from ipsecfd.errors import IpsecfdError
-
-HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
-"""Typer's context settings of the whole program: every command inherits them."""
 
 
 class UsageError(IpsecfdError):

@@ -13,8 +13,6 @@ from tools.man import roff
 
 _ALIGNED = re.compile(r"(\S+) {2,}(.+)")
 _TYPE = re.compile(r" <.*>$")
-_RANGE_ALONE = re.compile(r"  \[[\dx<>=]+\]$")
-_RANGE_BEHIND = re.compile(r"; [\dx<>=]+\]$")
 
 
 def commands() -> Iterator[str]:
@@ -53,8 +51,7 @@ def _command(command: Any, context: Any) -> str:
 
 
 def _meaning(text: str) -> str:
-    """The help of an option, without the range of numbers that typer adds (x>=1)."""
-    text = _RANGE_BEHIND.sub("]", _RANGE_ALONE.sub("", text))
+    """The help of an option."""
     return roff.with_literals(text.replace("  [", " ["))
 
 

@@ -270,10 +270,10 @@ def test_no_policy_is_no_filter_with_a_warning() -> None:
     ("arguments", "said"),
     [
         (("in tcp",), "DIRECTION PROTOCOL"),
-        (("in 50 10.0.0.9 -> 10.0.0.1", "--profile", "win95"), "expected one of win2000"),
+        (("in 50 10.0.0.9 -> 10.0.0.1", "--profile", "win95"), "expected win2000"),
         (("in 50 10.0.0.9 -> 10.0.0.1", "--profile", "win2000", "--exempt", "3"), "allows 0, 1"),
         (("in 50 10.0.0.9 -> 10.0.0.1", "--exempt", "4"), "allows 0, 1, 2, 3"),
-        (("in 50 10.0.0.9 -> 10.0.0.1", "--mode", "on"), "expected one of startup-permit"),
+        (("in 50 10.0.0.9 -> 10.0.0.1", "--mode", "on"), "expected startup-permit"),
         (("in 50 10.0.0.9 -> 10.0.0.1", "--address", "me"), "such as 192.0.2.10/24"),
         (("in 50 10.0.0.9 -> 10.0.0.1", *ME, "--server", "dns"), "KIND=ADDRESS"),
         (("in 50 10.0.0.9 -> 10.0.0.1", *ME, "--boot-exemption", "x"), "'x' is not"),

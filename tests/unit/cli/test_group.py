@@ -1,0 +1,44 @@
+"""Wrong usage and help, as every command has them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.unit.cli.fake_daemon import ipsecfd
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["status", "--nonsense"], "no such option: --nonsense (see `ipsecfd status --help`)"),
+        (["apply"], "missing argument 'FILE' (see `ipsecfd apply --help`)"),
+        (["nonsense\n"], r"no such command 'nonsense\n' (see `ipsecfd --help`)"),
+        (["stats", "--top", "0"], "--top 0: expected a number of 1 or more"),
+        (["log", "-n", "x"], "--lines x: expected a number of 0 or more"),
+        (["export", "--format", "pdf"], "--format pdf: expected toml, netsh or ipseccmd"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(words: list[str], told: str) -> None:
+    """As every other error is, with exit status 2."""
+    done = ipsecfd(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"ipsecfd: {told}\n"
+
+
+@pytest.mark.parametrize("words", [[], ["policy"], ["domain"]])
+def test_a_group_alone_shows_its_help(words: list[str]) -> None:
+    """Who types nothing more wants to know what there is."""
+    done = ipsecfd(*words)
+    assert done.exit_code == 2
+    assert "Usage: ipsecfd" in done.output
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words", [["mode"], ["netsh"], ["shadow"], ["policy", "diff"], ["policy"], ["run"], []]
+)
+def test_help_does_not_tell_types(words: list[str]) -> None:
+    """A switch is no <bool> and a file no <path> to whoever types them."""
+    assert not re.search(r"<\w+|<=|None", ipsecfd(*words, "--help").output)
