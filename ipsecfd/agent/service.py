@@ -33,7 +33,7 @@ from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.agent.wall_clock import WallClock, words
-from ipsecfd.errors import IpsecfdError
+from ipsecfd.errors import ConfigurationError, IpsecfdError
 from ipsecfd.kernel import counters, flows, queue, rules
 from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
@@ -67,12 +67,18 @@ _MAX_POLICY_BYTES = 64 << 20
 def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     """Run the service until it is told to end.
 
-    Raises IpsecfdError when it cannot start: no privileges, mistakes in the configuration or a
-    policy, a second instance, a log that cannot be written, a queue that is taken.
+    Raises ConfigurationError for mistakes in the configuration, and IpsecfdError when it cannot
+    start for another reason: no privileges, mistakes in a policy that the command names, a second
+    instance, a log that cannot be written, a queue that is taken.
     """
     _check_privileges()
     configurations = Configurations(config_path)
-    config = configurations.load()
+    try:
+        config = configurations.load()
+    except IpsecfdError as error:
+        if _unreadable(error):
+            raise
+        raise ConfigurationError(str(error)) from error
     with only_instance(config.control.socket):
         asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
 
@@ -264,6 +270,11 @@ def _load(path: Path, answers: names.Names) -> Loaded:
         if path.stat().st_size > _MAX_POLICY_BYTES:
             raise IpsecfdError(f"{path}: more than {_MAX_POLICY_BYTES >> 20} MiB for a policy")
     return files.load(path, answers)
+
+
+def _unreadable(error: BaseException | None) -> bool:
+    """Whether a file could not be read, which is no mistake in it, and may pass."""
+    return error is not None and (isinstance(error, OSError) or _unreadable(error.__cause__))
 
 
 def _now() -> datetime.datetime:

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from ipsecfd.agent.config import Config
 
 _SYSTEMCTL_SECONDS: Final = 5
-_IN_OPERATION: Final = frozenset({"starting", "running", "degraded", "maintenance"})
+_IN_OPERATION: Final = frozenset({"initializing", "starting", "running", "degraded", "maintenance"})
 """What `systemctl is-system-running` says while a stop is meant for the service alone. In rescue
 mode, which is maintenance, too: on the way there systemd leaves the unit alone."""
 _LEADS_TO_A_START: Final = frozenset({"start", "restart", "try-restart"})
-_OPEN_BY_HAND: Final = "; to open the host: nft delete table inet ipsecfd"
+_TO_OPEN: Final = "; to open the host: systemctl stop ipsecfd"
+_TO_OPEN_BY_HAND: Final = f"{_TO_OPEN}, or if that fails: nft delete table inet ipsecfd"
 
 
 class Action(enum.Enum):
@@ -63,7 +64,7 @@ def what_to_do(
     if on_failure == "permit":
         return Action.REMOVE, f'failed ({result}) and on_failure = "permit": nothing is filtered'
     if ever_assigned:
-        return Action.CLOSE, f"failed ({result}): closed until ipsecfd runs again{_OPEN_BY_HAND}"
+        return Action.CLOSE, f"failed ({result}): closed until ipsecfd runs again{_TO_OPEN}"
     return Action.KEEP, f"failed ({result}) before any policy was assigned: nothing is changed"
 
 
@@ -83,7 +84,7 @@ def after_stop(
         job, system = _job(unit), _systemctl("is-system-running")
     except (OSError, subprocess.SubprocessError) as error:
         action, why = Action.KEEP, f"systemd cannot be asked ({error}): the rules stay"
-        why += _OPEN_BY_HAND
+        why += _TO_OPEN_BY_HAND
     else:
         action, why = what_to_do(
             job,
@@ -106,13 +107,9 @@ def after_stop(
 def _remembered(path: Path | None) -> tuple[Config, bool]:
     """The configuration, and whether a policy was ever assigned; the closed side of what is
     unknown."""
-    from ipsecfd.agent import state
-    from ipsecfd.agent.config import Config, load
+    from ipsecfd.agent import spared, state
 
-    try:
-        config = load(path)
-    except IpsecfdError:
-        config = Config(forward=True)
+    config = spared.load(path)
     try:
         return config, state.load(config.state_dir).ever_assigned
     except IpsecfdError:

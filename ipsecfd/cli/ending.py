@@ -12,7 +12,7 @@ from ipsecfd.policy.mistakes import printable
 
 
 def run_to_its_end(app: Callable[[], object]) -> None:
-    """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
+    """Run a command; exit status 0 done, 2 usage, 1 or the error's own refused or failed."""
     try:
         try:
             app()
@@ -21,7 +21,7 @@ def run_to_its_end(app: Callable[[], object]) -> None:
     except IpsecfdError as error:
         for line in str(error).split("\n"):
             print(f"ipsecfd: {printable(line)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.status)
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as error:

@@ -91,7 +91,7 @@ app.command("after-stop", hidden=True)(after_stop)
 
 
 def main() -> None:
-    """Run a command; exit status 0 done, 1 refused or failed, 2 usage."""
+    """Run a command, as `run_to_its_end` does."""
     if "_IPSECFD_COMPLETE" in os.environ:  # a shell asks, by the script of tools/completion.py
         completion_init()
     run_to_its_end(app)

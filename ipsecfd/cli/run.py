@@ -21,6 +21,7 @@ def run(
     """Filter this host's packets until SIGTERM or Ctrl-C; SIGHUP reloads.
 
     At its end nothing is filtered any more; only a restart by systemd opens nothing.
+    The exit status is 78 if the configuration has mistakes.
     """
     from ipsecfd.agent.service import run as serve
 

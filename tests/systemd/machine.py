@@ -23,8 +23,6 @@ from tests.systemd.mounts import CGROUPS, MOUNTS, OWN, refused
 
 CHECKOUT: Final = Path(__file__).parents[2]
 HERE, PEER = "10.77.0.1", "10.77.0.2"
-EVEN_WHERE_STARTS_ARE_SLOW: Final = "[Unit]\nStartLimitIntervalSec=600\n"
-"""For the unit: the start limit is reached however long each try takes."""
 
 _SYSTEMD: Final = Path("/lib/systemd/systemd")
 _PATH: Final = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

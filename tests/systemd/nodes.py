@@ -21,9 +21,6 @@ Address={HERE}/24
 LinkLocalAddressing=no
 """
 
-# Tests start it more often than the unit lets somebody who mends it.
-_OFTEN: Final = "[Unit]\nStartLimitIntervalSec=0\n"
-
 # Sends every datagram back; begins when everybody who waits for a network begins.
 _ECHO: Final = f"""
 import select, socket
@@ -69,8 +66,6 @@ class Guard(Debian):
         super()._prepare(upper)
         units = upper / "etc/systemd/system"
         (units / "echo.service").write_text(_ECHO_UNIT)
-        (units / "ipsecfd.service.d").mkdir()
-        (units / "ipsecfd.service.d/often.conf").write_text(_OFTEN)
         wanted = {
             "multi-user.target.wants": ("echo", "systemd-networkd"),
             "network-online.target.wants": ("systemd-networkd-wait-online",),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.systemd.machine import EVEN_WHERE_STARTS_ARE_SLOW, HERE, PEER, Machine, missing
+from tests.systemd.machine import HERE, PEER, Machine, missing
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
@@ -197,7 +197,6 @@ def test_start_up_rules_load_while_tmp_is_emptied(machine: Machine) -> None:
 
 def test_start_that_fails_at_boot_closes(machine: Machine) -> None:
     """While nobody judges, the start-up rules are not in force either (on_failure)."""
-    machine.override(EVEN_WHERE_STARTS_ARE_SLOW)
     machine.write(CONFIG, "profile = 'windows 95'\n")
     boot(machine, "degraded")
     machine.wait_until("failed")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ipsecfd.errors import ConfigurationError
+
 UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
 CONFINED = [unit for unit in UNITS if "ExecStart=" in unit.read_text()]
 MOST_EXPOSURE = 25
@@ -33,6 +35,15 @@ def test_units_have_no_mistakes(tmp_path: Path) -> None:
     paths = [str(tmp_path / unit.name) for unit in UNITS]
     result = analyze("verify", "--man=no", "--recursive-errors=no", *paths)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_only_a_wrong_configuration_is_not_tried_again() -> None:
+    """The service's unit knows the exit status that says so, and has no other end of its tries."""
+    (unit,) = (unit.read_text() for unit in UNITS if unit.name == "ipsecfd.service")
+    (statuses,) = re.findall(r"(?m)^RestartPreventExitStatus=(.*)", unit)
+    assert statuses == str(ConfigurationError.status)
+    assert "\nRestart=always\n" in unit
+    assert "\nStartLimitIntervalSec=0\n" in unit
 
 
 @pytest.mark.parametrize("unit", CONFINED, ids=lambda unit: unit.name)

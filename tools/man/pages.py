@@ -46,7 +46,7 @@ def program() -> str:
             roff.heading("At boot"),
             converted(section(_README, "At boot")),
             roff.heading("Exit status"),
-            roff.paragraph(status),
+            converted(status),
             roff.heading("What it never sees"),
             converted(section(_README, "What it never sees")),
             roff.heading("Files"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 
 import pytest
 
 from ipsecfd.agent import service
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.systemd import Systemd
+from ipsecfd.errors import ConfigurationError, IpsecfdError
 from tests.unit.agent.stage import Stage
 from tests.unit.agent.test_status import page
 
@@ -53,3 +55,39 @@ async def test_the_watchdog_waits_for_no_set(
         for _ in range(5):
             await manager.signs.acquire()
     stage.reading.set()
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("profile = 5", '"5": expected one of'),
+        ("profile = ", "not TOML"),
+        ('profile = "win2000"\nstate_dir = "{kept}"', 'exempt: "3": expected one of 0, 1'),
+        ('state_dir = "{damaged}"', "not TOML"),
+    ],
+)
+def test_mistake_in_the_configuration_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mistake: str
+) -> None:
+    """In its file, in what was set over it, or where the two do not fit: no other try mends it."""
+    kept, damaged = tmp_path / "kept", tmp_path / "damaged"
+    for state, properties in ((kept, "ipsecexempt = 3\n"), (damaged, "[[")):
+        state.mkdir()
+        (state / "properties.toml").write_text(properties)
+    config = tmp_path / "ipsecfd.toml"
+    config.write_text(text.format(kept=kept, damaged=damaged))
+    monkeypatch.setattr(service, "_check_privileges", lambda: None)
+    with pytest.raises(ConfigurationError) as caught:
+        service.run(config, [])
+    assert mistake in str(caught.value)
+
+
+def test_configuration_that_cannot_be_read_is_no_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the way may go: another try is worth it."""
+    monkeypatch.setattr(service, "_check_privileges", lambda: None)
+    with pytest.raises(IpsecfdError) as caught:
+        service.run(tmp_path, [])
+    assert not isinstance(caught.value, ConfigurationError)
+    assert "cannot be read" in str(caught.value)

@@ -36,7 +36,7 @@ UNIT = "ipsecfd.service"
         ("the watchdog bit", None, "running", "watchdog", Action.CLOSE),
         ("a start that fails", "start", "running", "exit-code", Action.CLOSE),
         ("a start that fails at boot", "start", "starting", "exit-code", Action.CLOSE),
-        ("start limit hit", None, "running", "start-limit-hit", Action.CLOSE),
+        ("the same before basic.target", "start", "initializing", "exit-code", Action.CLOSE),
     ],
 )
 def test_only_a_stop_for_its_own_sake_opens(
@@ -126,7 +126,8 @@ def test_crash_with_rules_in_place_changes_nothing(edges: Edges) -> None:
     edges.systemctl(NO_JOB)
     edges.present = True
     (edges.state_dir / "assigned.json").write_text('{"assigned": "/etc/ipsecfd/web.toml"}')
-    assert "closed until ipsecfd runs again" in edges.after_stop("signal")
+    said = edges.after_stop("signal")
+    assert "closed until ipsecfd runs again; to open the host: systemctl stop ipsecfd\n" in said
     assert edges.done == []
 
 
@@ -159,11 +160,29 @@ def test_failed_start_after_any_policy_closes(edges: Edges, memory: str) -> None
 
 @pytest.mark.parametrize("text", ["profile = 5", "[[["])
 def test_broken_configuration_counts_as_block(edges: Edges, text: str) -> None:
-    """A configuration that cannot be read opens nothing, whatever it may have said."""
+    """A configuration that says nothing of it opens nothing."""
     edges.systemctl(NO_JOB)
     edges.config.write_text(text)
+    said = edges.after_stop("exit-code")
+    assert "nothing is filtered" not in said
+    assert "remove" not in edges.done
+
+
+@pytest.mark.parametrize(
+    ("text", "done"),
+    [
+        ('on_failure = "permit"', ["remove", "forget"]),
+        ("forward = false", ["close", "expect"]),
+        ("forward = 'yes'", ["close, routed too", "expect"]),
+    ],
+)
+def test_rest_of_a_wrong_configuration_counts(edges: Edges, text: str, done: list[str]) -> None:
+    """A mistake changes what the host is by no other key than its own."""
+    edges.systemctl(NO_JOB)
+    edges.config.write_text(f'profile = 5\nstate_dir = "{edges.state_dir}"\n{text}\n')
+    (edges.state_dir / "assigned.json").write_text('{"assigned": null}')
     edges.after_stop("exit-code")
-    assert edges.done in ([], ["close, routed too", "expect"])  # by what this machine's state says
+    assert edges.done == done
 
 
 @pytest.mark.parametrize("script", ["echo 'Failed to connect to bus' >&2; exit 1", "sleep 9"])
@@ -173,7 +192,8 @@ def test_systemd_that_cannot_be_asked_leaves_the_rules(
     """No answer from systemd is doubt: the rules stay, and the journal is told how to open."""
     monkeypatch.setattr("ipsecfd.cli.after_stop._SYSTEMCTL_SECONDS", 0.2)
     edges.systemctl(script)
-    assert "nft delete table inet ipsecfd" in edges.after_stop("success")
+    said = edges.after_stop("success")
+    assert "systemctl stop ipsecfd, or if that fails: nft delete table inet ipsecfd" in said
     assert edges.done == []
 
 

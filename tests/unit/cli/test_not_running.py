@@ -19,7 +19,8 @@ SOCKET = Path("/run/nobody.sock")
 OPEN = "nothing is filtered: start it with `systemctl start ipsecfd`"
 CLOSED = (
     "this host is closed\n`systemctl start ipsecfd` has packets judged again,"
-    " `nft delete table inet ipsecfd` opens the host"
+    " `systemctl stop ipsecfd` opens the host\n"
+    "(`nft delete table inet ipsecfd` does where it was run by hand)"
 )
 
 
