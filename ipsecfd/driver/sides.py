@@ -145,10 +145,14 @@ class Roles:
         """The roles of a packet's source.
 
         What the host itself sends comes from the host, also from an address that no table knows
-        yet; only the unspecified address is nobody's (design, kernel facts).
+        yet; only the unspecified address is nobody's (design, kernel facts). What comes from
+        elsewhere never does: packets of the host to itself are loopback (spec 4.2), so there its
+        address is forged, which in IPv6 the kernel lets anybody on the link do.
         """
         roles = self._known[family].get(address, _NO_ROLES)
-        if direction is Direction.OUT and self._delivered and address:
+        if direction is not Direction.OUT:
+            return roles - {Role.ME}
+        if self._delivered and address:
             return roles | {Role.ME}
         return roles
 

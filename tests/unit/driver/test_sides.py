@@ -68,7 +68,7 @@ def test_one_address_many_roles() -> None:
     """An address may be gateway and resolver at once, and the host its own resolver."""
     known = Roles(THIS_HOST, PROFILES["linux"])
     assert known.of_source(4, number("192.0.2.1"), Direction.IN) == {Role.GATEWAY, Role.DNS}
-    assert known.of_source(4, number("192.0.2.10"), Direction.IN) == {Role.ME, Role.DNS}
+    assert known.of_source(4, number("192.0.2.10"), Direction.OUT) == {Role.ME, Role.DNS}
     assert known.of_source(6, number("192.0.2.10"), Direction.IN) == frozenset()
 
 
@@ -82,6 +82,16 @@ def test_unknown_addresses(direction: Direction) -> None:
     offline = roles()
     assert not offline.of_source(4, stranger, direction)
     assert not offline.of_destination(4, stranger, direction)
+
+
+@pytest.mark.parametrize("delivered", [False, True])
+@pytest.mark.parametrize("direction", [Direction.IN, Direction.FORWARD])
+def test_nothing_comes_in_from_me(direction: Direction, delivered: bool) -> None:
+    """The host's own address as the source of a packet from elsewhere is forged (spec 4.2)."""
+    known = roles(delivered=delivered)
+    for family, own in ((4, "192.0.2.10"), (6, "2001:db8::10")):
+        assert Role.ME in known.of_source(family, number(own), Direction.OUT)
+        assert Role.ME not in known.of_source(family, number(own), direction)
 
 
 @pytest.mark.parametrize("family", [4, 6])

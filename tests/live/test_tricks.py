@@ -1,0 +1,102 @@
+"""Tricks of somebody on the wire: no packet is delivered as anything but what it was judged as."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ipsecfd.lab import Lab
+from tests.live.asking import wait_until_judged
+
+pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+
+GUARD, GUARD6, PEER6 = "192.0.2.10", "2001:db8::10", "2001:db8::77"
+OPEN, CLOSED = 7001, 7003
+ONE_QUEUE = {"queue": {"processes": 1}}  # packets arrive in their order
+
+
+class Attacker:
+    """Sends whole packets to the guard, and knows at which of its ports they arrived."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._guard = lab["guard"]
+        self._wire = lab["peer"].socket(socket.AF_PACKET, socket.SOCK_RAW)
+        self._wire.bind(("eth0", 0))
+        self._ears = {
+            port: self._guard.socket(socket.AF_INET6, socket.SOCK_DGRAM) for port in (OPEN, CLOSED)
+        }
+        for port, ear in self._ears.items():
+            ear.bind(("::", port))  # hears IPv4 as well
+
+    def __enter__(self) -> Attacker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in (self._wire, *self._ears.values()):
+            one.close()
+
+    def send(self, *packets: Any) -> None:
+        """Send packets of scapy's, or bytes."""
+        from scapy.layers.l2 import Ether
+
+        for packet in packets:
+            data = bytes(packet)
+            kind = 0x0800 if data[0] >> 4 == 4 else 0x86DD
+            header = Ether(src="02:00:00:00:00:02", dst=self._guard.mac, type=kind)
+            self._wire.send(bytes(header) + data)
+
+    def heard(self) -> set[tuple[int, bytes]]:
+        """What has arrived until now: port and payload. A last datagram tells that all has."""
+        from scapy.layers.inet import IP, UDP
+
+        last = b"last " + os.urandom(8)
+        self.send(IP(src="192.0.2.77", dst=GUARD) / UDP(sport=1, dport=OPEN) / last)
+        found: set[tuple[int, bytes]] = set()
+        deadline = time.monotonic() + 10
+        while (OPEN, last) not in found:
+            assert time.monotonic() < deadline, "what is permitted does not arrive"
+            found |= self._waiting(0.05)
+        wait_until_judged(self._guard)
+        return (found | self._waiting(0)) - {(OPEN, last)}
+
+    def _waiting(self, seconds: float) -> set[tuple[int, bytes]]:
+        ready, _, _ = select.select(list(self._ears.values()), [], [], seconds)
+        return {(port, ear.recv(65536)) for port, ear in self._ears.items() if ear in ready}
+
+
+@pytest.fixture
+def attacker(lab: Lab) -> Iterator[Attacker]:
+    """Somebody on the guard's link."""
+    with Attacker(lab) as attacker:
+        yield attacker
+
+
+OUTWARD = f"""
+name = "Only outward, and one port"
+[[rule]]
+action = "block"
+filters = ["any <-> any"]
+[[rule]]
+action = "permit"
+filters = ["me -> any:{CLOSED} udp", "me -> [2001:db8::/64]:{CLOSED} udp", "any -> me:{OPEN} udp"]
+"""
+
+
+def test_forged_own_source(lab: Lab, attacker: Attacker) -> None:
+    """What the host may send is not what may come in with the host's own address as its source,
+    which in IPv6 the kernel delivers."""
+    from scapy.layers.inet import UDP
+    from scapy.layers.inet6 import IPv6
+
+    lab.start_daemon(OUTWARD, ONE_QUEUE)
+    for number, destination in enumerate((GUARD6, "ff02::1")):
+        for port in (CLOSED, OPEN):
+            packet = IPv6(src=GUARD6, dst=destination) / UDP(sport=4000, dport=port)
+            attacker.send(packet / f"forged {number}".encode())
+    assert attacker.heard() == {(OPEN, b"forged 0"), (OPEN, b"forged 1")}
