@@ -35,6 +35,7 @@ from ipsecfd.kernel.errors import KernelError
 
 RELOAD: Final = "reload"
 BOOT_FILE: Final = "boot file"
+NEW: Final = "new state_dir"
 """What `Agent.warnings` are about, beside `trials`."""
 
 
@@ -95,7 +96,7 @@ class Agent:
         self._generation = self.hook.following(0)
         self.shadow: Shadow | None = None
         """What packets are judged by a second time, only to compare."""
-        self.memory = Memory(config)
+        self.memory = Memory(config, parts.noted)
         self._follower: asyncio.Task[None] | None = None
         drops = (config.diagnostics.level, float(config.diagnostics.interval))
         self.pool = Pool(
@@ -258,7 +259,9 @@ class Agent:
             self.policies, self.places, self.shadow = before
             raise
         self.warnings.pop(RELOAD, None)
-        if self.memory.remember(new, self.places.assigned):
+        if new.was_assigned:
+            self.warnings.pop(NEW, None)
+        if self.memory.remember(new, self.places):
             await self.keep_boot_file()
         self.applied(event, message)
         if self.trouble:

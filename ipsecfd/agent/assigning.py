@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent import state
+from ipsecfd.agent.noted import Noted
 from ipsecfd.agent.policies import PolicySet
 from ipsecfd.agent.sources import Load, Places, StoreFiles, StoreReader, gather
 from ipsecfd.agent.trial import Assignment
@@ -62,10 +63,11 @@ class Chosen:
 class Assignments:
     """The assignment as it is kept on disk, in the local store and in `state_dir`."""
 
-    def __init__(self, stores: StoreFiles, load: Load, state_dir: Path) -> None:
+    def __init__(self, stores: StoreFiles, load: Load, state_dir: Path, noted: Noted) -> None:
         self._stores = stores
         self._load = load
         self._state_dir = state_dir
+        self._noted = noted
 
     def choose(self, choice: Choice) -> None:
         """Assign something else, now and for later starts. Raises IpsecfdError."""
@@ -91,6 +93,8 @@ class Assignments:
             self._assign_stored(was.stored)
         except NotFoundError:  # deleted or renamed meanwhile: `kept` finds what it was
             self._assign_stored(None)
+        if was.state is None:
+            self._noted.forget()  # first: the file is not lost
         state.put_back(self._state_dir, was.state)
 
     def kept(self, was: Assignment, places: Places) -> Places:

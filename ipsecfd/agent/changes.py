@@ -97,13 +97,14 @@ class Changes:
         """Resolve the DNS names of the policies in force anew, and filter by the answers."""
         agent = self._agent
         async with agent.lock:
+            places = self._remembered()
             names = agent.policies.dns_names
             renewals = await asyncio.to_thread(agent.parts.renew, names)
             if not renewals:
                 return ()
             answers = {one.name: one.after for one in renewals if one.after}
             await asyncio.to_thread(self._resolve_stores, answers)
-            new = await self._read(agent.places)
+            new = await self._read(places)
             await agent.put_in_force(new, Event.RELOADED, "DNS names resolved anew")
             return renewals
 
@@ -215,11 +216,13 @@ class Changes:
         agent = self._agent
         try:
             coming = await asyncio.to_thread(agent.parts.load_next_config)
+            behind = agent.memory.left_behind(coming)
         except IpsecfdError as error:
             agent.pending = [f"the next start will fail: {error}"]
         else:
             changes = agent.config.changes(coming)
             agent.pending = [f"{change}: takes effect at the next start" for change in changes]
+            agent.pending += behind
             await agent.keep_boot_file()
 
     def _note_mistakes(self, error: IpsecfdError) -> None:
@@ -283,15 +286,17 @@ class Changes:
         return []
 
     def _remembered(self) -> Places:
-        """The places; what could not be recalled at the start must be by now.
+        """The places; what could not be recalled at the start must be by now, and what was must
+        not be lost.
 
         Raises IpsecfdError: as long as nobody knows what was assigned, nothing is opened.
         """
         agent = self._agent
-        if not agent.trouble:
-            return agent.places
         with self._refusing("the change is not in force"):
-            return agent.memory.recall(agent.places)
+            if agent.trouble:
+                return agent.memory.recall(agent.places)
+            agent.memory.check(agent.places)
+        return agent.places
 
     def _is_assigned(self, name: str) -> bool:
         policies = self._agent.policies

@@ -1,31 +1,39 @@
-"""What a run of the agent takes over from earlier ones and keeps for later ones (`state_dir`)."""
+"""What a run of the agent takes over from earlier ones and keeps for later ones (`state_dir`).
+
+A directory that never knew of an assignment is "nothing is assigned". One that does not know any
+more is a damaged store: operational block (spec 6.5, design).
+"""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
-from pathlib import Path
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.config import Config
+from ipsecfd.agent.noted import Noted
 from ipsecfd.agent.policies import PolicySet
 from ipsecfd.agent.sources import Places
+from ipsecfd.agent.state import StateError
 from ipsecfd.errors import IpsecfdError
 
 
 class Memory:
     """The memory of one run, which has its configuration."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, noted: Noted) -> None:
         self.ever_assigned = True
         """Whether a policy was in force, now or in an earlier run (spec 6.1); as long as nothing
         says that it was not so."""
         self._state_dir = config.state_dir
         self._dynamic_persist = config.dynamic_persist
+        self._noted = noted
 
     def recall(self, places: Places) -> Places:
         """These places, as far as `state_dir` tells of them. Raises IpsecfdError when it is
-        damaged, unless the command line gives what is in force."""
+        damaged or lost, unless the command line gives what is in force."""
         try:
+            self.check(places)
             found = state.load(self._state_dir)
             self.ever_assigned = found.ever_assigned
             places = replace(places, assigned=found.assigned)
@@ -38,14 +46,53 @@ class Memory:
             dynamictext.forget(self._state_dir)
         return places
 
-    def remember(self, policies: PolicySet, assigned: Path | None) -> bool:
-        """Keep for later starts that a policy was in force, and the file that is assigned; raises
-        StateError.
+    def check(self, places: Places) -> None:
+        """Raise StateError if the directory lost what was assigned; later boots then know it, too.
 
-        Says whether that is new.
+        Nothing is lost by it as long as the command line gives what is in force.
         """
-        if not policies.was_assigned or self.ever_assigned:
-            return False
-        state.save(self._state_dir, assigned)
-        self.ever_assigned = True
-        return True
+        place = self._noted.place()
+        if place is None or places.given:
+            return
+        left = state.raw(self._state_dir)
+        if left:
+            return
+        if left is None:
+            with contextlib.suppress(StateError):
+                state.put_back(self._state_dir, "")
+        if place == self._state_dir:
+            raise StateError(
+                f"{place}: lost: it knew which policy is assigned, and does not any more; expected"
+                " what it held, as from a backup"
+            )
+        raise StateError(
+            f"{self._state_dir}: knows of no policy, while {place} says that one is assigned;"
+            " expected a copy of what is there"
+        )
+
+    def left_behind(self, coming: Config) -> list[str]:
+        """What a start with this configuration would not know of, in words. Raises StateError."""
+        here, there = self._state_dir, coming.state_dir
+        if there == here or self._noted.place() is None or state.raw(there):
+            return []
+        return [f"what is assigned does not move along: copy what is in {here} to {there} first"]
+
+    def remember(self, policies: PolicySet, places: Places) -> bool:
+        """Keep for later starts that these are in force; raises StateError.
+
+        Says whether it is new that a policy was assigned.
+        """
+        new = policies.was_assigned and not self.ever_assigned
+        if new:
+            state.save(self._state_dir, places.assigned)
+            self.ever_assigned = True
+        if policies.was_assigned:
+            self.note(places)
+        elif not places.given:
+            self._noted.forget()
+        return new
+
+    def note(self, places: Places) -> None:
+        """Something is assigned, in force or not: without it a later start must not be open."""
+        if not places.given:
+            self._noted.assigned(self._state_dir)

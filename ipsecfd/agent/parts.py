@@ -10,6 +10,7 @@ from typing import Protocol
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.hook import ReadFlows, Rules
+from ipsecfd.agent.noted import Noted
 from ipsecfd.agent.pool import Say, StartProcess
 from ipsecfd.agent.readings import ReadCounters
 from ipsecfd.agent.sources import Load, StoreFiles
@@ -46,6 +47,7 @@ class Parts:
     read_flows: ReadFlows
     read_counters: ReadCounters
     expected: Expected
+    noted: Noted
     boot_file: BootRules
     start_process: StartProcess
     log: Log

@@ -26,6 +26,7 @@ from ipsecfd.agent.domaintext import parse as parse_domain
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.fetch import fetch
 from ipsecfd.agent.lock import only_instance
+from ipsecfd.agent.noted import Noted
 from ipsecfd.agent.packets import PacketProcess
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.pool import Process
@@ -245,6 +246,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
         read_flows=flows.read_all,
         read_counters=counters.read,
         expected=Expected(),
+        noted=Noted(),
         boot_file=BootFile(configurations.load_next),
         start_process=start_process,
         log=log,

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import replace
 from typing import Final
 
-from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.agent import NEW, Agent
 from ipsecfd.agent.domain import Domain
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.policies import PolicySet
@@ -39,10 +39,7 @@ async def start(agent: Agent) -> None:
         if left is not None and left.pid:
             message = f"the agent before this one, process {left.pid}, was killed or crashed"
             agent.event(Event.FAILURE, message, pid=left.pid)
-        try:
-            agent.places = agent.memory.recall(agent.places)
-        except IpsecfdError as error:
-            agent.trouble = str(error)
+        _recall(agent)
         if leftover and booted is None:
             parts.say("rules of an earlier run are there: closed until policies decide")
         elif not leftover and agent.memory.ever_assigned and (left, booted) != (None, None):
@@ -78,6 +75,24 @@ async def start(agent: Agent) -> None:
         agent.starting = False
         parts.say(f"packets come by {hook.kind}, queue {agent.config.queue.number}")
         await agent.keep_boot_file()
+
+
+def _recall(agent: Agent) -> None:
+    """Learn what earlier runs left; say it if that is nothing because there is no directory."""
+    state_dir = agent.config.state_dir
+    new = not state_dir.exists()
+    try:
+        agent.places = agent.memory.recall(agent.places)
+    except IpsecfdError as error:
+        agent.trouble = str(error)
+    else:
+        if new and not agent.places.given:
+            warning = (
+                f"{state_dir} is new: no policy was ever assigned here; if there was one, put the"
+                " directory back and restart ipsecfd"
+            )
+            agent.warnings[NEW] = warning
+            agent.event(Event.FAILURE, warning)
 
 
 async def _closed_first(agent: Agent) -> bool:
@@ -133,7 +148,7 @@ async def _first_mode(agent: Agent, reading: asyncio.Task[PolicySet]) -> Mode:
     """
     try:
         policies = await reading
-        agent.memory.remember(policies, agent.places.assigned)
+        agent.memory.remember(policies, agent.places)
     except GivenError as error:
         agent.parts.log.event(int(Event.FAILED), f"policy not applied: {error}")
         raise
@@ -142,6 +157,8 @@ async def _first_mode(agent: Agent, reading: asyncio.Task[PolicySet]) -> Mode:
     except IpsecfdError as error:
         agent.trouble = str(error)
     if agent.trouble:
+        if agent.memory.ever_assigned:
+            agent.memory.note(agent.places)
         agent.event(Event.FAILED, f"the assigned policy cannot be applied: {agent.trouble}")
         return Mode.BLOCK
     agent.policies = policies

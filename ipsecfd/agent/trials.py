@@ -43,7 +43,8 @@ class Trials:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._state_dir = agent.config.state_dir
-        self.assignments = Assignments(agent.parts.stores, agent.parts.load, self._state_dir)
+        parts = agent.parts
+        self.assignments = Assignments(parts.stores, parts.load, self._state_dir, parts.noted)
         self.pending: Trial | None = None
         self._unwritten: Trial | None = None
         """A change that is taken back, but for the disk, which took no change."""

@@ -108,8 +108,11 @@ def _remembered(path: Path | None) -> tuple[Config, bool]:
     """The configuration, and whether a policy was ever assigned; the closed side of what is
     unknown."""
     from ipsecfd.agent import spared, state
+    from ipsecfd.agent.noted import Noted
 
     config = spared.load(path)
+    if Noted().place() is not None:
+        return config, True
     try:
         return config, state.load(config.state_dir).ever_assigned
     except IpsecfdError:

@@ -11,8 +11,13 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
-_RUN: Final = Path("/run/ipsecfd")
+RUN: Final = Path("/run/ipsecfd")
 _NETWORK: Final = Path("/proc/self/ns/net")
+
+
+def of_this_network(name: str, directory: Path) -> Path:
+    """A file about the network that this process is in, in a directory for files of all."""
+    return directory / f"{name}-{_NETWORK.stat().st_ino}"
 
 
 class Left(NamedTuple):
@@ -26,8 +31,8 @@ class Expected:
     """The file, for the network that this process is in. Where it cannot be written there is none:
     nothing but the knowledge of it depends on it."""
 
-    def __init__(self, directory: Path = _RUN) -> None:
-        self._path = directory / f"rules-{_NETWORK.stat().st_ino}"
+    def __init__(self, directory: Path = RUN) -> None:
+        self._path = of_this_network("rules", directory)
 
     def left(self) -> Left | None:
         """What an earlier run left; None where no rules are to be expected."""

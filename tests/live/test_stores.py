@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -94,6 +95,24 @@ def test_damaged_persistent_store_closes_the_host(lab: Lab) -> None:
     assert daemon.cli("reload", check=False).returncode == 1
     file.write_text(good)
     daemon.cli("reload")
+    assert passing(lab, SMB, HTTP, PING_OUT) == [False, True, True]
+
+
+def test_lost_state_directory_closes_the_host(lab: Lab) -> None:
+    """A policy was assigned in this boot, and nobody knows which: operational block until an
+    administrator says what is to be (spec 6.5)."""
+    daemon = lab.start_daemon()
+    policy = "/run/lab/assigned.toml"
+    daemon.host.path(policy).write_text(BLOCK.format(name="mine", filter="any <-> me:445 tcp"))
+    daemon.cli("policy", "assign", policy)
+    daemon.stop()
+    shutil.rmtree(lab["guard"].path(STATE))
+    daemon = lab.start_daemon()
+    assert (found := status(daemon))["mode"] == "block"
+    assert found["trouble"].startswith(f"{STATE}: lost: ")
+    assert passing(lab, SMB, HTTP, PING_OUT) == [False, False, False]
+    assert daemon.cli("reload", check=False).returncode == 1
+    daemon.cli("policy", "assign", policy)
     assert passing(lab, SMB, HTTP, PING_OUT) == [False, True, True]
 
 

@@ -12,6 +12,7 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.bootfile import startup_of
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.domain import Domain, Fetched
+from ipsecfd.agent.noted import Noted
 from ipsecfd.agent.parts import Parts
 from ipsecfd.agent.transfer import Judged, PacketReport
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
@@ -202,6 +203,7 @@ class Stage:
         """What the domain source gives; None is what it gave before."""
         self.boot_file = FakeBootFile(self.load_config)
         self.expected = Expected(directory / "run")
+        self.noted = Noted(directory / "run")
         self._happened: list[str] = []
 
     def note(self, line: str) -> None:
@@ -226,6 +228,7 @@ class Stage:
             read_flows=self.read_flows,
             read_counters=lambda: self.counters,
             expected=self.expected,
+            noted=self.noted,
             boot_file=self.boot_file,
             start_process=self.start_process,
             log=self,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ipsecfd.agent.noted import Noted
 from ipsecfd.cli.after_stop import Action, what_to_do
 from ipsecfd.cli.main import app
 from ipsecfd.driver.modes import Mode
@@ -80,6 +81,8 @@ class Edges:
         monkeypatch.setattr(rules, "present", lambda: self.present)
         monkeypatch.setattr(boot, "loaded", lambda: self.booted)
         monkeypatch.setattr(rules, "remove", lambda: self.done.append("remove"))
+        self.place: Path | None = None
+        monkeypatch.setattr(Noted, "place", lambda _: self.place)
         monkeypatch.setattr(Expected, "left", lambda _: None)
         monkeypatch.setattr(Expected, "ended", lambda _: self.done.append("expect"))
         monkeypatch.setattr(Expected, "forget", lambda _: self.done.append("forget"))
@@ -154,6 +157,14 @@ def test_failed_start_after_any_policy_closes(edges: Edges, memory: str) -> None
     """Where no rules are left but a policy was once assigned, or may have been, all is dropped."""
     edges.systemctl(NO_JOB)
     (edges.state_dir / "assigned.json").write_text(memory)
+    edges.after_stop("exit-code")
+    assert edges.done == ["close", "expect"]
+
+
+def test_failed_start_after_a_loss_closes(edges: Edges) -> None:
+    """A state directory that lost what was assigned in this boot opens nothing."""
+    edges.systemctl(NO_JOB)
+    edges.place = edges.state_dir
     edges.after_stop("exit-code")
     assert edges.done == ["close", "expect"]
 
