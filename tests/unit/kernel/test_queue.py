@@ -1,0 +1,294 @@
+"""The packet path beside a kernel that only remembers: which packet gets which verdict and mark."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.kernel import queue
+from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.marks import Marks
+from ipsecfd.kernel.queue import BATCH, Handler, Handlers, Queue
+
+MARKS = Marks()
+GENERATION = 3
+FOREIGN = 0x1234
+
+PERMIT = Decision(Verdict.PERMIT, Reason.FILTER)
+BLOCK = Decision(Verdict.BLOCK, Reason.FILTER)
+LEARN = Decision(Verdict.PERMIT, Reason.FILTER, learnable=True)
+LEARN_BLOCK = Decision(Verdict.BLOCK, Reason.FILTER, learnable=True)
+NEGOTIATE = Decision(Verdict.BLOCK, Reason.NEGOTIATE)
+DECISIONS = {
+    b"permit": PERMIT,
+    b"block": BLOCK,
+    b"learn": LEARN,
+    b"learn-block": LEARN_BLOCK,
+    b"negotiate": NEGOTIATE,
+}
+ACCEPT, DROP = 1, 0
+_VERDICT, _CONFIG, _BATCH = 0x301, 0x302, 0x303
+
+
+@dataclass
+class FakePacket:
+    """A packet as the library hands it over."""
+
+    id: int
+    payload: bytes
+    mark: int = 0
+    hook: int = 1
+    indev: int = 2
+    outdev: int = 0
+
+    def get_payload(self) -> bytes:
+        return self.payload
+
+    def get_mark(self) -> int:
+        return self.mark
+
+
+@dataclass
+class FakeKernel:
+    """A queue's packets that wait, and the verdicts they got: the socket and the library in one."""
+
+    waiting: dict[int, FakePacket] = field(default_factory=dict)
+    verdicts: dict[int, tuple[int, int | None]] = field(default_factory=dict)
+    """By id: the verdict, and the mark it set or None."""
+    flags: bytes = b""
+    options: list[tuple[int, int, int]] = field(default_factory=list)
+    bound: dict[str, Any] = field(default_factory=dict)
+    failures: list[int] = field(default_factory=list)
+    """Error numbers of the next messages with verdicts; the last one stays."""
+    most_held: int = 0
+    callback: Callable[[FakePacket], None] = print
+
+    # As the library's queue ...
+
+    def bind(self, number: int, callback: Callable[[FakePacket], None], **how: Any) -> None:
+        self.bound = {"number": number, **how}
+        self.callback = callback
+
+    def get_fd(self) -> int:
+        return 0
+
+    def run(self, *, block: bool) -> None:
+        assert not block
+        for packet in list(self.waiting.values()):
+            self.callback(packet)
+            self.most_held = max(self.most_held, sum(one <= packet.id for one in self.waiting))
+
+    # ... and as its socket.
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.options.append((level, option, value))
+
+    def send(self, message: bytes) -> None:
+        kind, content = struct.unpack_from("=H", message, 4)[0], dict(_attributes(message))
+        if kind == _CONFIG:
+            self.flags = content[5]
+            return
+        if self.failures:
+            number = self.failures[0] if len(self.failures) == 1 else self.failures.pop(0)
+            if number:
+                raise OSError(number, os.strerror(number))
+        verdict, last = struct.unpack("!II", content[2])
+        mark = struct.unpack("!I", content[3])[0] if 3 in content else None
+        for one in [last] if kind == _VERDICT else [one for one in self.waiting if one <= last]:
+            del self.waiting[one]  # a second verdict is a KeyError
+            self.verdicts[one] = verdict, mark
+
+
+def _attributes(message: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 20
+    while position < len(message):
+        length, kind = struct.unpack_from("=HH", message, position)
+        yield kind, bytes(message[position + 4 : position + length])
+        position += length + 3 & ~3
+
+
+def judge(data: bytes, cut: bool = False) -> Decision:
+    """What the packet says is to become of it; any other word is a defect."""
+    return DECISIONS[data]
+
+
+@dataclass
+class Scene:
+    """A queue, and what it told of drops."""
+
+    kernel: FakeKernel
+    queue: Queue
+    drops: list[bytes]
+    pauses: list[int]
+    """How many packets had no verdict whenever there was time for other things."""
+
+    def judged(self, *packets: FakePacket) -> dict[int, tuple[int, int | None]]:
+        """The verdicts of packets that wait together."""
+        self.kernel.waiting |= {one.id: one for one in packets}
+        self.queue.judge_waiting()
+        return self.kernel.verdicts
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """A queue whose kernel is ours."""
+    return make_scene(monkeypatch)
+
+
+def make_scene(monkeypatch: pytest.MonkeyPatch, *, learn_blocked: bool = True) -> Scene:
+    kernel = FakeKernel()
+    monkeypatch.setattr(queue, "NetfilterQueue", lambda: kernel)
+    monkeypatch.setattr(queue, "os", SimpleNamespace(dup=lambda number: number, geteuid=os.geteuid))
+    monkeypatch.setattr(queue, "socket", SimpleNamespace(socket=lambda fileno: kernel))
+    drops: list[bytes] = []
+    pauses: list[int] = []
+    made = Queue(
+        88,
+        1000,
+        MARKS,
+        lambda _decision, _direction, _interface, data: drops.append(data),
+        lambda: pauses.append(len(kernel.waiting)),
+    )
+    handler = Handler(judge, Direction.IN, {}, learn_blocked)
+    made.use(Handlers({1: handler}, generation=GENERATION))
+    return Scene(kernel, made, drops, pauses)
+
+
+def expected(word: bytes, mark: int) -> tuple[int, int | None]:
+    """The verdict and mark of a packet that says so and has this mark."""
+    match word:
+        case b"permit":
+            return ACCEPT, None
+        case b"learn":
+            return ACCEPT, MARKS.permit(GENERATION) | mark & ~MARKS.mask
+        case b"learn-block":  # it is dropped behind the queue, where it is learnt
+            return ACCEPT, MARKS.block(GENERATION) | mark & ~MARKS.mask
+        case b"negotiate" if mark & MARKS.protected:
+            return ACCEPT, None
+    return DROP, None
+
+
+WORDS = [*DECISIONS, b"a defect", b""]
+PACKETS = st.lists(
+    st.tuples(st.sampled_from(WORDS), st.sampled_from([0, FOREIGN, MARKS.protected | 1])),
+    max_size=100,
+)
+
+
+@given(PACKETS, st.integers(1, 40))
+def test_each_packet_gets_its_own_verdict(packets: list[tuple[bytes, int]], chunk: int) -> None:
+    """However verdicts are batched, and whatever fails meanwhile: none gets another's verdict or
+    mark, none waits for ever, and marks of others stay."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        scene = make_scene(monkeypatch)
+        waiting = [FakePacket(number, *one) for number, one in enumerate(packets, 1)]
+        for start in range(0, len(waiting), chunk):
+            scene.judged(*waiting[start : start + chunk])
+            assert not scene.kernel.waiting
+        assert scene.kernel.verdicts == {
+            number: expected(*one) for number, one in enumerate(packets, 1)
+        }
+        assert scene.queue.faults == sum(word not in DECISIONS for word, _ in packets)
+        assert scene.kernel.most_held <= BATCH
+        assert not any(scene.pauses)
+
+
+def test_drops_are_told(scene: Scene) -> None:
+    """All but those that are learnt, of which nobody wants a record, and those that are defects."""
+    scene.judged(*(FakePacket(number, word) for number, word in enumerate(WORDS, 1)))
+    assert scene.drops == [b"block", b"negotiate"]
+
+
+def test_blocked_flows_are_learnt_on_demand_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each drop is to be recorded, the packet is dropped and told of."""
+    scene = make_scene(monkeypatch, learn_blocked=False)
+    assert scene.judged(FakePacket(1, b"learn-block")) == {1: (DROP, None)}
+    assert scene.drops == [b"learn-block"]
+
+
+def test_a_failing_record_drops_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packet was blocked; that the record of it failed is a defect of ours."""
+    scene = make_scene(monkeypatch)
+    monkeypatch.setattr(scene.queue, "_on_drop", None)
+    assert scene.judged(FakePacket(1, b"permit"), FakePacket(2, b"block")) == {
+        1: (ACCEPT, None),
+        2: (DROP, None),
+    }
+    assert scene.queue.faults == 1
+
+
+def test_other_things_have_their_turn_in_a_flood(scene: Scene) -> None:
+    """Each batch is followed by a pause, in which no packet waits for its verdict."""
+    scene.judged(*(FakePacket(number, b"permit") for number in range(1, 3 * BATCH + 2)))
+    assert scene.pauses == [2 * BATCH + 1, BATCH + 1, 1]
+
+
+@pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN, errno.EPERM])
+def test_a_drop_that_cannot_be_given_ends_the_process(scene: Scene, number: int) -> None:
+    """The kernel then drops all that wait: nothing at or above its id is accepted."""
+    scene.kernel.failures = [number]
+    with pytest.raises(SystemExit, match="cannot give verdicts"):
+        scene.judged(*(FakePacket(one, b"permit") for one in (1, 2)), FakePacket(3, b"block"))
+    assert scene.kernel.verdicts == {}
+
+
+def test_a_verdict_is_tried_again(scene: Scene) -> None:
+    """The kernel may have no memory for a moment."""
+    scene.kernel.failures = [errno.ENOBUFS, errno.EAGAIN, errno.ENOBUFS, 0]
+    assert scene.judged(FakePacket(1, b"permit"), FakePacket(2, b"block"))[2] == (DROP, None)
+    assert scene.kernel.verdicts[1] == (ACCEPT, None)
+
+
+def test_how_it_is_bound(scene: Scene) -> None:
+    """Only headers are copied, since larger copies never come (design); large segments come whole;
+    a socket without room loses packets and not the messages about it."""
+    assert scene.kernel.bound["number"] == 88
+    assert scene.kernel.bound["range"] == 256
+    assert scene.kernel.bound["max_len"] == 1000
+    assert scene.kernel.bound["sock_len"] >= 1000 * 1024
+    assert struct.unpack("!I", scene.kernel.flags) == (4,)  # GSO, and not fail-open, which is blind
+    assert (270, 5, 1) in scene.kernel.options
+
+
+def test_taken_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line says which one, and which key to change."""
+    kernel = SimpleNamespace(bind=lambda *_, **__: (_ for _ in ()).throw(OSError("Failed")))
+    monkeypatch.setattr(queue, "NetfilterQueue", lambda: kernel)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(KernelError, match=r"queue 88 .*another program.*`number` in \[queue\]"):
+        Queue(88, 1000, MARKS, lambda *_: None, lambda: None)
+
+
+def test_bytes_are_those_of_the_header() -> None:
+    """What is copied of a packet is shorter; IPv6 does not count its own header."""
+    ipv4 = bytes([0x45, 0, 0x05, 0xDC]) + bytes(16)
+    ipv6 = bytes([0x60, 0, 0, 0, 0x05, 0xB4]) + bytes(34)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        scene = make_scene(monkeypatch)
+        counts: dict[Decision, list[int]] = {}
+        scene.queue.use(Handlers({1: Handler(lambda *_: PERMIT, Direction.IN, counts)}))
+        scene.judged(FakePacket(1, ipv4), FakePacket(2, ipv6), FakePacket(3, b"\x45"))
+    assert counts == {PERMIT: [3, 3000]}
+
+
+def test_the_interface_chooses_the_judge(scene: Scene) -> None:
+    """That of an inbound packet, else that on which it leaves."""
+    asked: list[int] = []
+
+    def by_interface(index: int) -> dict[int, Handler]:
+        asked.append(index)
+        return {1: Handler(judge, Direction.IN, {})}
+
+    scene.queue.use(Handlers({}, by_interface))
+    scene.judged(FakePacket(1, b"permit"), FakePacket(2, b"permit", indev=0, outdev=7))
+    assert asked == [2, 7]
