@@ -55,23 +55,23 @@ class Answers:
             return "starting"
         return str(agent.mode)
 
-    async def set_mode(self, name: str, confirm: int | None) -> None:
+    async def set_mode(self, *, mode: str, confirm: int | None) -> None:
         """Change the mode."""
-        await self._changes.set_mode(name, confirm)
+        await self._changes.set_mode(mode, confirm)
 
     async def reload(self) -> list[str]:
         """Read configuration and policies again."""
         return await self._changes.reload()
 
-    async def assign_file(self, file: str, confirm: int | None) -> list[str]:
+    async def assign_file(self, *, file: str, confirm: int | None) -> list[str]:
         """Make a file the local policy."""
         return await self._changes.assign_file(_absolute(file), confirm)
 
-    async def assign(self, name: str, confirm: int | None) -> list[str]:
+    async def assign(self, *, name: str, confirm: int | None) -> list[str]:
         """Assign a policy of the local store."""
         return await self._changes.assign(name, confirm)
 
-    async def unassign(self, name: str | None, confirm: int | None) -> list[str]:
+    async def unassign(self, *, name: str | None, confirm: int | None) -> list[str]:
         """Take the local policy away."""
         return await self._changes.unassign(name, confirm)
 
@@ -118,7 +118,7 @@ class Answers:
         in_force = [policy_report(one) for one in self._agent.policies.sources]
         return in_force + [stored_report(self._store_file, one) for one in stored]
 
-    async def show_policy(self, name: str | None) -> list[PolicyText]:
+    async def show_policy(self, *, name: str | None) -> list[PolicyText]:
         """Policies, whole: all in force, or those of a name."""
         sources = self._agent.policies.sources
         if name is None:
@@ -157,9 +157,9 @@ class Answers:
         await self._agent.count()
         return await asyncio.to_thread(lambda: desk_report(self._agent, keys=keys))
 
-    async def set_dynamic(self, revision: int, text: str) -> list[str]:
+    async def set_dynamic(self, *, revision: int, dynamic: str) -> list[str]:
         """Put other dynamic rules in place of those of this revision."""
-        return await self._changes.set_dynamic(revision, text)
+        return await self._changes.set_dynamic(revision, dynamic)
 
     async def take_stores(self) -> list[str]:
         """Read the stores again, which a command has changed."""
@@ -176,7 +176,7 @@ class Answers:
         """Fetch the domain policy."""
         return await self._changes.look_for_domain()
 
-    async def netdiag(self, debug: bool) -> str:
+    async def netdiag(self, *, debug: bool) -> str:
         """The text of netdiag's test."""
         return await asyncio.to_thread(lambda: netdiag(netdiag_view(self._agent, debug), debug))
 
@@ -213,7 +213,7 @@ class Answers:
         found = await self._agent.hook.flows(choice, most)
         return flow_list(found, why_off(self._agent))
 
-    async def start_shadow(self, file: str) -> list[str]:
+    async def start_shadow(self, *, file: str) -> list[str]:
         """Have a file's policy judge beside those in force."""
         return await shadowing.start(self._agent, _absolute(file))
 

@@ -39,19 +39,19 @@ async def test_stats_add_up_over_processes(agent: Agent) -> None:
 
 async def test_show_policy(agent: Agent) -> None:
     """Rules with their filters as written; an unknown name is refused."""
-    [text] = await answers(agent).show_policy("web")
+    [text] = await answers(agent).show_policy(name="web")
     assert [rule.action for rule in text.rules] == ["permit", "block"]
     assert text.rules[0].filters == ["any <-> me:80 tcp"]
-    assert await answers(agent).show_policy(None) == [text]
+    assert await answers(agent).show_policy(name=None) == [text]
     with pytest.raises(IpsecfdError, match="no policy named"):
-        await answers(agent).show_policy("other")
+        await answers(agent).show_policy(name="other")
 
 
 async def test_a_change_on_trial_is_told(agent: Agent) -> None:
     """`status` and GetTrial have it until it is confirmed."""
     asked = answers(agent)
     assert asked.trial() is None
-    await asked.set_mode("block", 60)
+    await asked.set_mode(mode="block", confirm=60)
     found = asked.trial()
     assert found is not None
     assert (found.what, found.seconds, found.left) == ("mode block", 60, 60)
@@ -72,7 +72,7 @@ async def test_policies_in_force_are_told_exactly(agent: Agent) -> None:
 async def test_assign_wants_an_absolute_path(agent: Agent) -> None:
     """The daemon's working directory is nobody else's."""
     with pytest.raises(IpsecfdError, match="absolute"):
-        await answers(agent).assign_file("web.toml", None)
+        await answers(agent).assign_file(file="web.toml", confirm=None)
 
 
 async def test_resolved_names_in_words(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ async def test_policies_of_the_local_store_are_listed(stage: Stage, agent: Agent
         ("web", True, 2),
         ("mine", False, 1),
     ]
-    [text] = await answers(agent).show_policy("MINE")
+    [text] = await answers(agent).show_policy(name="MINE")
     assert text.rules[0].filters == ["any -> me:80 tcp"]
 
 

@@ -24,7 +24,7 @@ from asyncvarlink.serviceerrors import PermissionDenied
 
 from ipsecfd.agent import client, control
 from ipsecfd.agent.control import ControlError, ControlServer, Registry, Rights, rights
-from ipsecfd.agent.interface import LOOKING, NAME, Control
+from ipsecfd.agent.interface import LOOKING, NAME, REQUESTS, Control, Service
 from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, StatsReport
 from ipsecfd.agent.report import (
     CutReport,
@@ -54,8 +54,8 @@ class FakeService:
     def mode(self) -> str:
         return "secure"
 
-    async def set_mode(self, name: str, confirm: int | None) -> None:
-        self.told.append(f"mode {name} {confirm}")
+    async def set_mode(self, *, mode: str, confirm: int | None) -> None:
+        self.told.append(f"mode {mode} {confirm}")
 
     async def status(self) -> StatusReport:
         raise ZeroDivisionError
@@ -77,7 +77,7 @@ class FakeService:
     ) -> FlowList:
         return FlowList(None, most, 1_234_567, 987_654_321, [FLOW])
 
-    async def start_shadow(self, file: str) -> list[str]:
+    async def start_shadow(self, *, file: str) -> list[str]:
         self.told.append(f"shadow {file}")
         return []
 
@@ -90,7 +90,7 @@ class FakeService:
     async def list_policies(self) -> list[PolicyReport]:
         return [PolicyReport("web", "local", "/web.toml", "", 1, 2, "2026-01-02T03:04:05+00:00")]
 
-    async def show_policy(self, name: str | None) -> list[PolicyText]:
+    async def show_policy(self, *, name: str | None) -> list[PolicyText]:
         raise IpsecfdError(f"no policy named {name}")
 
     async def reload(self) -> list[str]:
@@ -99,8 +99,8 @@ class FakeService:
     async def desk(self, *, keys: bool) -> DeskReport:
         raise IpsecfdError(f"with keys: {keys}")
 
-    async def set_dynamic(self, revision: int, text: str) -> list[str]:
-        self.told.append(f"dynamic {revision} {len(text)}")
+    async def set_dynamic(self, *, revision: int, dynamic: str) -> list[str]:
+        self.told.append(f"dynamic {revision} {len(dynamic)}")
         return []
 
     async def take_stores(self) -> list[str]:
@@ -112,18 +112,18 @@ class FakeService:
     async def refresh_domain(self) -> str:
         return "the domain policy has not changed"
 
-    async def netdiag(self, debug: bool) -> str:
+    async def netdiag(self, *, debug: bool) -> str:
         return "IP Security test"
 
-    async def assign(self, name: str, confirm: int | None) -> list[str]:
+    async def assign(self, *, name: str, confirm: int | None) -> list[str]:
         self.told.append(f"assign stored {name} {confirm}")
         return []
 
-    async def assign_file(self, file: str, confirm: int | None) -> list[str]:
+    async def assign_file(self, *, file: str, confirm: int | None) -> list[str]:
         self.told.append(f"assign {file} {confirm}")
         return ["a note"]
 
-    async def unassign(self, name: str | None, confirm: int | None) -> list[str]:
+    async def unassign(self, *, name: str | None, confirm: int | None) -> list[str]:
         self.told.append(f"unassign {name} {confirm}")
         return []
 
@@ -204,9 +204,19 @@ def test_each_method_by_rights(service: FakeService, method: str, allowed: Right
             registry.lookup_method(VarlinkMethodCall(f"{NAME}.{method}", {}))
 
 
-def test_every_looking_method_exists() -> None:
-    """No name in the list of harmless methods is misspelt."""
-    assert set(LOOKING) <= METHODS
+def test_everything_the_agent_does_can_be_asked_for() -> None:
+    """Each method of the agent has a name on the socket, and GetDesk knows who asks."""
+    asked = {one.method.__name__ for one in REQUESTS} | {"desk"}
+    assert asked == {name for name in vars(Service) if not name.startswith("_")}
+
+
+HARMLESS = "FilterStats GetDesk GetDomain GetMode GetPolicies GetShadow GetTrial ListFlows"
+HARMLESS += " ListPolicies Netdiag ShowPolicy Stats Status"
+
+
+def test_what_the_group_may_call() -> None:
+    """The methods that change nothing, and no other."""
+    assert set(HARMLESS.split()) == LOOKING
 
 
 _ASK = f"""
