@@ -13,7 +13,7 @@ from tests.systemd.machine import CHECKOUT
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 PLACE = "/root/checkout"
-PARTS = ("Makefile", "README.md", "config", "systemd", "tools")
+PARTS = ("CHANGELOG.md", "Makefile", "README.md", "config", "docs", "systemd", "tools")
 """What `make install` reads, but for the program."""
 STATE = ["/etc/ipsecfd", "/var/lib/ipsecfd", "/var/log/ipsecfd"]
 
@@ -65,6 +65,8 @@ def test_installed_and_taken_away_again(cloned: Debian) -> None:
 
     cloned.write("/etc/ipsecfd/one-port.toml", POLICY)
     cloned.run("ipsecfd", "policy", "assign", "/etc/ipsecfd/one-port.toml")
+    operations = cloned.run("cat", "/usr/local/share/doc/ipsecfd/docs/operations.md")
+    assert operations == (CHECKOUT / "docs/operations.md").read_text()
     assert cloned.run("which", "ipsecfd") == "/usr/local/bin/ipsecfd\n"
     assert not cloned.reaches_peer()
     told = made(cloned, "uninstall")

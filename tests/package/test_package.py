@@ -20,6 +20,7 @@ UNITS = [path.name for path in (ROOT / "systemd").glob("*.service")]
 CONFIG = "/etc/ipsecfd/ipsecfd.toml"
 AT_ONCE = "[Service]\nRestart=no\n"
 """The first start that fails is the last."""
+MAN = ["env", "MANWIDTH=80", "MAN_KEEP_FORMATTING=", "man", "--warnings", "--pager=cat"]
 ZSH = """
 fpath=(/usr/share/zsh/vendor-completions $fpath); autoload -Uz _ipsecfd
 _arguments() { print -r -- $@ }
@@ -111,12 +112,25 @@ def test_first_policy_as_the_readme_has_it(fresh: Debian, shelf: Shelf) -> None:
     assert "Web server" in fresh.run("ipsecfd", "policy", "list")
 
 
+def test_documentation_is_installed(installed: Debian) -> None:
+    """Every file that the manual page names, and each that a page links to, is there."""
+    place = "/usr/share/doc/ipsecfd"
+    manual = installed.run(*MAN, "8", "ipsecfd")
+    for name in ("README.md", "docs/operations.md", "docs/windows.md", "policies/"):
+        assert re.search(rf"^ +{re.escape(name)}\s", manual, re.MULTILINE), name
+    for page in ("README.md", "docs/operations.md", "docs/windows.md", "CHANGELOG.md"):
+        text = installed.run("cat", f"{place}/{page}")
+        assert text.startswith("# ")
+        for link in re.findall(r"\]\((?!https:|#)([^)#]*)", text):
+            found = installed.succeeds("test", "-e", f"{place}/{Path(page).parent}/{link}")
+            assert found, f"{page}: {link}"
+
+
 @pytest.mark.parametrize("page", ["ipsecfd.8", "ipsecfd.toml.5", "ipsecfd-policy.5"])
 def test_manual_pages_can_be_read(installed: Debian, page: str) -> None:
     """The program man finds each, formats it without a warning, and knows what it is about."""
     name, _, section = page.rpartition(".")
-    width = ["env", "MANWIDTH=80", "MAN_KEEP_FORMATTING="]
-    text = installed.run(*width, "man", "--warnings", "--pager=cat", section, name)
+    text = installed.run(*MAN, section, name)
     assert text.startswith(f"{name.upper()}({section})")
     assert "warning" not in text.lower().replace("and warnings", "").replace("warnings alone", "")
     assert "ipsecfd" in installed.run("whatis", name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,14 @@ _ROOT: Final = Path(__file__).parents[2]
 _README: Final = _ROOT / "README.md"
 _CONFIG: Final = _ROOT / "config/ipsecfd.toml"
 _REFERENCE: Final = _ROOT / "config/policies/reference.toml"
-_POLICIES: Final = "/usr/share/doc/ipsecfd/policies"
+_DOCUMENTATION: Final = "/usr/share/doc/ipsecfd"
+_POLICIES: Final = f"{_DOCUMENTATION}/policies"
+_DOCUMENTS: Final = {
+    "README.md": "what ipsecfd is, and everything that it does",
+    "docs/operations.md": "what to type: the first policy over ssh, faults, getting back in",
+    "docs/windows.md": "each command of Windows, and what to type here",
+    "policies/": "examples",
+}
 
 
 def program() -> str:
@@ -51,7 +58,7 @@ def program() -> str:
             converted(section(_README, "What it never sees")),
             roff.heading("Files"),
             _files(),
-            _see_also("ipsecfd.toml(5)", "ipsecfd-policy(5)", "nft(8)", "systemctl(1)"),
+            *_see_also("ipsecfd.toml(5)", "ipsecfd-policy(5)", "nft(8)", "systemctl(1)"),
         ]
     )
 
@@ -65,7 +72,7 @@ def configuration() -> str:
             introduction(_CONFIG),
             roff.heading("Keys"),
             *settings(_CONFIG),
-            _see_also("ipsecfd(8)", "ipsecfd-policy(5)"),
+            *_see_also("ipsecfd(8)", "ipsecfd-policy(5)"),
         ]
     )
 
@@ -91,7 +98,7 @@ def policy() -> str:
             ),
             roff.heading("Every key once"),
             roff.example(_without_head(_REFERENCE)),
-            _see_also("ipsecfd(8)", "ipsecfd.toml(5)"),
+            *_see_also("ipsecfd(8)", "ipsecfd.toml(5)"),
         ]
     )
 
@@ -117,9 +124,13 @@ def _without_head(path: Path) -> str:
     return path.read_text().partition("\n\n")[2].rstrip()
 
 
-def _see_also(*pages: str) -> str:
+def _see_also(*pages: str) -> Iterator[str]:
+    """Other pages, and the documentation that is installed."""
     shown = (f"{roff.bold(name)}({number}" for name, number in (one.split("(") for one in pages))
-    return roff.heading("See also") + roff.lines(", ".join(shown))
+    yield roff.heading("See also") + roff.lines(", ".join(shown))
+    yield roff.paragraph(f"In {roff.bold(_DOCUMENTATION)}:")
+    for name, meaning in _DOCUMENTS.items():
+        yield roff.entry(roff.bold(name), roff.plain(meaning))
 
 
 PAGES: Final[tuple[tuple[str, int, Callable[[], str]], ...]] = (
