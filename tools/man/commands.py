@@ -51,8 +51,8 @@ def _command(command: Any, context: Any) -> str:
 
 
 def _meaning(text: str) -> str:
-    """The help of an option."""
-    return roff.with_literals(text.replace("  [", " ["))
+    """The help of an option, without what the usage shows already."""
+    return roff.with_literals(text.replace("  [required]", "").replace("  [", " ["))
 
 
 def _usage(argument: Any) -> str:

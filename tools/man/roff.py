@@ -9,6 +9,8 @@ from ipsecfd import __version__
 
 _ESCAPES = str.maketrans({"\\": r"\e", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha"})
 _IN_TEXT = str.maketrans({"\\": r"\e", "^": r"\(ha", "~": r"\(ti"})
+COLUMNS = 73
+"""Of text, where a page is shown in 80."""
 _LITERAL = re.compile(r"`([^`]+)`")
 
 
@@ -47,10 +49,10 @@ def lines(text: str) -> str:
 
 
 def title(name: str, section: int, what: str) -> str:
-    """The head of a page."""
+    """The head of a page, which breaks no words and stretches no lines: commands stand in both."""
     return (
         f'.TH {literal(name.upper())} {section} "" "ipsecfd {__version__}"\n'
-        f".SH NAME\n{literal(name)} \\- {what}\n"
+        f".nh\n.ad l\n.ss 12 0\n.SH NAME\n{literal(name)} \\- {what}\n"
     )
 
 
@@ -75,8 +77,10 @@ def entry(term: str, text: str) -> str:
 
 
 def example(text: str) -> str:
-    """Lines that stay as they are."""
-    return f".PP\n.EX\n{lines(literal(text))}.EE\n"
+    """Lines that stay as they are; long ones begin further left, to fit in a terminal."""
+    over = max(map(len, text.split("\n"))) - COLUMNS
+    left, back = (f".in -{over}n\n", ".in\n") if over > 0 else ("", "")
+    return f".PP\n{left}.EX\n{lines(literal(text))}.EE\n{back}"
 
 
 def indented(blocks: Iterable[str]) -> str:

@@ -27,9 +27,14 @@ def settings(path: Path) -> Iterator[str]:
     comment: list[str] = []
     for line in path.read_text().partition("\n\n")[2].splitlines():
         if table := _TABLE.fullmatch(line):
-            yield roff.heading(f"[{table['name']}]")
+            yield roff.subheading(roff.plain(f"[{table['name']}]"))
         elif setting := _SETTING.fullmatch(line):
-            shown = setting["key"] + ("" if setting["unset"] else f" = {setting['value']}")
+            key, value = setting["key"], setting["value"]
+            default = f"{key} = {value}"
+            long = len(default) > roff.COLUMNS
+            if long:
+                comment.append(f"Default: `{value}`")
+            shown = key if long or setting["unset"] else default
             yield f".TP\n{roff.bold(shown)}\n" + _comment(comment).removeprefix(".PP\n")
             comment = []
         elif line:

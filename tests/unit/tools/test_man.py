@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,7 @@ from ipsecfd.cli.main import app
 from ipsecfd.policy.shapes import FilterActionTable, FilterListTable, FilterTable, RuleTable
 from tools.man import roff
 from tools.man.markdown import converted
-from tools.man.pages import configuration, policy, program
+from tools.man.pages import PAGES, configuration, policy, program
 
 
 def read(page: str) -> str:
@@ -67,6 +70,46 @@ def test_every_key_of_a_policy_is_there() -> None:
     for table in (RuleTable, FilterListTable, FilterTable, FilterActionTable):
         assert set(table.model_fields) <= set(entries)
     assert "None" not in page
+
+
+@pytest.mark.parametrize(("name", "section", "write"), PAGES)
+def test_a_terminal_of_80_columns_is_enough(
+    name: str, section: int, write: Callable[[], str], tmp_path: Path
+) -> None:
+    """No line of a page is longer, examples included, and groff has nothing to complain of."""
+    if shutil.which("groff") is None:
+        pytest.skip("groff is missing: apt install groff-base")
+    page = tmp_path / f"{name}.{section}"
+    page.write_text(write())
+    shown = subprocess.run(
+        ["groff", "-ww", "-man", "-Tutf8", "-P-cbou", "-rLL=78n", str(page)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert shown.stderr == ""
+    assert "NAME\n" in shown.stdout
+    assert [line for line in shown.stdout.splitlines() if len(line) > 80] == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "begins"), [(["x" * 73], "       x"), (["x" * 77, "y"], "   x"), (["x" * 80], "x")]
+)
+def test_a_long_example_begins_further_left(lines: list[str], begins: str) -> None:
+    """So that it needs no more than 80 columns."""
+    if shutil.which("groff") is None:
+        pytest.skip("groff is missing: apt install groff-base")
+    page = roff.title("x", 8, "x") + roff.heading("X") + roff.example("\n".join(lines))
+    command = ["groff", "-man", "-Tutf8", "-P-cbou"]
+    shown = subprocess.run(command, input=page, capture_output=True, text=True, check=True)
+    assert re.search(rf"^{begins}x", shown.stdout, re.MULTILINE)
+
+
+def test_tables_of_the_configuration_have_their_names() -> None:
+    """[startup] is not [STARTUP], which no configuration knows."""
+    tables = re.findall(r"^\.SS (\[.*\])", configuration(), re.MULTILINE)
+    assert tables == ["[domain]", "[startup]", "[queue]", "[diagnostics]", "[control]"]
 
 
 def test_text_is_no_request() -> None:
