@@ -10,6 +10,7 @@ from typing import Final
 
 from ipsecfd.agent.domain import Fetched
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.denied import reason
 
 FETCH_SECONDS: Final = 30.0
 """A server that takes longer counts as not there."""
@@ -38,7 +39,7 @@ def _read(path: Path, etag: str) -> Fetched:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise FetchError(f"{path}: cannot be read: {error.strerror}") from error
+        raise FetchError(f"{path}: cannot be read: {reason(path, error)}") from error
     if len(data) > MAX_BYTES:
         raise _too_large(str(path))
     digest = hashlib.sha256(data).hexdigest()

@@ -20,6 +20,9 @@ from ipsecfd.errors import IpsecfdError
 PATIENCE_SECONDS: Final = 5.0
 """How long nobody is told that there is no answer yet."""
 
+_HIDDEN: Final = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+"""What the unit hides from the service (ProtectHome=, PrivateTmp=)."""
+
 SocketOption = Annotated[
     Path | None,
     typer.Option(
@@ -77,11 +80,12 @@ def _patience(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def visible_to_the_service(path: Path) -> Iterator[None]:
-    """Where the service cannot read a file that is there, say what it sees; raises IpsecfdError."""
+    """Where the service cannot read a file that is hidden from it, say so; raises IpsecfdError."""
     try:
         yield
     except IpsecfdError as error:
-        if "cannot be read" in str(error) and path.is_file():
+        hidden = any(path.resolve().is_relative_to(one) for one in _HIDDEN)
+        if hidden and "cannot be read" in str(error) and path.is_file():
             raise IpsecfdError(
                 f"{error}; the service sees nothing of /home, /root and /tmp:"
                 " put the file under /etc/ipsecfd"

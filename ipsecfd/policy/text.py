@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from ipsecfd.policy.denied import reason
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 
 _SYNTAX_ERROR: Final = re.compile(
@@ -24,7 +25,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else str(error)
+        why = reason(path, error) if isinstance(error, OSError) else str(error)
         raise PolicyError([Mistake(str(path), "", "", f"cannot be read: {why}")]) from error
 
 

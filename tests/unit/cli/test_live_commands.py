@@ -115,11 +115,14 @@ def test_assign_sends_an_absolute_path(
 def test_assign_says_what_the_service_cannot_see(
     daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that is there, and not for the service, gets a hint."""
+    """A file that is there, and hidden from the service, gets a hint; no other one does."""
     path = tmp_path / "web.toml"
     path.write_text("")
     daemon.answers["AssignPolicy"] = client.ClientError(f"{path}: cannot be read: No such file")
-    assert "/etc/ipsecfd" in str(ipsecfd("policy", "assign", str(path)).exception)
+    for hidden, hinted in ((tmp_path, True), (tmp_path / "other", False)):
+        monkeypatch.setattr(live, "_HIDDEN", (str(hidden),))
+        error = str(ipsecfd("policy", "assign", str(path)).exception)
+        assert ("/etc/ipsecfd" in error) is hinted
 
 
 def test_notes_go_to_stderr(daemon: FakeDaemon) -> None:
