@@ -9,11 +9,17 @@ import typer
 from ipsecfd.cli.decision_text import wrap
 from ipsecfd.cli.figures import many, size
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json
-from ipsecfd.cli.log import Wanted
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import usage_errors
 from ipsecfd.cli.values import number
+from ipsecfd.cli.wanted import (
+    Wanted,
+    address_option,
+    direction_option,
+    port_option,
+    rule_option,
+)
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import FlowList, FlowReport
@@ -25,23 +31,10 @@ _MOST = 10_000  # the daemon gives no more at once
 
 
 def flows(
-    address: Annotated[
-        str | None,
-        typer.Option("--address", metavar="ADDRESS[/PREFIX]", help="Flows from or to there."),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", metavar="PORT", parser=number(0, 65535), help="Flows from or to it."
-        ),
-    ] = None,
-    rule: Annotated[
-        str | None, typer.Option("--rule", metavar="NAME", help="Flows by this rule, in any case.")
-    ] = None,
-    direction: Annotated[
-        str | None,
-        typer.Option("--direction", metavar="DIRECTION", help="Flows in, out or forward."),
-    ] = None,
+    address: Annotated[str | None, address_option("Flows")] = None,
+    port: Annotated[int | None, port_option("Flows")] = None,
+    rule: Annotated[str | None, rule_option("Flows")] = None,
+    direction: Annotated[str | None, direction_option("Flows")] = None,
     top: Annotated[
         int | None,
         typer.Option(
@@ -60,7 +53,7 @@ def flows(
     policies, mode or addresses.
     """
     with usage_errors():
-        Wanted.of_options(address, port, rule, direction, None)
+        Wanted.of_options(address, port, rule, direction)  # the daemon reads them once more
     found: FlowList = ask(
         socket,
         "ListFlows",

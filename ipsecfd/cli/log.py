@@ -5,29 +5,30 @@ from __future__ import annotations
 import contextlib
 import datetime
 import io
-import ipaddress
 import json
 import os
-import re
 import shutil
 import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
-from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record, is_drop
+from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record
 from ipsecfd.cli.terminal import colored
-from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.usage import usage_errors
 from ipsecfd.cli.values import number
+from ipsecfd.cli.wanted import (
+    Wanted,
+    address_option,
+    direction_option,
+    port_option,
+    rule_option,
+)
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import IPNetwork
-
-__all__ = ["format_record", "log"]
 
 POLL: Final = 0.2
 """Seconds between two looks at a log that is followed."""
@@ -35,8 +36,6 @@ FOLLOW_LINES: Final = 10
 """Records shown before following."""
 
 _LONGEST_LINE = 1 << 16
-_AGO = re.compile(r"(\d{1,9})\s*([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def log(
@@ -56,23 +55,10 @@ def log(
     as_json: Annotated[
         bool, typer.Option("--json", help="The lines as they are in the file.")
     ] = False,
-    address: Annotated[
-        str | None,
-        typer.Option("--address", metavar="ADDRESS[/PREFIX]", help="Drops from or to there."),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            "--port", metavar="PORT", parser=number(0, 65535), help="Drops from or to it."
-        ),
-    ] = None,
-    rule: Annotated[
-        str | None, typer.Option("--rule", metavar="NAME", help="Drops by this rule, in any case.")
-    ] = None,
-    direction: Annotated[
-        str | None,
-        typer.Option("--direction", metavar="DIRECTION", help="Drops in, out or forward."),
-    ] = None,
+    address: Annotated[str | None, address_option("Drops")] = None,
+    port: Annotated[int | None, port_option("Drops")] = None,
+    rule: Annotated[str | None, rule_option("Drops")] = None,
+    direction: Annotated[str | None, direction_option("Drops")] = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -126,86 +112,6 @@ def _configured(config: Path | None) -> Path:
         path = Config().diagnostics.log
         print(f"note: {error}\nnote: this is {path}; --log names another", file=sys.stderr)
         return path
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which records to show; None asks for nothing."""
-
-    network: IPNetwork | None = None
-    port: int | None = None
-    rule: str | None = None
-    direction: str | None = None
-    since: datetime.datetime | None = None
-
-    @classmethod
-    def of_options(
-        cls,
-        address: str | None,
-        port: int | None,
-        rule: str | None,
-        direction: str | None,
-        since: str | None,
-    ) -> Wanted:
-        """Read the options; raises UsageError."""
-        try:
-            network = None if address is None else ipaddress.ip_network(address, strict=False)
-        except ValueError:
-            raise UsageError(f"--address {address!r}: expected an address or a prefix") from None
-        if direction not in (None, "in", "out", "forward"):
-            raise UsageError(f"--direction {direction!r}: expected in, out or forward")
-        at = None if since is None else _moment(since)
-        return cls(network, port, None if rule is None else rule.casefold(), direction, at)
-
-    @property
-    def everything(self) -> bool:
-        """Whether nothing is asked for."""
-        return self == Wanted()
-
-    def matches(self, record: dict[str, Any]) -> bool:
-        """Whether to show this record. Only drops have addresses, ports, rules and directions."""
-        if self.since is not None:
-            at = datetime_of(record.get("last", record.get("time")))
-            if at is None or at < self.since:
-                return False
-        if self.port is not None and (
-            self.port not in (record.get("source_port"), record.get("destination_port"))
-        ):
-            return False
-        if self.rule is not None and (
-            not is_drop(record) or str(record.get("rule")).casefold() != self.rule
-        ):
-            return False
-        if self.direction is not None and record.get("direction") != self.direction:
-            return False
-        return self.network is None or any(
-            self._covers(record.get(end)) for end in ("source", "destination")
-        )
-
-    def _covers(self, address: object) -> bool:
-        assert self.network is not None
-        try:
-            return ipaddress.ip_address(str(address)) in self.network
-        except ValueError:
-            return False
-
-
-def _moment(text: str) -> datetime.datetime:
-    """The time that --since means, in the local time zone."""
-    now = datetime.datetime.now().astimezone()
-    ago = _AGO.fullmatch(text.strip())
-    try:
-        if ago is not None:
-            seconds = int(ago[1]) * _SECONDS[ago[2]]
-            return now - datetime.timedelta(seconds=seconds)
-        with contextlib.suppress(ValueError):
-            today = datetime.time.fromisoformat(text.strip())
-            return datetime.datetime.combine(now.date(), today).astimezone()
-        return datetime.datetime.fromisoformat(text.strip()).astimezone()
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f'--since {text!r}: expected such as 10m, 2h, 1d, 12:00 or "2026-11-21 12:00"'
-        ) from None
 
 
 class _Printer:

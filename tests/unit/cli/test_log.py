@@ -19,10 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from ipsecfd.cli.log import Wanted, format_record
-from ipsecfd.cli.log_text import format_damaged
+from ipsecfd.cli.log_text import format_damaged, format_record
 from ipsecfd.cli.main import app
-from ipsecfd.cli.usage import UsageError
+from ipsecfd.cli.wanted import Wanted
 from ipsecfd.errors import IpsecfdError
 
 DROP: dict[str, Any] = {
@@ -264,17 +263,6 @@ def test_filters(path: Path, options: list[str], shown: list[int]) -> None:
     assert len(show(path, *options).splitlines()) == len(shown)
 
 
-def test_since() -> None:
-    """--since takes a length of time ago, a time of today, or a date."""
-    now = datetime.datetime.now().astimezone()
-    for text, ago in (("90s", 90), ("10m", 600), ("2 h", 7200), ("1d", 86400)):
-        since = Wanted.of_options(None, None, None, None, text).since
-        assert since is not None
-        assert abs((now - since).total_seconds() - ago) < 5
-    since = Wanted.of_options(None, None, None, None, "00:00").since
-    assert since == now.replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
@@ -365,12 +353,6 @@ def test_mistake_in_the_configuration(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "this is /var/log/ipsecfd/diagnostic.jsonl; --log names another" in said
     with pytest.raises(IpsecfdError, match="levle"):
         CliRunner().invoke(app, ["log", "--config", str(wrong)], catch_exceptions=False)
-
-
-def test_bad_option_is_usage() -> None:
-    """An address that is none is a usage error, not a failure."""
-    with pytest.raises(UsageError):
-        Wanted.of_options("any", None, None, None, None)
 
 
 class Follower:
