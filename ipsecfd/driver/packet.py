@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from ipsecfd.policy.model import ICMPV6, TCP, UDP, IPAddress
+from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP, IPAddress
 
 COPY_RANGE: Final = 256
 """How many bytes of each packet are looked at, live and in captures alike."""
@@ -20,6 +20,8 @@ COPY_RANGE: Final = 256
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
 EXTENSION_HEADERS: Final = frozenset({_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS})
 """Headers of IPv6 that stand before the transport protocol's."""
+ICMP_ERRORS: Final = frozenset({3, 4, 5, 11, 12})
+"""Types of ICMP that answer another packet, whoever sent it; of ICMPv6 it is those below 128."""
 
 
 class Packet(NamedTuple):
@@ -45,6 +47,8 @@ class Packet(NamedTuple):
     """Why this fragment can only be an attack (spec 5, item 3), or None."""
     icmpv6_type: int | None = None
     """The type of an unfragmented ICMPv6 message."""
+    icmp_error: bool = False
+    """An ICMP or ICMPv6 error, which anybody can have the host send, or part of what may be one."""
     hop_limit: int = 0
 
     @property
@@ -215,6 +219,7 @@ def _transport(
             fragment=True,
             later_fragment=True,
             short_fragment="TCP fragment at offset 8" if overlap else None,
+            icmp_error=protocol == (ICMP if family == 4 else ICMPV6),
             hop_limit=hop_limit,
         )
     if protocol in (TCP, UDP):
@@ -251,5 +256,12 @@ def _transport(
         protocol,
         fragment=fragment,
         icmpv6_type=payload[0] if icmpv6 else None,
+        icmp_error=_is_error(family, protocol, payload),
         hop_limit=hop_limit,
     )
+
+
+def _is_error(family: int, protocol: int | None, payload: bytes) -> bool:
+    if family == 4:
+        return protocol == ICMP and bool(payload) and payload[0] in ICMP_ERRORS
+    return protocol == ICMPV6 and bool(payload) and payload[0] < 128

@@ -29,7 +29,13 @@ class Conversations:
         """Entries not made because the memory was full."""
 
     def sent(self, packet: Packet) -> None:
-        """Note an outbound packet; a later fragment of a ported protocol says nothing new."""
+        """Note an outbound packet; a later fragment of a ported protocol says nothing new.
+
+        Nor does an ICMP error: a stranger can have the host send one, also by a packet that is
+        dropped or broken, and nobody answers it.
+        """
+        if packet.icmp_error:
+            return
         key = self._key(packet, packet.destination, packet.source, outbound=True)
         if key is None:
             return

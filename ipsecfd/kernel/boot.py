@@ -14,12 +14,13 @@ from typing import Final
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import MULTICAST_LISTENER, NEIGHBOUR_DISCOVERY, Profile
 from ipsecfd.driver.modes import BootExemption, Mode, startup_name
+from ipsecfd.driver.packet import ICMP_ERRORS
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft, standing
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.rules import DEFRAGMENT, HOOKS, TABLE
-from ipsecfd.policy.model import ICMPV6, TCP, UDP
+from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP
 
 MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
 
@@ -115,6 +116,11 @@ def _outbound(startup: Startup) -> Iterator[str]:
     yield from _beginning(profile)
     if startup.mode is Mode.STARTUP_STATEFUL:
         yield from _later_fragments(_PASS)
+        # Anybody can have the host send an error: it opens nothing.
+        yield f"meta l4proto {ICMP} {_LATER4} {_PASS}"
+        yield f"meta l4proto {ICMPV6} {_LATER6} {_PASS}"
+        yield f"meta nfproto ipv4 icmp type {_numbers(ICMP_ERRORS)} {_PASS}"
+        yield f"meta nfproto ipv6 icmpv6 type < 128 {_PASS}"
         for family, ip in _FAMILIES:
             flow = f"{ip} daddr . meta l4proto . {ip} saddr . th sport . th dport"
             peer = f"{ip} daddr . meta l4proto"

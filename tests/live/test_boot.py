@@ -115,7 +115,7 @@ def random_packet(random: Random, *, whole: bool) -> tuple[bytes, Direction]:
     offset, more = 0, False
     if not whole and protocol != 51 and random.random() < 0.4:
         offset, more = random.choice([(0, True), (1, False), (1, True), (2, False), (9, True)])
-    kind = random.choice([8, 0, 128, 129, 130, 132, 133, 135, 136, 137, 138, 143])
+    kind = random.choice([8, 0, 3, 4, 11, 1, 127, 128, 129, 130, 132, 133, 135, 136, 137, 138, 143])
     payload = {
         6: tcp(*ports),
         17: udp(*ports),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -16,7 +17,9 @@ from tests.live.asking import wait_until_judged
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
-GUARD, GUARD6, PEER6 = "192.0.2.10", "2001:db8::10", "2001:db8::77"
+GUARD, GUARD6 = "192.0.2.10", "2001:db8::10"
+STRANGER, STRANGER6 = "203.0.113.66", "2001:db8:66::66"
+SPOKEN_TO, SPOKEN_TO6 = "198.51.100.7", "2001:db8::77"
 OPEN, CLOSED = 7001, 7003
 ONE_QUEUE = {"queue": {"processes": 1}}  # packets arrive in their order
 
@@ -100,3 +103,47 @@ def test_forged_own_source(lab: Lab, attacker: Attacker) -> None:
             packet = IPv6(src=GUARD6, dst=destination) / UDP(sport=4000, dport=port)
             attacker.send(packet / f"forged {number}".encode())
     assert attacker.heard() == {(OPEN, b"forged 0"), (OPEN, b"forged 1")}
+
+
+def test_provoked_errors_open_nothing(lab: Lab, attacker: Attacker) -> None:
+    """In stateful mode an ICMP error that a stranger had the host send lets nothing of his in: one
+    about a broken packet, which no judge sees, or about what DHCP lets in (spec 6.4)."""
+    from scapy.layers.inet import ICMP, IP, UDP
+    from scapy.layers.inet6 import (
+        HBHOptUnknown,
+        ICMPv6EchoRequest,
+        IPv6,
+        IPv6ExtHdrHopByHop,
+    )
+
+    lab.start_daemon(OUTWARD, ONE_QUEUE).cli("mode", "stateful")
+    kinds = ((socket.AF_INET, socket.IPPROTO_ICMP), (socket.AF_INET6, socket.IPPROTO_ICMPV6))
+    ears = [lab["guard"].socket(family, socket.SOCK_RAW, protocol) for family, protocol in kinds]
+    victims = [lab["peer"].socket(family, socket.SOCK_RAW, protocol) for family, protocol in kinds]
+    with contextlib.ExitStack() as stack:
+        for one in (*ears, *victims):
+            stack.enter_context(one).settimeout(10)
+        ears[0].sendto(bytes(ICMP()), (SPOKEN_TO, 0))
+        ears[1].sendto(bytes(ICMPv6EchoRequest()), (SPOKEN_TO6, 0))
+        bad = IPv6ExtHdrHopByHop(options=[HBHOptUnknown(otype=0xBF, optdata=bytes(4))])
+        provoking = (
+            IP(src=STRANGER, dst=GUARD) / UDP(sport=67, dport=68),
+            IP(src=STRANGER, dst=GUARD, options=b"\x44\x03\x05\x00") / UDP(),
+            IPv6(src=STRANGER6, dst=GUARD6) / bad / UDP(),
+        )
+        for packet, type_, victim in zip(provoking, (3, 12, 4), (0, 0, 1), strict=True):
+            attacker.send(packet)
+            while victims[victim].recv(2000)[0 if victim else 20] != type_:
+                pass
+        for source, source6 in ((STRANGER, STRANGER6), (SPOKEN_TO, SPOKEN_TO6)):
+            attacker.send(
+                IP(src=source, dst=GUARD) / ICMP(id=7) / source.encode(),
+                IPv6(src=source6, dst=GUARD6) / ICMPv6EchoRequest(id=7, data=source6.encode()),
+            )
+        for ear, spoken_to, stranger in zip(
+            ears, (SPOKEN_TO, SPOKEN_TO6), (STRANGER, STRANGER6), strict=True
+        ):
+            heard = b""
+            while spoken_to.encode() not in heard:
+                heard += ear.recv(2000)
+            assert stranger.encode() not in heard

@@ -6,10 +6,24 @@ import pytest
 
 from ipsecfd.driver.packet import Packet, parse
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT, Conversations
-from tests.builders import FRAGMENT_HEADER, Clock, fragment_header, ipv4, ipv6, packet, udp
+from tests.builders import (
+    DESTINATION_OPTIONS,
+    FRAGMENT_HEADER,
+    ME,
+    ME6,
+    Clock,
+    extension,
+    fragment_header,
+    icmp,
+    ipv4,
+    ipv6,
+    packet,
+    udp,
+)
 
 ASK = "out udp 192.0.2.10:4000 -> 198.51.100.53:53"
 ANSWER = "in udp 198.51.100.53:53 -> 192.0.2.10:4000"
+PEER, PEER6 = "198.51.100.53", "2001:db8::53"
 
 
 class Memory:
@@ -157,3 +171,23 @@ def test_room_after_the_timeout() -> None:
     assert memory.expected("in udp 198.51.100.53:53 -> 192.0.2.10:1")
     assert not memory.expected("in udp 198.51.100.53:53 -> 192.0.2.10:2")
     assert memory.expected("in udp 198.51.100.53:53 -> 192.0.2.10:3")
+
+
+@pytest.mark.parametrize(
+    ("sent", "opens"),
+    [
+        *((ipv4(ME, PEER, 1, icmp(kind)), kind not in (3, 4, 5, 11, 12)) for kind in range(20)),
+        *((ipv6(ME6, PEER6, 58, icmp(kind)), kind >= 128) for kind in (1, 2, 3, 4, 127, 128, 129)),
+        (ipv6(ME6, PEER6, DESTINATION_OPTIONS, extension(58) + icmp(4)), False),
+        (ipv4(ME, PEER, 1, bytes(8), offset=1), False),
+        (ipv6(ME6, PEER6, FRAGMENT_HEADER, fragment_header(58, offset=1) + bytes(8)), False),
+        (ipv4(ME, PEER, 47, bytes(8), offset=1), True),
+        (ipv4(ME, PEER, 58, icmp(1)), True),
+        (ipv6(ME6, PEER6, 1, icmp(3)), True),
+    ],
+)
+def test_errors_open_nothing(memory: Memory, sent: bytes, *, opens: bool) -> None:
+    """Strangers can have the host send ICMP errors, so nobody may come in because of one."""
+    memory.conversations.sent(parsed := _parsed(sent))
+    answer = parsed._replace(source=parsed.destination, destination=parsed.source, icmp_error=False)
+    assert memory.conversations.expected(answer) is opens
