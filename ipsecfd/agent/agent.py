@@ -209,6 +209,12 @@ class Agent:
         )
         return settings if self.shadow is None else self.shadow.beside(settings)
 
+    @property
+    def mode_then(self) -> Mode:
+        """The mode once other policies are in force: they end only the block mode that those they
+        replace had led to, not a mode set by hand."""
+        return Mode.SECURE if self.trouble and self.mode_reason == self.trouble else self.mode
+
     def startup_mode(self, config: Config) -> Mode:
         """The start-up mode of a start now, with this configuration (spec 6.1)."""
         return config.startup.driver_mode(ever_assigned=self.memory.ever_assigned)
@@ -252,7 +258,7 @@ class Agent:
         shadow = None if self.shadow is None else await self.shadow.following(new)
         before = self.policies, self.places, self.shadow
         self.policies, self.places, self.shadow = new, places or self.places, shadow
-        mode = Mode.SECURE if self.trouble else self.mode
+        mode = self.mode_then
         try:
             await self._judge_in(mode)
         except BaseException:
@@ -264,8 +270,8 @@ class Agent:
         if self.memory.remember(new, self.places):
             await self.keep_boot_file()
         self.applied(event, message)
-        if self.trouble:
-            self.trouble = None
+        self.trouble = None
+        if mode is not self.mode:
             self.entered(mode)
 
     async def take_config(self, config: Config) -> None:

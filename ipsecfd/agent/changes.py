@@ -143,8 +143,7 @@ class Changes:
         agent = self._agent
         async with agent.lock:
             _, new = await self._candidate(choice)
-            mode = Mode.SECURE if agent.trouble else agent.mode
-            settings = agent.settings(mode)
+            settings = agent.settings(agent.mode_then)
             return replace(settings, table=new.table, dialup_table=new.dialup_table)
 
     async def set_dynamic(self, revision: int, text: str) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
 from ipsecfd.errors import IpsecfdError
@@ -48,6 +49,32 @@ async def test_a_mode_set_by_hand_is_not_forgotten(stage: Stage) -> None:
     assert await changes.take_stores() == [note]
     await changes.set_mode("secure")
     assert await changes.assign_file(path) == []
+    await agent.stop()
+
+
+@pytest.mark.parametrize("mode", ["permit", "block"])
+async def test_a_mode_set_by_hand_outlives_trouble(stage: Stage, mode: str) -> None:
+    """What was assigned can be applied again: that ends the block mode it had led to, no other."""
+    path = stage.policy_file("web", WEB)
+    state.save(stage.state_dir, path)
+    del stage.files[path]
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    await changes.set_mode(mode)
+    with pytest.raises(IpsecfdError):
+        await changes.reload()
+    assert (str(agent.mode), agent.trouble) == (
+        mode,
+        "/etc/ipsecfd/web: cannot be read: No such file",
+    )
+    stage.policy_file("web", WEB)
+    assert str((await changes.settings_with(Choice(path))).mode) == mode
+    note = f"{mode} mode, set by hand, goes on: `ipsecfd mode secure` has the policies decide"
+    assert await changes.reload() == [note]
+    assert (str(agent.mode), agent.trouble, in_force(agent)) == (mode, None, ["web"])
+    await changes.set_mode("secure")
+    assert (str(agent.mode), agent.mode_reason) == ("secure", None)
     await agent.stop()
 
 
