@@ -68,7 +68,7 @@ def test_swaps_under_way(lab: Lab, config: dict[str, Any]) -> None:
     has returned that of the new ones only, whatever was learnt or was being learnt."""
     random_ = random.Random(20260102)
     flows = [random_packet(random_) for _ in range(FLOWS)]
-    swaps = [(random_policy(random_), Mode.SECURE) for _ in range(4)]
+    swaps = [(random_policy(random_), Mode.SECURE) for _ in range(3)]
     swaps[2:2] = [(swaps[1][0], Mode.BLOCK), (swaps[1][0], Mode.PERMIT), swaps[1]]
     guard = lab["guard"]
     guard.set_sysctl("net/ipv4/ip_forward", "1")
