@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -28,7 +28,7 @@ def read_table(
 ) -> tuple[TableT | None, list[Mistake]]:
     """The value as a table of this shape, or None and all that is wrong with its keys."""
     if not isinstance(value, dict):
-        return None, [Mistake(file, place, "", f"expected a table, not {kind(value)}")]
+        return None, [Mistake(file, place, text_of(value), f"expected a table, not {kind(value)}")]
     try:
         return shape.model_validate(value), []
     except ValidationError as error:
@@ -42,8 +42,10 @@ def kind(value: object) -> str:
             return "true or false"
         case str():
             return "text"
-        case int() | float():
+        case int():
             return "a number"
+        case float():
+            return "a number with a point"
         case list():
             return "a list"
         case dict():
@@ -52,6 +54,21 @@ def kind(value: object) -> str:
             return "a date or time"
         case _:
             return "something else"
+
+
+def text_of(value: object) -> str:
+    """A TOML value as its author wrote it; empty where that is long: lists, tables, many digits."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() if value.bit_length() > _BITS:
+            return ""
+        case str() | int() | float() | datetime.datetime() | datetime.date() | datetime.time():
+            return str(value)
+    return ""
+
+
+_BITS: Final = 64  # of the numbers that TOML promises to keep
 
 
 def _mistakes(
@@ -72,10 +89,10 @@ def _mistakes(
             yield Mistake(file, where, "", f"{expected}, not empty text")
         elif isinstance(value, str) and not one["type"].endswith("_type"):
             yield Mistake(file, where, value, expected)
-        elif isinstance(value, int) and abs(value) < 1 << 64 and "_than_" in one["type"]:
-            yield Mistake(file, where, str(value), expected)
+        elif isinstance(value, int) and "_than_" in one["type"]:
+            yield Mistake(file, where, text_of(value), expected)
         else:
-            yield Mistake(file, where, "", f"{expected}, not {kind(value)}")
+            yield Mistake(file, where, text_of(value), f"{expected}, not {kind(value)}")
 
 
 class TextReader:

@@ -36,7 +36,7 @@ from ipsecfd.policy.shapes import (
     PolicyTable,
     RuleTable,
 )
-from ipsecfd.policy.tables import TextReader, kind
+from ipsecfd.policy.tables import TextReader, kind, text_of
 from ipsecfd.policy.text import parse_toml
 
 _ACTION_OF_TYPE: Final = {
@@ -190,7 +190,7 @@ class _Reader(TextReader):
                 one = self._filter_table(written, where)
             else:
                 wrong = f"expected a filter as text or table, not {kind(written)}"
-                self._refuse(where, "", wrong)
+                self._refuse(where, text_of(written), wrong)
                 continue
             if one is not None:
                 made.append(one)
@@ -252,7 +252,8 @@ class _Reader(TextReader):
         if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= 64:
             value = str(value)
         if not isinstance(value, str):
-            self._refuse(where, "", f"expected a protocol: {PROTOCOL_FORM}, not {kind(value)}")
+            expected = f"expected a protocol: {PROTOCOL_FORM}, not {kind(value)}"
+            self._refuse(where, text_of(value), expected)
             return None
         try:
             return parse_protocol(value)
