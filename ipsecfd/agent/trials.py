@@ -32,7 +32,6 @@ LOOK_SECONDS: Final = 0.5
 """How often the time left is looked at."""
 RETRY_SECONDS: Final = 5.0
 """A pause after a change could not be taken back."""
-_NOTHING: Final = "nothing is on trial"
 _BACK: Final = "the policies before are back"
 _ABOUT: Final = "trial"
 
@@ -114,7 +113,7 @@ class Trials:
         """Keep the change that is on trial, and say which; IpsecfdError when there is none."""
         async with self._agent.lock:
             if self.pending is None:
-                raise IpsecfdError(f"{_NOTHING}{self._last}")
+                raise self._nothing()
             if not self.left:
                 raise IpsecfdError(f"too late: {self.pending.what} is being taken back")
             what = self.pending.what
@@ -133,7 +132,7 @@ class Trials:
         async with agent.lock:
             trial = self.pending
             if trial is None:
-                raise IpsecfdError(f"{_NOTHING}{self._last}")
+                raise self._nothing()
             trouble = await self._policies_back(trial.previous)
             if trial.previous_mode is None:
                 await let_policies_decide(agent)
@@ -240,6 +239,11 @@ class Trials:
         self._unwritten = None
         self._agent.warnings.pop(_ABOUT, None)
         self._agent.event(Event.APPLIED, f"{trial.what} is taken back on disk, too")
+
+    def _nothing(self) -> IpsecfdError:
+        """Why there is nothing to end; and what holds now, for the latest trial may be history."""
+        now = f"now {self._agent.mode} mode, {self._agent.policies}"
+        return IpsecfdError(f"nothing is on trial{self._last}; {now}")
 
     def _ended(self, what: str, how: str) -> None:
         self._last = f"; {what} was {how} at {self._agent.parts.now().astimezone():%H:%M:%S}"

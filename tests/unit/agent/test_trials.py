@@ -103,6 +103,22 @@ async def test_confirmed_file_stays(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_late_confirmation_is_told_what_holds(stage: Stage) -> None:
+    """A policy that was confirmed may have been unassigned since."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+    await changes.trials.confirm()
+    for change, now in (
+        (None, 'secure mode, "closed"'),
+        (changes.unassign, "secure mode, no policy"),
+    ):
+        if change is not None:
+            await change()
+        with pytest.raises(IpsecfdError, match=rf"was confirmed at [\d:]+; now {now}$"):
+            await changes.trials.confirm()
+    await agent.stop()
+
+
 async def test_rollback_at_once(stage: Stage) -> None:
     """Nobody has to wait for the time to be over."""
     agent, changes = await started(stage)
