@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+from ipsecfd import __version__
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
@@ -265,7 +266,13 @@ def _resident_bytes() -> int:
 
 def main(arguments: list[str]) -> None:
     """Run with: queue number, queue length, agent's pid, control and outlet descriptors, level,
-    mask of the marks, interval. Says on the control socket that it listens there."""
+    mask of the marks, interval, agent's release. Says on the control socket that it listens there.
+
+    Exits at once where the program was upgraded and the agent was not restarted: what it hands over
+    may mean something else by now.
+    """
+    if arguments[8:] != [__version__]:
+        raise SystemExit(f"ipsecfd: the program is release {__version__} now: restart ipsecfd")
     queue, length, agent, control_fd, outlet_fd, level, mask = map(int, arguments[:7])
     interval = float(arguments[7])
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from ipsecfd import __version__
 from ipsecfd.agent.drops import DropRecord
 from ipsecfd.agent.transfer import HEADER, Judged, PacketReport, pieces
 from ipsecfd.driver.driver import Settings
@@ -76,7 +77,7 @@ class PacketProcess:
                 "-m",
                 "ipsecfd.agent.packet_process",
                 *map(str, (queue, length, os.getpid(), its_control.fileno(), outlet.fileno())),
-                *map(str, (level, mask, interval)),
+                *map(str, (level, mask, interval, __version__)),
                 pass_fds=(its_control.fileno(), outlet.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 process_group=0,  # a Ctrl-C is the agent's, also before this process ignores it

@@ -34,7 +34,7 @@ from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.agent.wall_clock import WallClock, words
-from ipsecfd.errors import ConfigurationError, IpsecfdError
+from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import counters, flows, queue, rules
 from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
@@ -74,12 +74,7 @@ def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     """
     _check_privileges()
     configurations = Configurations(config_path)
-    try:
-        config = configurations.load()
-    except IpsecfdError as error:
-        if _unreadable(error):
-            raise
-        raise ConfigurationError(str(error)) from error
+    config = configurations.load_first()
     with only_instance(config.control.socket):
         asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
 
@@ -272,11 +267,6 @@ def _load(path: Path, answers: names.Names) -> Loaded:
         if path.stat().st_size > _MAX_POLICY_BYTES:
             raise IpsecfdError(f"{path}: more than {_MAX_POLICY_BYTES >> 20} MiB for a policy")
     return files.load(path, answers)
-
-
-def _unreadable(error: BaseException | None) -> bool:
-    """Whether a file could not be read, which is no mistake in it, and may pass."""
-    return error is not None and (isinstance(error, OSError) or _unreadable(error.__cause__))
 
 
 def _now() -> datetime.datetime:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ipsecfd.cli.usage import UsageError, usage_errors
+
 
 def run(
     config: Annotated[
@@ -17,12 +19,24 @@ def run(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Enforce this policy, not the assigned one; may repeat."),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look for mistakes in the configuration.")
+    ] = False,
 ) -> None:
     """Filter this host's packets until SIGTERM or Ctrl-C; SIGHUP reloads.
 
     At its end nothing is filtered any more; only a restart by systemd opens nothing.
     The exit status is 78 if the configuration has mistakes.
     """
-    from ipsecfd.agent.service import run as serve
+    if not check:
+        from ipsecfd.agent.service import run as serve
 
-    serve(config, policy or [])
+        serve(config, policy or [])
+        return
+    from ipsecfd.agent.configurations import Configurations
+
+    with usage_errors():
+        if policy:
+            raise UsageError("--check is about the configuration; policies: ipsecfd check FILE")
+    Configurations(config).load_first()
+    print("the configuration has no mistakes")

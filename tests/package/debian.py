@@ -131,10 +131,12 @@ class Debian(Container):
         apt = "apt-get install --yes --no-install-recommends -o APT::Sandbox::User=root"
         return self.run("env", "DEBIAN_FRONTEND=noninteractive", *apt.split(), f"{PACKAGES}/{name}")
 
-    def dpkg(self, action: str, name: str) -> str:
+    def dpkg(self, action: str, name: str, *, ok: bool = True) -> str:
         """Have dpkg do something with a package, or with the file of one; what it says."""
         subject = f"{PACKAGES}/{name}" if name.endswith(".deb") else name
-        return self.run("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", f"--{action}", subject)
+        return self.run(
+            "env", "DEBIAN_FRONTEND=noninteractive", "dpkg", f"--{action}", subject, ok=ok
+        )
 
     def left(self) -> list[str]:
         """Whatever has the program's name, also in /run, /tmp and /dev/shm."""

@@ -181,6 +181,48 @@ def test_upgrade_mends_what_failed(filtering: Debian, shelf: Shelf) -> None:
     assert version(filtering) == shelf.next_version
 
 
+WRONG = "profile = 'windows 95'\n"
+MISTAKE = f'ipsecfd: {CONFIG}: profile: "windows 95": expected one of'
+
+
+def test_upgrade_over_a_wrong_configuration_restarts_nothing(
+    filtering: Debian, shelf: Shelf
+) -> None:
+    """The old agent filters on and the mistake is told; mended, the package is configured, and the
+    new one takes over."""
+    before = version(filtering)
+    stream = Stream(filtering)
+    stream.wait_until_learnt()
+    filtering.write(CONFIG, WRONG)
+    told = filtering.dpkg("install", shelf.upgrade, ok=False)
+    assert MISTAKE in told
+    assert "NOT RESTARTED" in told
+    assert (filtering.state(), version(filtering)) == ("active", before)
+    filtering.write(CONFIG, "")
+    filtering.dpkg("configure", "ipsecfd")
+    assert (filtering.state(), version(filtering)) == ("active", shelf.next_version)
+    seen = stream.stop()
+    assert seen.sent > 100
+    assert (seen.permitted, seen.forbidden) == (seen.sent, 0)
+
+
+def test_installing_over_a_wrong_configuration_starts_nothing(
+    filtering: Debian, shelf: Shelf
+) -> None:
+    """A policy was once in force, so a start that fails would close what removing has opened."""
+    filtering.dpkg("remove", "ipsecfd")
+    filtering.write(CONFIG, WRONG)
+    told = filtering.dpkg("install", shelf.deb, ok=False)
+    assert MISTAKE in told
+    assert "NOT STARTED" in told
+    assert filtering.state() == "inactive"
+    assert filtering.reaches_peer()
+    filtering.write(CONFIG, "")
+    filtering.dpkg("configure", "ipsecfd")
+    assert filtering.state() == "active"
+    assert not filtering.reaches_peer()
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_removing_opens_the_host(filtering: Debian, shelf: Shelf, *, failed: bool) -> None:
     """No rule stays behind, and what was decided here is in force again when it comes back."""

@@ -167,3 +167,10 @@ def test_an_agent_that_does_not_listen_holds_no_packet_up(world: World) -> None:
     assert world.queue.verdicts == [Verdict.BLOCK] * 100
     report, judged = world.answer()
     assert (report.pid, judged) == (os.getpid(), number)
+
+
+def test_no_process_of_another_release() -> None:
+    """An agent that an upgrade left running would hand over what means something else by now."""
+    arguments = ["88", "1024", str(os.getppid()), "0", "0", "7", "0", "0", "0.0.1"]
+    with pytest.raises(SystemExit, match="restart ipsecfd"):
+        packet_process.main(arguments)
