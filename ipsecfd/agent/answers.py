@@ -8,7 +8,7 @@ from pathlib import Path
 from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
-from ipsecfd.agent.changes import NO_DOMAIN, Changes
+from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.counts import cache_report, count_report, filter_page, why_off
 from ipsecfd.agent.desk import (
     desk_report,
@@ -16,6 +16,7 @@ from ipsecfd.agent.desk import (
     local_time,
     netdiag_view,
 )
+from ipsecfd.agent.domain_updates import NO_DOMAIN
 from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
 from ipsecfd.agent.packet_reports import FilterPage, FlowList, ShadowReport, StatsReport
@@ -174,7 +175,7 @@ class Answers:
 
     async def refresh_domain(self) -> str:
         """Fetch the domain policy."""
-        return await self._changes.look_for_domain()
+        return await self._changes.domain.look()
 
     async def netdiag(self, *, debug: bool) -> str:
         """The text of netdiag's test."""

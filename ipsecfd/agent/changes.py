@@ -12,7 +12,7 @@ from typing import Final
 from ipsecfd.agent import dynamictext, hand_mode, state
 from ipsecfd.agent.agent import RELOAD, Agent
 from ipsecfd.agent.assigning import Choice, Chosen
-from ipsecfd.agent.domain import Domain
+from ipsecfd.agent.domain_updates import DomainUpdates
 from ipsecfd.agent.events import Event
 from ipsecfd.agent.policies import PolicySet, Remembering
 from ipsecfd.agent.sources import Held, Load, Places
@@ -20,21 +20,14 @@ from ipsecfd.agent.trials import Trials
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import Address, DnsName, IPAddress, Store
+from ipsecfd.policy.model import IPAddress, Store
 from ipsecfd.policy.names import Renewal
-from ipsecfd.policy.stores.content import Content, name_key
-from ipsecfd.policy.stores.draft import Draft
+from ipsecfd.policy.stores.content import name_key
 from ipsecfd.policy.stores.dynamic import DynamicContent
-
-LONGEST_SLEEP: Final = 60.0
-"""Seconds; a look on demand may have put off the next one meanwhile, or brought it nearer."""
+from ipsecfd.policy.stores.renewal import renew
 
 _NOT_ASSIGNED: Final = "assignment refused, the old policies stay"
 _NOT_RELOADED: Final = "reload refused, the old policies stay"
-
-NO_DOMAIN: Final = (
-    "there is no domain policy here: no `source` is set in [domain] of the configuration"
-)
 
 
 class Changes:
@@ -43,7 +36,7 @@ class Changes:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self.trials = Trials(agent)
-        self._looking = asyncio.Lock()  # one look at a time, which holds up no other change
+        self.domain = DomainUpdates(agent, self._remembered)
 
     async def reload(self) -> list[str]:
         """Read configuration and policies again; what is wrong is refused and the old stays.
@@ -168,48 +161,6 @@ class Changes:
             agent.dynamic_revision += 1
             return load.notes
 
-    async def look_for_domain(self) -> str:
-        """Fetch the domain policy and have it in force; says what came of it.
-
-        Raises IpsecfdError when there is no source, or it gives nothing that can be applied.
-        """
-        domain = self._agent.domain
-        if domain is None:
-            raise IpsecfdError(NO_DOMAIN)
-        async with self._looking:
-            was_copy = domain.from_copy
-            try:
-                content = await domain.look()
-                if content is None:
-                    return "the domain policy has not changed"
-                event = Event.DOMAIN_REACHED if was_copy else Event.DOMAIN_APPLIED
-                await self._take_domain(domain, content, event)
-            except IpsecfdError as error:
-                domain.refuse(error)
-                self._agent.event(Event.DOMAIN_FAILED, f"domain policy: {error}")
-                raise
-            try:
-                await domain.accept(content)
-            except IpsecfdError as error:
-                self._agent.event(Event.COPY_FAILED, f"no copy of the domain policy: {error}")
-            return "the domain policy is in force"
-
-    async def follow_domain(self, domain: Domain) -> None:
-        """Look for the domain policy whenever it is time to, for ever (spec 1.6)."""
-        while True:
-            await asyncio.sleep(min(domain.next_look, LONGEST_SLEEP))
-            if domain.next_look == 0:
-                with contextlib.suppress(IpsecfdError):  # logged, and tried again
-                    await self.look_for_domain()
-
-    async def _take_domain(self, domain: Domain, content: Content, event: Event) -> None:
-        agent = self._agent
-        async with agent.lock:
-            places = replace(self._remembered(), domain=domain.policy_with(content))
-            load = Remembering(agent.parts.load, agent.policies)
-            new = await agent.read(places, load=load)
-            await agent.put_in_force(new, event, "domain policy applied", places)
-
     async def _note_pending(self) -> None:
         """Work out what waits for the next start (T16)."""
         agent = self._agent
@@ -316,7 +267,7 @@ class Changes:
         for store in (Store.LOCAL, Store.PERSISTENT):
             if any(one.store is store for one in self._agent.policies.sources):
                 with self._agent.parts.stores.edit(store) as draft:
-                    _renew(draft, answers)
+                    renew(draft, answers)
 
     @contextlib.contextmanager
     def _refusing(self, message: str) -> Iterator[None]:
@@ -331,18 +282,3 @@ class Changes:
 def _assigned(held: Iterable[Held]) -> str | None:
     """The policy that is assigned in the local store."""
     return next((one.assigned for one in held if one.store is Store.LOCAL), None)
-
-
-def _renew(draft: Draft, answers: Mapping[str, tuple[IPAddress, ...]]) -> None:
-    def renewed(address: Address) -> Address:
-        if isinstance(address, DnsName) and address.name in answers:
-            return DnsName(address.name, answers[address.name])
-        return address
-
-    for one in list(draft.filter_lists.values()):
-        filters = tuple(
-            replace(each, source=renewed(each.source), destination=renewed(each.destination))
-            for each in one.filters
-        )
-        if filters != one.filters:
-            draft.set_filter_list(one.name, replace(one, filters=filters))

@@ -118,7 +118,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
                 asyncio.create_task(changes.trials.watch()),
             ]
             if agent.domain is not None:
-                tasks.append(asyncio.create_task(changes.follow_domain(agent.domain)))
+                tasks.append(asyncio.create_task(changes.domain.follow(agent.domain)))
             await asyncio.wait((stop, *tasks), return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()

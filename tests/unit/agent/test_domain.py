@@ -58,7 +58,7 @@ async def look(stage: Stage, agent: Agent) -> float:
     """One look, whatever comes of it; minutes until the next."""
     stage.clock.seconds += known(agent).next_look
     with contextlib.suppress(IpsecfdError):
-        await Changes(agent).look_for_domain()
+        await Changes(agent).domain.look()
     return known(agent).next_look / 60
 
 
@@ -100,7 +100,7 @@ async def test_url_is_looked_for_after_the_start(stage: Stage) -> None:
     await start(agent)
     assert f"fetch {URL}" not in stage.happened()
     assert in_force(agent) == []
-    await Changes(agent).look_for_domain()
+    await Changes(agent).domain.look()
     assert stage.happened() == [f"fetch {URL}", "88: secure v2", "event 5456"]
     assert in_force(agent) == ["domain"]
     await agent.stop()
@@ -122,7 +122,7 @@ async def test_copy_counts_while_the_source_is_away(stage: Stage) -> None:
     first = stage.agent()
     await start(first)
     stage.source = content("domain")
-    await Changes(first).look_for_domain()
+    await Changes(first).domain.look()
     await first.stop()
     assert stage.stores.read(Store.DOMAIN) == stage.source
 
@@ -152,7 +152,7 @@ async def test_unchanged_policy_is_not_compiled_again(stage: Stage) -> None:
     await look(stage, agent)
     stage.happened()
     stage.source = None
-    assert await Changes(agent).look_for_domain() == "the domain policy has not changed"
+    assert await Changes(agent).domain.look() == "the domain policy has not changed"
     assert stage.happened() == [f"fetch {URL} if not etag"]
     await agent.stop()
 
@@ -237,7 +237,7 @@ async def test_without_a_source_there_is_nothing_to_refresh(tmp_path: Path) -> N
     """The refusal says where a source is set."""
     agent = Stage(tmp_path).agent()
     with pytest.raises(IpsecfdError, match=r"`source` .* \[domain\]"):
-        await Changes(agent).look_for_domain()
+        await Changes(agent).domain.look()
 
 
 async def test_success_is_remembered(stage: Stage) -> None:
