@@ -11,12 +11,13 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
+from ipsecfd.cli.log_files import lines_of, open_log, rotated, whole_lines, written_since
 from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record
 from ipsecfd.cli.terminal import colored
 from ipsecfd.cli.usage import usage_errors
@@ -34,8 +35,6 @@ POLL: Final = 0.2
 """Seconds between two looks at a log that is followed."""
 FOLLOW_LINES: Final = 10
 """Records shown before following."""
-
-_LONGEST_LINE = 1 << 16
 
 
 def log(
@@ -77,6 +76,9 @@ def log(
 ) -> None:
     """Show the diagnostic log: dropped packets, and what happened to the policies.
 
+    Without -n and --since, what is there since the last rotation; with one of
+    them also what logrotate has moved away, as far as it goes back.
+
     Colours are for terminals only, and NO_COLOR turns them off. Without a
     terminal every record is one line with its date, unless COLUMNS says how
     wide it may be.
@@ -89,11 +91,15 @@ def log(
         sys.stdout.reconfigure(errors="backslashreplace")
     printer = _Printer(wanted, as_json)
     try:
+        if follow and lines is None:
+            lines = FOLLOW_LINES
+        moved = rotated(path)
+        older = [lines_of(one) for one in _older(path, moved, wanted.since, lines)]
         if follow:
-            _follow(path, printer, FOLLOW_LINES if lines is None else lines)
+            _follow(path, older, printer, lines)
         else:
-            with _open(path) as file:
-                printer.print_last(_whole_lines(file, last=True), lines)
+            there = not moved or path.exists()
+            printer.print_last([lines_of(path), *older] if there else older, lines)
         sys.stdout.flush()
     except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -114,6 +120,22 @@ def _configured(config: Path | None) -> Path:
         return path
 
 
+def _older(
+    path: Path, moved: list[Path], since: datetime.datetime | None, lines: int | None
+) -> list[Path]:
+    """The rotated files to look into as well, the youngest first: as far as --since or -n goes
+    back, and one where the log itself has no record."""
+    empty = moved and not (path.exists() and path.stat().st_size)
+    if empty:
+        print(
+            f"note: {path}: no record since it was rotated; those before are in {moved[0]}",
+            file=sys.stderr,
+        )
+    if since is not None:
+        return written_since(moved, since.timestamp())
+    return moved if lines is not None else moved[:1] if empty else []
+
+
 class _Printer:
     """Prints the wanted ones of a log's lines."""
 
@@ -124,16 +146,29 @@ class _Printer:
         self._sized = sys.stdout.isatty() or "COLUMNS" in os.environ
         self._day: datetime.date | None = None
 
-    def print_last(self, lines: Iterable[bytes], number: int | None) -> None:
-        """Print the last `number` of the wanted lines, or all of them."""
-        wanted = lines if self._wanted.everything else filter(self._is_wanted, lines)
-        for line in wanted if number is None else deque(wanted, number):
-            self._print(line)
+    def print_last(self, files: Sequence[Iterable[bytes]], number: int | None) -> None:
+        """Print the last `number` of the wanted lines, or all of them; the youngest file is the
+        first."""
+        shown: list[Iterable[bytes]] = []
+        left = number
+        for lines in files:
+            if left is None:
+                shown.append(self._chosen(lines))
+            elif left:
+                last = deque(self._chosen(lines), left)
+                shown.append(last)
+                left -= len(last)
+        for part in reversed(shown):
+            for line in part:
+                self._print(line)
 
     def print_new(self, lines: Iterable[bytes]) -> None:
         """Print the wanted lines, and see that they are seen at once."""
-        self.print_last(lines, None)
+        self.print_last([lines], None)
         sys.stdout.flush()
+
+    def _chosen(self, lines: Iterable[bytes]) -> Iterable[bytes]:
+        return lines if self._wanted.everything else filter(self._is_wanted, lines)
 
     def _is_wanted(self, line: bytes) -> bool:
         record = _record(line)
@@ -168,37 +203,20 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise IpsecfdError(
-            f"{path}: there is no diagnostic log; it begins when ipsecfd first runs"
-        ) from None
-    except OSError as error:
-        raise IpsecfdError(
-            f"{path}: cannot read the diagnostic log: {error.strerror}"
-            + ("; try as root" if isinstance(error, PermissionError) else "")
-        ) from error
-
-
-def _whole_lines(file: BinaryIO, *, last: bool = False) -> Iterator[bytes]:
-    """The lines from here on. What comes after the last line's end is left for the next time,
-    unless it is the `last`."""
-    while line := file.readline(_LONGEST_LINE):
-        if not line.endswith(b"\n") and len(line) < _LONGEST_LINE and not last:
-            file.seek(-len(line), os.SEEK_CUR)
-            return
-        yield line
-
-
-def _follow(path: Path, printer: _Printer, lines: int) -> None:
+def _follow(
+    path: Path, older: Sequence[Iterable[bytes]], printer: _Printer, lines: int | None
+) -> None:
     """Print what is there and what comes, until interrupted."""
     with contextlib.suppress(KeyboardInterrupt):
-        file = _wait_for(path)
-        printer.print_last(_whole_lines(file), lines)
+        if path.exists():
+            file = open_log(path)
+            printer.print_last([whole_lines(file), *older], lines)
+        else:
+            printer.print_last(older, lines)
+            sys.stdout.flush()
+            file = _wait_for(path)
         while True:
-            printer.print_new(_whole_lines(file))
+            printer.print_new(whole_lines(file))
             time.sleep(POLL)
             try:
                 there = path.stat()
@@ -206,7 +224,7 @@ def _follow(path: Path, printer: _Printer, lines: int) -> None:
                 continue
             here = os.fstat(file.fileno())
             if not os.path.samestat(there, here):
-                printer.print_new(_whole_lines(file, last=True))
+                printer.print_new(whole_lines(file, last=True))
                 file.close()
                 file = _wait_for(path)
             elif there.st_size < file.tell():
@@ -220,4 +238,4 @@ def _wait_for(path: Path) -> BinaryIO:
             print(f"ipsecfd: waiting for {path}", file=sys.stderr)
             told = True
         time.sleep(POLL)
-    return _open(path)
+    return open_log(path)

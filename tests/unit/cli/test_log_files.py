@@ -1,0 +1,123 @@
+"""`ipsecfd log` and the files that logrotate has moved away."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ipsecfd.cli.main import app
+from ipsecfd.errors import IpsecfdError
+from tests.unit.cli.test_log import DROP, Follower, write
+
+DAYS = {"": 20, ".1": 19, ".2.gz": 18, ".3.gz": 17}
+"""What the names of the files end with, and of which day in November they are."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log and three that were rotated, of two records each: "19 a" and "19 b"."""
+    path = tmp_path / "diagnostic.jsonl"
+    for end, day in DAYS.items():
+        file = Path(f"{path}{end}")
+        when = f"2026-11-{day}T12:00:00.000Z"
+        write(file, *(DROP | {"time": when, "rule": f"{day} {one}"} for one in "ab"))
+        if end.endswith(".gz"):
+            file.write_bytes(gzip.compress(file.read_bytes()))
+        os.utime(file, (0, datetime.fromisoformat(when).timestamp()))
+    path.with_name("diagnostic.jsonl.bak").write_text("nothing of ours\n")
+    path.with_name("other.jsonl.1").write_text("nothing of ours\n")
+    return path
+
+
+def shown(path: Path, *options: str) -> tuple[list[str], str]:
+    """The rules of the records shown, and what is said beside."""
+    done = CliRunner().invoke(
+        app, ["log", "--log", str(path), "--json", *options], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    return [json.loads(line)["rule"] for line in done.stdout.splitlines()], done.stderr
+
+
+def before(path: Path) -> str:
+    return f"note: {path}: no record since it was rotated; those before are in {path}.1\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "rules"),
+    [
+        ([], ["20 a", "20 b"]),
+        (["-n", "1"], ["20 b"]),
+        (["-n", "3"], ["19 b", "20 a", "20 b"]),
+        (["-n", "5"], ["18 b", "19 a", "19 b", "20 a", "20 b"]),
+        (["-n", "1", "--rule", "17 a"], ["17 a"]),
+        (["-n", "0"], []),
+        (["-n", "99"], [f"{day} {one}" for day in (17, 18, 19, 20) for one in "ab"]),
+    ],
+)
+def test_goes_back_as_far_as_n_says(path: Path, options: list[str], rules: list[str]) -> None:
+    """The oldest record first, over all rotations; without -n, since the last one."""
+    assert shown(path, *options) == (rules, "")
+
+
+def test_goes_back_as_far_as_since_says(path: Path) -> None:
+    """Files that were written last before that time are not even opened."""
+    Path(f"{path}.3.gz").write_bytes(b"damaged")
+    os.utime(f"{path}.3.gz", (0, 0))
+    rules, _ = shown(path, "--since", "2026-11-18T12:00Z")
+    assert rules == ["18 a", "18 b", "19 a", "19 b", "20 a", "20 b"]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_right_after_a_rotation(path: Path, missing: bool) -> None:
+    """The log is empty or not there yet: the last records before are shown, and it is said."""
+    path.unlink() if missing else path.write_text("")
+    assert shown(path) == (["19 a", "19 b"], before(path))
+    assert shown(path, "-n", "3") == (["18 b", "19 a", "19 b"], before(path))
+    assert shown(path, "--since", "2027-01-01") == ([], before(path))
+
+
+def test_never_written(tmp_path: Path) -> None:
+    """Without any file the service never ran."""
+    with pytest.raises(IpsecfdError, match="it begins when ipsecfd first runs"):
+        shown(tmp_path / "diagnostic.jsonl")
+
+
+def test_a_rotated_file_by_its_name(path: Path) -> None:
+    """Compressed or not."""
+    assert shown(Path(f"{path}.1")) == (["19 a", "19 b"], "")
+    assert shown(Path(f"{path}.3.gz")) == (["17 a", "17 b"], "")
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40])
+def test_a_damaged_rotated_file(path: Path, cut: int) -> None:
+    """It is named."""
+    file = Path(f"{path}.2.gz")
+    file.write_bytes(file.read_bytes()[:-cut] if cut else b"damaged")
+    with pytest.raises(IpsecfdError, match=r"diagnostic.jsonl.2.gz: cannot read"):
+        shown(path, "-n", "99")
+
+
+def test_dates_for_numbers(path: Path) -> None:
+    """What dateext of logrotate appends is understood as well."""
+    Path(f"{path}.1").rename(f"{path}-20261119")
+    assert shown(path, "-n", "3")[0] == ["19 b", "20 a", "20 b"]
+
+
+def test_follows_from_before_a_rotation(path: Path) -> None:
+    """-f begins with records of before, and goes on with the new file when it comes."""
+    path.unlink()
+    follower = Follower(path, "-n", "3")
+    for rule in ("18 b", "19 a", "19 b"):
+        assert f'"{rule}"' in follower.line()
+    assert follower.process.stderr is not None
+    assert follower.process.stderr.readline() == before(path)
+    follower.waits()
+    write(path, DROP | {"rule": "new"})
+    assert '"new"' in follower.line()
+    assert follower.end() == ""
