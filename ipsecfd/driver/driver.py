@@ -168,6 +168,27 @@ def is_loopback(data: bytes, roles: Roles, cut: bool = False) -> bool:
     return all(roles.is_me(packet.family, end) for end in ends)
 
 
+def _read(data: bytes, cut: bool, direction: Direction) -> Packet | Malformed:
+    """What `parse` says; of an inbound packet also that its destination is not the last one.
+
+    The kernel goes on with such a packet, also to another address of the host, and asks nobody.
+    """
+    packet = parse(data, cut)
+    if direction is Direction.IN and isinstance(packet, Packet) and packet.goes_on:
+        return _GOES_ON
+    return packet
+
+
+def _source_routed(packet: Packet, roles: Roles) -> bool:
+    """Whether a routed IPv4 packet with options is for the host itself: with the option that names
+    further destinations the kernel writes the next one only after this (FORWARD)."""
+    return packet.family == 4 and roles.is_me(4, packet.destination)
+
+
+_SOURCE_ROUTE: Final = "IPv4 source route"
+_GOES_ON: Final = Malformed("IPv6 routing header with segments left")
+
+
 def _leaves_alone(profile: Profile, data: bytes) -> bool:
     """Whether this is native IPv6 in a profile that never looks at it, not even for damage."""
     return not profile.filters_ipv6 and len(data) > 0 and data[0] >> 4 == 6
@@ -185,7 +206,7 @@ def _block(direction: Direction, settings: Settings) -> Judge:
     blocked = by_mode(settings.mode, Verdict.BLOCK)
 
     def judge(data: bytes, cut: bool = False) -> Decision:
-        packet = parse(data, cut)
+        packet = _read(data, cut, direction)
         if isinstance(packet, Malformed):
             return dropped(Reason.MALFORMED, packet.why)
         name = always_exempt(packet, direction, settings.profile)
@@ -205,7 +226,7 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     def judge(data: bytes, cut: bool = False) -> Decision:
         if _leaves_alone(profile, data):
             return UNFILTERED_IPV6
-        packet = parse(data, cut)
+        packet = _read(data, cut, direction)
         if isinstance(packet, Malformed):
             return dropped(Reason.MALFORMED, packet.why)
         if packet.short_fragment:
@@ -288,9 +309,11 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
     def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
         if _leaves_alone(profile, data):
             return UNFILTERED_IPV6, None
-        packet = parse(data, cut)
+        packet = _read(data, cut, direction)
         if isinstance(packet, Malformed):
             return dropped(Reason.MALFORMED, packet.why), None
+        if direction is Direction.FORWARD and data[0] > 0x45 and _source_routed(packet, roles):
+            return dropped(Reason.MALFORMED, _SOURCE_ROUTE), packet
         if packet.short_fragment:
             return dropped(Reason.FRAGMENT, packet.short_fragment), packet
         name = always_exempt(packet, direction, profile) or default_exemption(

@@ -49,6 +49,8 @@ class Packet(NamedTuple):
     """The type of an unfragmented ICMPv6 message."""
     icmp_error: bool = False
     """An ICMP or ICMPv6 error, which anybody can have the host send, or part of what may be one."""
+    goes_on: bool = False
+    """An IPv6 routing header names further destinations."""
     hop_limit: int = 0
 
     @property
@@ -147,7 +149,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
     header = data[6]
     position = 40
     offset = 0
-    fragment = fragmented = False
+    fragment = fragmented = goes_on = False
     while header in EXTENSION_HEADERS:
         if header == _HOP_BY_HOP and position != 40:
             return Malformed("IPv6 hop-by-hop options not in first place")
@@ -168,13 +170,14 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
             if offset:
                 break
             continue
+        goes_on = goes_on or (header == _ROUTING and data[position + 3] > 0)
         position += (data[position + 1] + 1) * 8
         header = following
     if position > len(data) and not offset:
         if fragmented:
             return _hidden_transport(source, destination, hop_limit)
         return Malformed("IPv6 extension header cut short")
-    return _transport(
+    packet = _transport(
         data[position:],
         family=6,
         source=source,
@@ -184,6 +187,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
         fragment=fragment,
         hop_limit=hop_limit,
     )
+    return packet._replace(goes_on=True) if goes_on and isinstance(packet, Packet) else packet
 
 
 def _hidden_transport(source: int, destination: int, hop_limit: int) -> Packet:

@@ -97,6 +97,8 @@ def chain_name(mode: Mode, direction: Direction) -> str:
 
 def _inbound(startup: Startup) -> Iterator[str]:
     profile = startup.profile
+    if profile.filters_ipv6:  # with another destination behind this one
+        yield f"rt seg-left != 0 {_DROP}"
     yield from _beginning(profile)
     yield from _later_fragments(_DROP)
     yield f"meta nfproto ipv4 udp sport 67 udp dport 68 {_PASS}"

@@ -147,3 +147,44 @@ def test_provoked_errors_open_nothing(lab: Lab, attacker: Attacker) -> None:
             while spoken_to.encode() not in heard:
                 heard += ear.recv(2000)
             assert stranger.encode() not in heard
+
+
+def test_source_routes(lab: Lab, attacker: Attacker) -> None:
+    """Where the kernel takes source routes, a packet to a permitted address does not go on from
+    there to one that is blocked, here or elsewhere."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import IPv6, IPv6ExtHdrSegmentRouting
+
+    guard, other = lab["guard"], "2001:db8::11"
+    guard.add_address(f"{other}/64")
+    guard.set_sysctl("net/ipv4/ip_forward", "1")
+    for name in ("all", "eth0"):
+        guard.set_sysctl(f"net/ipv6/conf/{name}/seg6_enabled", "1")
+        guard.set_sysctl(f"net/ipv4/conf/{name}/accept_source_route", "1")
+    destinations = ", ".join(f'"any -> {one} udp"' for one in (GUARD, GUARD6, SPOKEN_TO))
+    policy = OUTWARD.partition('action = "permit"')[0]
+    lab.start_daemon(
+        f'{policy}action = "permit"\nfilters = [{destinations}]', ONE_QUEUE | {"forward": True}
+    )
+    udp = UDP(sport=4000, dport=CLOSED)
+    segments = IPv6ExtHdrSegmentRouting(addresses=[other, GUARD6], segleft=1, lastentry=1)
+    attacker.send(
+        IPv6(src=SPOKEN_TO6, dst=other) / udp / b"plain",
+        IPv6(src=SPOKEN_TO6, dst=GUARD6) / segments / udp / b"segments",
+        IPv6(src=SPOKEN_TO6, dst=GUARD6) / udp / b"permitted",
+    )
+    assert attacker.heard() == {(CLOSED, b"permitted")}
+    route = b"\x83\x07\x04" + socket.inet_aton(STRANGER) + b"\x00"
+    with lab["peer"].socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3)) as wire:
+        attacker.send(
+            IP(src="192.0.2.99", dst=STRANGER) / udp / b"routed plain",
+            IP(src="192.0.2.99", dst=GUARD, options=route) / udp / b"routed by option",
+            IP(src="192.0.2.99", dst=SPOKEN_TO) / udp / b"routed last",
+        )
+        seen = b""
+        wire.settimeout(10)
+        while b"routed last" not in seen:
+            data, (_, _, kind, *_) = wire.recvfrom(2000)
+            seen += data if kind != socket.PACKET_OUTGOING else b""
+    assert b"routed plain" not in seen
+    assert b"routed by option" not in seen

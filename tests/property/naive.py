@@ -50,6 +50,10 @@ class Facts:
     icmpv6_type: int | None = None
     """None in fragments."""
     hop_limit: int = 64
+    goes_on: bool = False
+    """An IPv6 routing header has segments left."""
+    with_options: bool = False
+    """An IPv4 packet with options."""
 
     @property
     def family(self) -> int:
@@ -82,6 +86,11 @@ class World:
         """Secure mode: spec 4, then 5, then 3."""
         if facts.family == 6 and self.profile not in ("vista", "linux"):
             return Answer("permit", "exemption", exemption="EX:IPV6")
+        if facts.goes_on and direction is Direction.IN:
+            return Answer("block", "malformed")
+        own = facts.family == 4 and facts.destination in self.host.addresses
+        if facts.with_options and own and direction is Direction.FORWARD:
+            return Answer("block", "malformed")
         if facts.hostile_fragment:
             return Answer("block", "fragment")
         exemption = self._exemption(facts, direction)

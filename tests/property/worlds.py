@@ -188,6 +188,7 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
     kind = random.choice(["whole"] * 6 + ["later"] * 3 + ["first", "short", "overlap"])
     shown: int | None = protocol
     offset, more = 0, False
+    goes_on = with_options = False
     if kind == "first":
         more = True
     elif kind == "short":
@@ -198,6 +199,7 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
         offset, more = random.randrange(2, 0x2000), random.random() < 0.5
     if family == 4:
         options = bytes(4 * random.choice([0, 0, 0, 1, 10]))
+        with_options = options != b""
         data = ipv4(
             source, destination, protocol, payload, offset=offset, more=more, options=options,
             ttl=hop_limit, tos=random.randrange(256), identification=random.randrange(0x10000),
@@ -215,6 +217,7 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
             if random.random() < 0.15:
                 fill = random.choice([0, 1, 80])
                 payload = extension(first, random.choice([8, 16]), fill) + payload
+                goes_on = goes_on or (header == ROUTING and fill > 0)
                 first = header
         data = ipv6(
             source, destination, first, payload,
@@ -233,6 +236,8 @@ def random_packet(random: Random) -> tuple[bytes, Facts]:
         or (kind == "overlap" and protocol == TCP),
         icmpv6_type=icmp_type if whole_icmpv6 else None,
         hop_limit=hop_limit,
+        goes_on=goes_on,
+        with_options=with_options,
     )
 
 

@@ -18,6 +18,7 @@ from tests.builders import (
     FRAGMENT_HEADER,
     ME,
     ME6,
+    ROUTING,
     Clock,
     ask,
     extension,
@@ -387,3 +388,33 @@ def test_stateful_mode_goes_on_when_an_address_comes() -> None:
     secure = Driver(replace(stateful, mode=Mode.BLOCK), clock, second)
     third = Driver(stateful, clock, secure)
     assert not third.decide(*answer, interface="eth0").permits
+
+
+class TestSourceRoutes:
+    """The kernel goes on with such packets, and to another address of the host unasked."""
+
+    ROUTED_ON = ipv6(A6, ME6, ROUTING, b"\x11\x02\x04\x01" + bytes(20) + udp(4000, 53))
+
+    @pytest.mark.parametrize("mode", [Mode.SECURE, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL])
+    def test_segments_left(self, mode: Mode) -> None:
+        """An inbound IPv6 packet whose destination is not its last is malformed."""
+        driver = make_driver("permit any <-> any", mode=mode)
+        found = why(driver.decide(self.ROUTED_ON, Direction.IN, "eth0"))
+        assert found == "malformed: IPv6 routing header with segments left"
+
+    @pytest.mark.parametrize("direction", [Direction.OUT, Direction.FORWARD])
+    def test_not_for_this_host(self, direction: Direction) -> None:
+        """What only passes is judged by its literal addresses, as everything is."""
+        driver = make_driver("permit any <-> any")
+        assert driver.decide(self.ROUTED_ON, direction, "eth0").permits
+
+    def test_routed_to_the_host_itself(self) -> None:
+        """With an option, a routed packet to the host is not for it: the kernel is still to write
+        the next destination."""
+        driver = make_driver("permit any <-> any")
+        source_route = ipv4(A, ME, 17, udp(1, 2), options=bytes(8))
+        found = why(driver.decide(source_route, Direction.FORWARD, "eth0"))
+        assert found == "malformed: IPv4 source route"
+        assert driver.decide(source_route, Direction.IN, "eth0").permits
+        plain = ipv4(A, ME, 17, udp(1, 2))
+        assert driver.decide(plain, Direction.FORWARD, "eth0").permits

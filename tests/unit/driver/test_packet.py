@@ -245,6 +245,22 @@ class TestIPv6:
         """An extension header that claims 2048 bytes is cut short."""
         assert "cut short" in bad(ipv6(A6, ME6, DESTINATION_OPTIONS, b"\x06\xff" + bytes(6)))
 
+    @pytest.mark.parametrize("left", [0, 1, 255])
+    def test_routing_header(self, left: int) -> None:
+        """One with segments left says that the packet goes on from here."""
+        routing = bytes((17, 2, 4, left)) + bytes(20)
+        packet = good(ipv6(A6, ME6, ROUTING, routing + udp(4000, 53)))
+        assert (ports(packet), packet.goes_on) == ((4000, 53), left > 0)
+        packet = good(
+            ipv6(
+                A6,
+                ME6,
+                DESTINATION_OPTIONS,
+                bytes((43, 0, 0, 9)) + bytes(4) + routing + udp(4000, 53),
+            )
+        )
+        assert packet.goes_on == (left > 0)
+
     def test_hop_by_hop_not_first(self) -> None:
         """Hop-by-hop options are legal in first place only."""
         chain = extension(HOP_BY_HOP) + extension(6)
