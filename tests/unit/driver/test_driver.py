@@ -13,6 +13,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.driver import Driver, Settings, is_dialup
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.packet import COPY_RANGE
 from tests.builders import (
     DESTINATION_OPTIONS,
     FRAGMENT_HEADER,
@@ -105,6 +106,31 @@ class TestFlowMemory:
         assert inbound(driver, data) == expected
         assert inbound(make_driver(*WEB), data) == expected
 
+    @pytest.mark.parametrize(
+        ("data", "fields"),
+        [
+            (ipv4(A, ME, 6, tcp(4000, 80)), (9, *range(12, 24))),
+            (ipv4(A, ME, 47, bytes(8)), (9, *range(12, 20))),
+            (ipv6(A6, ME6, 6, tcp(4000, 80)), (6, *range(8, 44))),
+            (ipv6(A6, ME6, 47, bytes(8)), (6, *range(8, 40))),
+        ],
+        ids=["IPv4 TCP", "IPv4 GRE", "IPv6 TCP", "IPv6 GRE"],
+    )
+    def test_every_bit_of_a_flow_counts(self, data: bytes, fields: tuple[int, ...]) -> None:
+        """What differs in one bit of protocol, addresses or ports is another flow."""
+        driver = make_driver(
+            rule("block", "any <-> any", name="all"),
+            rule("permit", f"[{A}]:4000 -> [{ME}]:80 tcp", f"{A} -> {ME} 47", name="own"),
+            rule("permit", f"[{A6}]:4000 -> [{ME6}]:80 tcp", f"{A6} -> {ME6} 47", name="own"),
+        )
+        for _ in range(2):
+            assert inbound(driver, data) == "own"
+        for place in fields:
+            for bit in range(8):
+                other = bytearray(data)
+                other[place] ^= 1 << bit
+                assert not driver.decide(bytes(other), Direction.IN, "eth0").permits, (place, bit)
+
     def test_cut(self, driver: Driver) -> None:
         """A copy known to be cut is believed about its length, another is not."""
         data = ipv4(A, ME, 6, tcp(4000, 80), total_length=1500)
@@ -173,6 +199,8 @@ class TestFlowMemory:
             ipv4(A, ME, 6, tcp(4000, 80)[:4]),
             ipv6(A6, ME6, 6, tcp(4000, 80) + bytes(300), flow_label=1, hop_limit=2),
             ipv6(A6, ME6, 6, tcp(4000, 80)[:4]),
+            ipv4(A, ME, 6, tcp(4000, 80) + bytes(1460))[:COPY_RANGE],
+            ipv6(A6, ME6, 6, tcp(4000, 80) + bytes(1440))[:COPY_RANGE],
         ):
             assert why(driver.judge(Direction.IN)(data)) == "web"
         with pytest.raises(NameError):

@@ -271,10 +271,13 @@ class TestLinux:
                 data = ipv6("fe80::99", "ff02::16", 0, body, hop_limit=hop_limit)
                 assert why(driver.decide(data, direction, "eth0")) == "EX:MLD"
 
-    @pytest.mark.parametrize("kind", [1, 2, 128, 129, 134, 144, 151])
-    def test_other_icmpv6(self, kind: int) -> None:
-        """No other ICMPv6 is exempt (134 here with hop limit 64)."""
-        data = ipv6("fe80::99", ME6, 58, icmp(kind))
+    @pytest.mark.parametrize(
+        ("kind", "hop_limit"),
+        [*((kind, 255) for kind in (1, 2, 128, 129, 138, 142, 144, 151)), (134, 64), (135, 254)],
+    )
+    def test_other_icmpv6(self, kind: int, hop_limit: int) -> None:
+        """No other ICMPv6 is exempt, nor neighbour discovery that may have been routed."""
+        data = ipv6("fe80::99", ME6, 58, icmp(kind), hop_limit=hop_limit)
         assert not make_driver("block any <-> any").decide(data, Direction.IN, "eth0").permits
 
     @pytest.mark.parametrize("header", [{"more": True}, {"offset": 1}, {"offset": 1, "more": True}])
