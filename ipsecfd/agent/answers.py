@@ -105,8 +105,16 @@ class Answers:
             ExactPolicy(one.store.name.lower(), exact.render(one.policy))
             for one in agent.policies.sources
         ]
-        config = agent.config
-        return InForce(config.profile, config.exempt_value, config.forward, policies)
+        config, profile = agent.config, agent.config.driver_profile
+        return InForce(
+            profile=config.profile,
+            exempt=config.exempt_value,
+            natt_exempt=profile.natt_exempt,
+            inbound_mcast_exempt=profile.inbound_group_exempt,
+            forward=config.forward,
+            dialup_interfaces=list(config.dialup_interfaces),
+            policies=policies,
+        )
 
     async def resolve(self) -> list[str]:
         """Resolve DNS names anew."""

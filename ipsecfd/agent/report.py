@@ -206,11 +206,14 @@ class ExactPolicy:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What packets are judged by in secure mode, to be compared with something else."""
+    """What packets are judged by in secure mode, for others to judge or compare by."""
 
     profile: str
     exempt: int
+    natt_exempt: bool
+    inbound_mcast_exempt: bool
     forward: bool
+    dialup_interfaces: list[str]
     policies: list[ExactPolicy]
 
 

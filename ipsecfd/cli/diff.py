@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
 from ipsecfd.cli import offline
 from ipsecfd.cli.decision_text import decision_fields, half, reason_in_words, wrap
+from ipsecfd.cli.in_force import UNASSIGNED, known
 from ipsecfd.cli.live import JsonOption, SocketOption, ask
 from ipsecfd.cli.packet_text import packet_text
 from ipsecfd.cli.terminal import width
@@ -22,9 +23,6 @@ from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.policy.model import Connection, Store, by_family
 from ipsecfd.policy.written import WrittenFilter, removed, written_filters
-
-if TYPE_CHECKING:
-    from ipsecfd.agent.report import InForce
 
 
 class Compared(NamedTuple):
@@ -64,7 +62,7 @@ def diff(
                 raise UsageError("options of the host are for two files: the daemon knows its own")
             before, after, settings, forward = _with_daemon(one, socket)
         else:
-            settings = options.read().settings
+            settings = options.read_beside(UNASSIGNED).settings
             (a, b), _ = offline.read_policies([one, other])  # `check` tells what is odd
             before, after = [(Store.LOCAL, a)], [(Store.LOCAL, b)]
     compared = compare(before, after, settings, forward=forward)
@@ -87,27 +85,24 @@ def _with_daemon(
     file: Path, socket: Path | None
 ) -> tuple[ActivePolicies, ActivePolicies, Settings, bool]:
     """What is in force, what would be with a file assigned, and the daemon's host."""
-    from ipsecfd.policy import exact
-
     [candidate], _ = offline.read_policies([file])
-    found: InForce = ask(socket, "GetPolicies")
-    options = offline.Options(profile=found.profile, exempt=found.exempt)
-    before = [(Store[one.store.upper()], exact.parse(one.text)) for one in found.policies]
+    now = known(ask(socket, "GetPolicies"), ask(socket, "GetMode"))
+    before = now.policies
     if any(store is Store.DOMAIN for store, _ in before):
         print(
             "note: a domain policy is in force, and stays when a local one is assigned;"
             " compared as if it went",
             file=sys.stderr,
         )
-    mode: str = ask(socket, "GetMode")
-    if mode != "secure":
+    if now.mode != "secure":
         print(
-            f"note: the daemon is in {mode} mode; compared is what the policies say",
+            f"note: the daemon is in {now.mode} mode; compared is what the policies say",
             file=sys.stderr,
         )
     replaced = (Store.LOCAL, Store.DOMAIN)
     after = [(store, policy) for store, policy in before if store not in replaced]
-    return before, [*after, (Store.LOCAL, candidate)], options.read().settings, found.forward
+    host = offline.Options().read_beside(now._replace(policies=[], mode="secure"))
+    return before, [*after, (Store.LOCAL, candidate)], host.settings, now.forward
 
 
 def lines(compared: Compared, columns: int) -> Iterator[str]:

@@ -76,7 +76,8 @@ def explain(
     is in, out or forward, PROTOCOL a name or a number. An IPv6 address with a
     port is [2001:db8::1]:80. A port left out is port 0, ICMP is an echo request.
 
-    Needs neither root nor the daemon. The exit status is 0 whatever the verdict.
+    With --policy it needs neither root nor the daemon; without, it says what the
+    daemon does now. The exit status is 0 whatever the verdict.
     """
     with usage_errors():
         try:
@@ -85,6 +86,8 @@ def explain(
             raise UsageError(str(error)) from None
         situation = options.read()
     offline.print_warnings(situation.warnings)
+    if direction is Direction.FORWARD and not situation.forward:
+        offline.print_warnings(["forward is off here: routed packets pass unjudged"])
     explanation = explain_packet(direction, data, situation)
     if as_json:
         print(json.dumps(explanation_fields(explanation)))

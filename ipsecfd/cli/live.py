@@ -49,7 +49,7 @@ def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
 
     path = socket or host_config().control.socket
     try:
-        with _patience(path):
+        with patience(path):
             return call(path, method, **parameters)
     except NotRunningError as error:
         if os.geteuid() != 0:
@@ -63,7 +63,7 @@ def ask(socket: Path | None, method: str, **parameters: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _patience(path: Path) -> Iterator[None]:
+def patience(path: Path) -> Iterator[None]:
     """Say that the daemon is slow to answer, while somebody waits for it."""
     note = (
         f"note: the daemon at {path} has not answered for {PATIENCE_SECONDS:g} s: it is busy, or it"

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias, get_type_hints
 import typer
 
 from ipsecfd.agent.policies import tables
-from ipsecfd.cli.known import kept_names
+from ipsecfd.cli.in_force import UNASSIGNED, Known, ask_daemon
+from ipsecfd.cli.known import host_config, kept_names
+from ipsecfd.cli.live import SocketOption
 from ipsecfd.cli.usage import UsageError
 from ipsecfd.cli.values import choice, number
-from ipsecfd.driver.driver import Settings, is_dialup
+from ipsecfd.driver.driver import DIALUP_INTERFACES, Settings, is_dialup
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import BootExemption, Mode
@@ -40,6 +42,8 @@ class Situation:
     interface: str | None
     """The interface that packets pass; None as in a capture, where nobody knows."""
     warnings: tuple[str, ...]
+    forward: bool = True
+    """Whether routed packets are judged at all."""
 
     @property
     def dialup(self) -> bool:
@@ -54,7 +58,11 @@ class Options(NamedTuple):
 
     policy: Annotated[
         list[Path],
-        typer.Option("--policy", metavar="FILE", help="A policy to judge by; may repeat."),
+        typer.Option(
+            "--policy",
+            metavar="FILE",
+            help="A policy to judge by; may repeat. Default: what the daemon has in force.",
+        ),
     ] = []  # noqa: RUF012 - typer copies it
     address: Annotated[
         list[str],
@@ -66,22 +74,22 @@ class Options(NamedTuple):
         ),
     ] = []  # noqa: RUF012
     profile: Annotated[
-        str,
-        choice("--profile", "PROFILE", _PROFILES),
-    ] = "linux"
+        str | None,
+        choice("--profile", "PROFILE", _PROFILES, "Default: linux, or the daemon's."),
+    ] = None
     exempt: Annotated[
         int | None,
         typer.Option(
             "--exempt",
             metavar="0-3",
             parser=number(0),
-            help="Default exemptions; default is the profile's own.",
+            help="Default exemptions. Default: the profile's own, or the daemon's.",
         ),
     ] = None
     mode: Annotated[
-        str,
-        choice("--mode", "MODE", _MODES),
-    ] = "secure"
+        str | None,
+        choice("--mode", "MODE", _MODES, "Default: secure, or the daemon's."),
+    ] = None
     interface: Annotated[
         str | None,
         typer.Option(
@@ -109,20 +117,34 @@ class Options(NamedTuple):
         ),
     ] = []  # noqa: RUF012
 
+    socket: SocketOption = None
+
     def read(self) -> Situation:
-        """The Situation that they describe.
+        """The Situation that they describe; what they leave open where no policy is named, the
+        daemon is asked for.
 
         Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
         """
-        profile = PROFILES[self.profile]
-        exempt = _exempt(self.exempt, profile)
-        mode = Mode(self.mode)
+        alone = self.read_beside(UNASSIGNED)  # mistakes of the options come first
+        if self.policy or self.mode not in (None, str(Mode.SECURE)):
+            return alone
+        known = ask_daemon(self.socket)
+        situation = self.read_beside(known)
+        mode = situation.settings.mode
+        note = f"no --policy: judged by what the daemon has in force, in {mode} mode"
+        print(f"note: {note}", file=sys.stderr)
+        return situation
+
+    def read_beside(self, known: Known) -> Situation:
+        """The Situation that they describe where something is known already; raises as `read`."""
+        profile = known.profile if self.profile is None else PROFILES[self.profile]
+        default = known.exempt if self.profile is None else profile.default_exempt
+        exempt = _exempt(self.exempt, profile, default)
+        mode = Mode(self.mode or known.mode)
         boot_exemptions = _boot_exemptions(self.boot_exemption, mode)
         host = _host(self.address, self.server, profile)
         policies, warnings = read_policies(self.policy)
-        if not self.policy and mode is Mode.SECURE:
-            warnings.append("no --policy is given, so nothing is filtered")
-        active = [(Store.LOCAL, one) for one in policies]
+        active = [(Store.LOCAL, one) for one in policies] if self.policy else known.policies
         settings = make_settings(
             active,
             mode=mode,
@@ -130,8 +152,9 @@ class Options(NamedTuple):
             exempt=exempt,
             host=host,
             boot_exemptions=boot_exemptions,
+            dialup_interfaces=known.dialup_interfaces,
         )
-        return Situation(settings, active, self.interface, tuple(warnings))
+        return Situation(settings, active, self.interface, tuple(warnings), known.forward)
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -175,6 +198,7 @@ def make_settings(
     exempt: int,
     host: Host,
     boot_exemptions: tuple[BootExemption, ...] = (),
+    dialup_interfaces: tuple[str, ...] = DIALUP_INTERFACES,
 ) -> Settings:
     """The driver's Settings for some policies."""
     table, dialup_table = tables(policies, profile)
@@ -186,6 +210,7 @@ def make_settings(
         boot_exemptions=boot_exemptions,
         table=table,
         dialup_table=dialup_table,
+        dialup_interfaces=dialup_interfaces,
     )
 
 
@@ -195,9 +220,9 @@ def print_warnings(warnings: Iterable[str]) -> None:
         print(f"ipsecfd: warning: {warning}", file=sys.stderr)
 
 
-def _exempt(value: int | None, profile: Profile) -> int:
+def _exempt(value: int | None, profile: Profile, default: int) -> int:
     if value is None:
-        return profile.default_exempt
+        return default
     if value not in profile.allowed_exempt:
         allowed = ", ".join(map(str, sorted(profile.allowed_exempt)))
         raise UsageError(f"--exempt {value}: profile {profile.name} allows {allowed}")
@@ -212,9 +237,7 @@ def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, .
             raise UsageError(f"--boot-exemption {error}") from None
     if mode not in _WITH_BOOT_EXEMPTIONS:
         return ()
-    from ipsecfd.agent.config import Startup
-
-    return Startup().exemptions
+    return host_config().startup.exemptions
 
 
 def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:

@@ -56,8 +56,8 @@ def replay(
     A packet is outbound if its source is the host's, else inbound if its
     destination is the host's, multicast or broadcast, else not judged.
 
-    Needs neither root nor the daemon. If the capture is damaged or cut short,
-    what comes before counts, and the exit status is 1.
+    With --policy it needs neither root nor the daemon. If the capture is damaged
+    or cut short, what comes before counts, and the exit status is 1.
     """
     with usage_errors():
         situation = options.read()

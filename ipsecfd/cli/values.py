@@ -26,12 +26,12 @@ def one_of(known: Sequence[_Word]) -> Callable[[str], _Word]:
     return parse
 
 
-def choice(name: str, metavar: str, known: Sequence[str]) -> Any:
-    """An option that takes one of these words."""
+def choice(name: str, metavar: str, known: Sequence[str], more: str = "") -> Any:
+    """An option that takes one of these words; `more` ends its help."""
     return typer.Option(
         name,
         metavar=metavar,
-        help=f"{in_words(known)}.",
+        help=f"{in_words(known)}. {more}".rstrip(),
         parser=one_of(known),
         autocompletion=offered(known),
     )

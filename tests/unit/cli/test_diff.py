@@ -124,6 +124,9 @@ def in_force(*stores: str) -> InForce:
         "linux",
         3,
         False,
+        False,
+        False,
+        ["ppp*"],
         [
             ExactPolicy(
                 store,

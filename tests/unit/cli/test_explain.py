@@ -259,13 +259,6 @@ def test_address_without_prefix_has_no_broadcast(policy: Any) -> None:
     assert (with_prefix["reason"], without["reason"]) == ("filter", "no-filter")
 
 
-def test_no_policy_is_no_filter_with_a_warning() -> None:
-    """Without a policy nothing is filtered, and stderr says so."""
-    result = run("in 50 10.0.0.9 -> 192.0.2.10", *ME, "--json")
-    assert json.loads(result.stdout)["reason"] == "no-filter"
-    assert "no --policy is given" in result.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

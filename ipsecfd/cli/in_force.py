@@ -1,0 +1,77 @@
+"""What the daemon judges packets by, for commands that judge them as it would."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ipsecfd.cli.known import host_config
+from ipsecfd.cli.live import patience
+from ipsecfd.cli.usage import UsageError
+from ipsecfd.driver.driver import DIALUP_INTERFACES
+from ipsecfd.driver.exemptions import PROFILES, Profile
+from ipsecfd.driver.specific import ActivePolicies
+from ipsecfd.policy.model import Store
+
+if TYPE_CHECKING:
+    from ipsecfd.agent.report import InForce
+
+
+class Known(NamedTuple):
+    """What packets are judged by."""
+
+    policies: ActivePolicies
+    profile: Profile
+    exempt: int
+    mode: str
+    forward: bool
+    """Whether routed packets are judged at all."""
+    dialup_interfaces: tuple[str, ...]
+
+
+UNASSIGNED: Final = Known(
+    [], PROFILES["linux"], PROFILES["linux"].default_exempt, "secure", True, DIALUP_INTERFACES
+)
+"""No policy, and otherwise the defaults; routed packets count."""
+
+
+def known(found: InForce, mode: str) -> Known:
+    """The daemon's answers in the driver's words."""
+    from ipsecfd.policy import exact
+
+    return Known(
+        policies=[(Store[one.store.upper()], exact.parse(one.text)) for one in found.policies],
+        profile=replace(
+            PROFILES[found.profile],
+            natt_exempt=found.natt_exempt,
+            inbound_group_exempt=found.inbound_mcast_exempt,
+        ),
+        exempt=found.exempt,
+        mode=mode,
+        forward=found.forward,
+        dialup_interfaces=tuple(found.dialup_interfaces),
+    )
+
+
+def ask_daemon(socket: Path | None) -> Known:
+    """What is in force now, for want of a policy to judge by; raises UsageError."""
+    from ipsecfd.agent.client import ClientError, NotRunningError, call
+
+    path = socket or host_config().control.socket
+    try:
+        with patience(path):
+            found, mode = call(path, "GetPolicies"), call(path, "GetMode")
+    except NotRunningError:
+        raise UsageError(
+            "no --policy is given, and no daemon runs that could say what is in force"
+        ) from None
+    except ClientError as error:
+        raise UsageError(
+            f"no --policy is given, and the daemon does not say what is in force: {error}"
+        ) from None
+    if mode == "starting":
+        raise UsageError(
+            "no --policy is given, and the daemon is starting: nothing is in force yet"
+        )
+    return known(found, mode)
