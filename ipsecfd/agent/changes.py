@@ -87,7 +87,10 @@ class Changes:
             return load.notes + hand_mode.notes(agent) + self._standing_in(agent.places)
 
     async def resolve(self) -> tuple[Renewal, ...]:
-        """Resolve the DNS names of the policies in force anew, and filter by the answers."""
+        """Resolve the DNS names of the policies in force anew, and filter by the answers.
+
+        Raises IpsecfdError; then the old answers stay in force.
+        """
         agent = self._agent
         async with agent.lock:
             places = self._remembered()
@@ -104,16 +107,23 @@ class Changes:
     async def assign_file(self, path: Path, confirm: int | None = None) -> list[str]:
         """Make a file the local policy, in place of what was assigned, now and at later starts.
 
-        With `confirm`, taken back after so many seconds unless somebody confirms it.
+        With `confirm`, taken back after so many seconds unless somebody confirms it. Raises
+        IpsecfdError; then the old policies stay.
         """
         return await self._choose(Choice(file=path), "policy assigned", confirm)
 
     async def assign(self, name: str, confirm: int | None = None) -> list[str]:
-        """Assign a policy of the local store; raises IpsecfdError when there is none so named."""
+        """Assign a policy of the local store; raises IpsecfdError when there is none so named.
+
+        `confirm` as for `assign_file`.
+        """
         return await self._choose(Choice(name=name), "policy assigned", confirm)
 
     async def unassign(self, name: str | None = None, confirm: int | None = None) -> list[str]:
-        """Take the local policy away, or only if it has this name."""
+        """Take the local policy away, or only if it has this name; IpsecfdError if it has not.
+
+        `confirm` as for `assign_file`.
+        """
         agent = self._agent
         if name is not None and not self._is_assigned(name):
             raise IpsecfdError(

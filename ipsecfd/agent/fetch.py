@@ -24,7 +24,10 @@ class FetchError(IpsecfdError):
 
 
 async def fetch(source: str, etag: str = "", *, seconds: float = FETCH_SECONDS) -> Fetched:
-    """Fetch a path or an http or https URL that had this etag last time. Raises FetchError."""
+    """Fetch a path or an http or https URL that had this etag last time.
+
+    Raises FetchError, also when there is no answer after so many seconds.
+    """
     try:
         async with asyncio.timeout(seconds):
             if source.startswith("/"):

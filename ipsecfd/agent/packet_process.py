@@ -52,7 +52,10 @@ class JudgeOf(Protocol):
 
 
 class PacketProcess:
-    """The process' state. `control` carries commands and answers, `outlet` the drops."""
+    """The process' state. `control` carries commands and answers, `outlet` the drops.
+
+    `queue` is the number of the queue that it will bind, `length` how many packets may wait there.
+    """
 
     def __init__(
         self,

@@ -59,7 +59,10 @@ class Trials:
         return max(0.0, end.seconds - now.seconds) if now.boot == end.boot else 0.0
 
     def check_none_pending(self) -> None:
-        """Refuse another change while one is on trial: it would be unclear what comes back."""
+        """Refuse another change while one is on trial: it would be unclear what comes back.
+
+        Raises IpsecfdError then.
+        """
         if self.pending is not None:
             raise IpsecfdError(
                 f"{self.pending.what} is on trial for another {self.left:.0f} s: first"

@@ -22,7 +22,7 @@ def build(
     destination_port: int = 0,
 ) -> bytes:
     """A whole packet between two addresses of one family: a TCP SYN, an empty UDP datagram, an
-    echo request, or a header with eight bytes of zero behind it."""
+    echo request, or a header with eight bytes of zero behind it. Ports are for TCP and UDP."""
     payload = _payload(source, destination, protocol, source_port, destination_port)
     if source.version == 6:
         return build_ipv6(source, destination, protocol, payload)

@@ -28,7 +28,10 @@ from ipsecfd.policy.model import Action
 
 
 def compile_table(filters: Sequence[SpecificFilter], version: int = 0) -> Table:
-    """The lookup table of a list of specific filters, sorted as `specific_filters` does."""
+    """The lookup table of a list of specific filters, sorted as `specific_filters` does (spec 3.2).
+
+    `version` is that of the policies, for the decisions.
+    """
     some: dict[tuple[bool, int], list[tuple[SpecificFilter, Entry]]] = {}
     for one in zip(filters, _entries(filters, version), strict=True):
         some.setdefault((one[0].rule.tunnel, one[0].family), []).append(one)

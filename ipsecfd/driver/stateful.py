@@ -16,7 +16,10 @@ CAPACITY: Final = 65_536
 
 
 class Conversations:
-    """Inbound permits made by outbound packets; `clock` gives seconds that only grow."""
+    """Inbound permits made by outbound packets (spec 6.4); `clock` gives seconds that only grow.
+
+    Each holds for `timeout` seconds after its last packet; there are at most `capacity` of them.
+    """
 
     def __init__(
         self, clock: Callable[[], float], timeout: float = TIMEOUT, capacity: int = CAPACITY

@@ -61,7 +61,7 @@ class Handlers(NamedTuple):
 
 
 class Queue:
-    """A bound queue in this process' network namespace.
+    """A bound queue in this process' network namespace, in which up to `length` packets wait.
 
     `between` is called after each batch, when no verdict is held back: the place for everything
     else that a process has to do, even in a flood. Raises KernelError when the queue is taken.

@@ -84,7 +84,8 @@ class Attempt:
             self.arrival = (time.monotonic(), outcome, how)
 
     def settled(self, patience: float, grace: float) -> bool:
-        """Whether nothing new is to be expected."""
+        """Whether nothing new is to be expected: after `patience` seconds without any sign, and
+        `grace` seconds after it was logged as dropped."""
         now = time.monotonic()
         if self.arrival is not None or now - self.started >= patience:
             return True

@@ -133,7 +133,10 @@ class Daemon:
         self.host.send_signal(self.process, number)
 
     def stop(self, number: int = signal.SIGTERM, *, timeout: float = 10.0) -> int:
-        """End it with a signal and wait; its exit status, negative for a signal."""
+        """End it with a signal and wait; its exit status, negative for a signal.
+
+        Raises LabError when it has not ended after `timeout` seconds.
+        """
         self.send_signal(number)
         try:
             return self.process.wait(timeout)

@@ -76,7 +76,10 @@ class Host(Namespace):
         return driver_host.Host.from_interfaces(self.interfaces, servers, delivered=True)
 
     def set_sysctl(self, name: str, value: str) -> None:
-        """Set a kernel parameter of the host's network, such as `net/ipv4/ip_forward`."""
+        """Set a kernel parameter of the host's network, such as `net/ipv4/ip_forward`.
+
+        Raises LabError.
+        """
         path = Path("/proc/sys") / name.replace(".", "/")
         try:
             self.call(lambda: path.write_text(f"{value}\n"))

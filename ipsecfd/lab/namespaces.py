@@ -116,7 +116,8 @@ class Namespace:
         """Run a function inside the network namespace, in a thread of its own; its result.
 
         Sockets made there stay there and can be used from any thread. `/proc/sys/net` is that
-        namespace's, too; files and processes are still the creator's.
+        namespace's, too; files and processes are still the creator's. Raises what the function
+        raises, and LabError when the namespace cannot be entered.
         """
         results: list[T] = []
         failures: list[BaseException] = []

@@ -36,6 +36,7 @@ def play_round(
 ) -> list[Seen]:
     """Send the probes at the same time; what became of each, in their order.
 
+    `patience` and `grace` are seconds, as for `Attempt.settled`.
     Raises LabError where a probe cannot belong to these hosts.
     """
     with ExitStack() as stack:

@@ -112,7 +112,10 @@ def split_filter(text: str) -> tuple[str, str, str, str]:
 
 
 def check_filter(one: Filter) -> None:
-    """Refuse what no filter may combine, however it was written (spec 2.1, 2.2; T7, T9)."""
+    """Refuse what no filter may combine, however it was written (spec 2.1, 2.2; T7, T9).
+
+    Raises GrammarError.
+    """
     words = one.text or str(one)
     if (one.source_port or one.destination_port) and one.protocol not in (TCP, UDP):
         raise GrammarError(words, "a port needs protocol tcp or udp")
@@ -137,7 +140,7 @@ def parse_side(text: str, resolve: Resolve) -> tuple[Address, int]:
 
 
 def parse_address(text: str, resolve: Resolve) -> Address:
-    """An address alone, without a port."""
+    """An address alone, without a port. Raises GrammarError."""
     _, port = _split_side(text)
     if port:
         raise GrammarError(text, f"expected an address without a port: {ADDRESS_FORM}")
@@ -145,14 +148,14 @@ def parse_address(text: str, resolve: Resolve) -> Address:
 
 
 def parse_port(text: str) -> int:
-    """A port number."""
+    """A port number, 0 for any. Raises GrammarError."""
     if not (text.isascii() and text.isdigit()) or len(text) > 5 or int(text) > 65535:
         raise GrammarError(text, f"expected {PORT_FORM}")
     return int(text)
 
 
 def parse_protocol(text: str) -> int:
-    """An IP protocol by name or number."""
+    """An IP protocol by name or number, 0 for any. Raises GrammarError."""
     number = PROTOCOL_NUMBERS.get(text.lower())
     if number is not None:
         return number

@@ -23,7 +23,7 @@ AT_ONCE: Final = 64
 
 
 def system_resolver(name: str) -> list[IPAddress]:
-    """The addresses the system's resolver has for a name, of both families."""
+    """The addresses the system's resolver has for a name, of both families. Raises OSError."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except UnicodeError as error:

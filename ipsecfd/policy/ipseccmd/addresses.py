@@ -48,7 +48,8 @@ class PieceError(Exception):
 
 
 def parse_address(text: str, column: int, body: str) -> Address | Name:
-    """The address of a side; `body` is the whole filter, for the hint."""
+    """The address of a side, which begins at a column of the whole text; `body` is the whole
+    filter, for the hint. Raises PieceError (spec 8.4)."""
     written, slash, mask_text = text.partition("/")
     mask = _mask(mask_text, column + len(written) + 1) if slash else None
     if written == "*":

@@ -65,7 +65,7 @@ def set_qmpolicy(state: State, arguments: Arguments) -> str:
 
 
 def add_rule(state: State, arguments: Arguments) -> str:
-    """`add rule`."""
+    """`add rule`: a filter with an action for each direction (spec 8.3). Raises CommandError."""
     draft, workspace = state.dynamic, state.workspace
     _check_policies(draft, arguments)
     behaviours = arguments["actioninbound"], arguments["actionoutbound"]
@@ -95,7 +95,7 @@ def add_rule(state: State, arguments: Arguments) -> str:
 
 
 def set_rule(state: State, arguments: Arguments) -> str:
-    """`set rule`: the identity finds it, the rest is changed."""
+    """`set rule`: the identity finds it, the rest is changed. Raises CommandError."""
     draft = state.dynamic
     old = _chosen(state, arguments)
     _check_policies(draft, arguments)

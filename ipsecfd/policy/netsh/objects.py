@@ -89,7 +89,10 @@ def add_filter(state: State, arguments: Arguments) -> str:
 
 
 def delete_filter(state: State, arguments: Arguments) -> str:
-    """`delete filter`: every filter of the list with these values, omitted ones being defaults."""
+    """`delete filter`: every filter of the list with these values, omitted ones being defaults.
+
+    Raises NotFoundError when there is none.
+    """
     sought, name = sought_filter(arguments, state.workspace.profile), arguments["filterlist"]
     if isinstance(sought.source, DnsName) or isinstance(sought.destination, DnsName):
         key = filter_key(sought)

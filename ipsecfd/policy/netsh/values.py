@@ -49,7 +49,7 @@ class Kind:
 
 
 def choice(**words: Any) -> Kind:
-    """One of some words, in any case, with what each means."""
+    """One of some words, in any case, with what each means; others raise ValueRefused."""
     form = "|".join(words)
 
     def parse(text: str) -> Any:
@@ -62,7 +62,7 @@ def choice(**words: Any) -> Kind:
 
 
 def number(first: int, last: int, form: str = "NUMBER", unit: str = "") -> Kind:
-    """A whole number from first to last."""
+    """A whole number from first to last, of a unit such as " of seconds"; else ValueRefused."""
     limit = len(str(last))
 
     def parse(text: str) -> int:

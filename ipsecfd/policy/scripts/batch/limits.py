@@ -38,7 +38,10 @@ class Limits:
         self._steps -= lines
 
     def spend(self, script: Script, line: int, text: str, length: int) -> None:
-        """Count a command or a line at this place, and its length once it is expanded."""
+        """Count a command or a line at this place, and its length once it is expanded.
+
+        Raises Stop when it was one too many, which is then named.
+        """
         self._steps += 1
         self._text += length
         if self._steps > MOST_STEPS or self._text > MOST_TEXT:
@@ -55,7 +58,10 @@ class Limits:
 
     @contextlib.contextmanager
     def inside(self, script: Script, line: int, cost: int = 1) -> Iterator[None]:
-        """Count how deep statements are inside one another; Python's own stack has an end."""
+        """Count how deep statements are inside one another; Python's own stack has an end.
+
+        Raises Stop when that is too deep, which is then named.
+        """
         self._depth += cost
         try:
             if self._depth > DEEPEST:
