@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from ipsecfd.kernel.queue import Health
+from ipsecfd.kernel.queue_health import Health
 
 SAMPLES: Final = 6
 """Samples that make up "all the time"; taken every few seconds."""

@@ -35,12 +35,13 @@ from ipsecfd.agent.status import StatusPage
 from ipsecfd.agent.systemd import Systemd, is_manager, watchdog_seconds
 from ipsecfd.agent.wall_clock import WallClock, words
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.kernel import counters, flows, queue, rules
+from ipsecfd.kernel import counters, flows, rules
 from ipsecfd.kernel.boottime import boottime
 from ipsecfd.kernel.connections import established, interfaces
 from ipsecfd.kernel.expected import Expected
 from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
+from ipsecfd.kernel.queue_health import health
 from ipsecfd.kernel.rulewatch import RuleWatch
 from ipsecfd.policy import files, names
 from ipsecfd.policy.stores.host import Stores
@@ -90,7 +91,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
         agent.host = watcher.host
         changes = Changes(agent)
         await changes.trials.before_start()
-        page = StatusPage(agent, log, health=queue.health, forwarding=forwarding)
+        page = StatusPage(agent, log, health=health, forwarding=forwarding)
         answers = Answers(agent, changes, page)
         server = ControlServer(config.control.socket, config.control.group, answers)
         await stack.enter_async_context(server)

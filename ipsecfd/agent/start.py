@@ -65,16 +65,21 @@ async def start(agent: Agent) -> None:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError, IpsecfdError):
                 await reading
-            keep = leftover or (agent.managed and agent.memory.ever_assigned)
-            if hook.kind and not keep:
-                await hook.remove()
-            else:
-                hook.leave()
-            await pool.close()
+            await _give_up(agent, leftover=leftover)
             raise
         agent.starting = False
         parts.say(f"packets come by {hook.kind}, queue {agent.config.queue.number}")
         await agent.keep_boot_file()
+
+
+async def _give_up(agent: Agent, *, leftover: bool) -> None:
+    """End a start that failed; the rules go or stay, as `start` says."""
+    keep = leftover or (agent.managed and agent.memory.ever_assigned)
+    if agent.hook.kind and not keep:
+        await agent.hook.remove()
+    else:
+        agent.hook.leave()
+    await agent.pool.close()
 
 
 def _recall(agent: Agent) -> None:

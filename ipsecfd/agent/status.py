@@ -30,7 +30,7 @@ from ipsecfd.agent.report import (
 )
 from ipsecfd.agent.transfer import PacketReport
 from ipsecfd.driver.modes import startup_name
-from ipsecfd.kernel.queue import Health
+from ipsecfd.kernel.queue_health import Health
 from ipsecfd.policy.model import by_family
 
 

@@ -72,19 +72,7 @@ class Administration:
             known = _readable_properties(state_dir)
             dynamic = dynamictext.parse(desk.dynamic) if desk else DynamicContent()
             opened = _OpenStores(Stores(state_dir), writable=writable)
-            workspace = Workspace(
-                Names(keep=False).resolve,
-                opened,
-                given=_given(desk) if desk else (),
-                dynamic=DynamicDraft(dynamic) if desk else None,
-                properties=known,
-                configured=_configured(desk, self._config),
-                profile=desk.profile if desk else self._config.profile,
-                host=sockets.gethostname(),
-                addresses=tuple(map(ipaddress.ip_address, desk.addresses)) if desk else (),
-                counters=_counters(desk) if desk else None,
-                name_of=_name_of,
-            )
+            workspace = self._workspace(desk, opened, known, dynamic)
             with opened.kept():
                 yield workspace
             changed = opened.changed
@@ -106,6 +94,28 @@ class Administration:
                     dynamic=dynamictext.render(after),
                 )
                 self._tell(notes)
+
+    def _workspace(
+        self,
+        desk: DeskReport | None,
+        opened: _OpenStores,
+        known: Properties,
+        dynamic: DynamicContent,
+    ) -> Workspace:
+        """What commands work on; `desk` is the running service's part, if one runs."""
+        return Workspace(
+            Names(keep=False).resolve,
+            opened,
+            given=_given(desk) if desk else (),
+            dynamic=DynamicDraft(dynamic) if desk else None,
+            properties=known,
+            configured=_configured(desk, self._config),
+            profile=desk.profile if desk else self._config.profile,
+            host=sockets.gethostname(),
+            addresses=tuple(map(ipaddress.ip_address, desk.addresses)) if desk else (),
+            counters=_counters(desk) if desk else None,
+            name_of=_name_of,
+        )
 
     def _have_stores_taken(self, *, policies: bool) -> None:
         """Have the service take what was kept; `policies` says that it is not properties alone.

@@ -11,7 +11,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from netfilterqueue import COPY_PACKET, NetfilterQueue, Packet
@@ -215,30 +214,6 @@ class Queue:
                 return
             time.sleep(0.001)
         raise SystemExit("cannot give verdicts: the kernel takes no messages")
-
-
-class Health(NamedTuple):
-    """What the kernel says of a queue."""
-
-    waiting: int
-    """Packets without a verdict."""
-    dropped_full: int
-    """Packets dropped because too many were waiting."""
-    dropped_socket: int
-    """Packets dropped because the socket's buffer was full."""
-
-
-def health(number: int, table: Path = Path("/proc/net/netfilter/nfnetlink_queue")) -> Health | None:
-    """The state of a queue, or None when nobody is bound to it."""
-    try:
-        lines = table.read_text().splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        fields = line.split()
-        if fields and int(fields[0]) == number:
-            return Health(int(fields[2]), int(fields[5]), int(fields[6]))
-    return None
 
 
 def _cannot_bind(number: int, error: OSError) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from ipsecfd.kernel.queue import health
+from ipsecfd.kernel.queue_health import health
 from ipsecfd.lab import Host, Lab, Probe
 from ipsecfd.lab.daemon import Daemon
 

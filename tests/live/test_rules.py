@@ -224,18 +224,19 @@ TRYING = """
 import socket
 from netfilterqueue import COPY_META, NetfilterQueue
 from ipsecfd.driver.exemptions import PROFILES
-from ipsecfd.kernel import boot, queue, rules
+from ipsecfd.kernel import boot, rules
+from ipsecfd.kernel.queue_health import health
 rules.install(rules.RulesConfig())
 holder = NetfilterQueue()
 holder.bind(88, print, mode=COPY_META)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
     for _ in range(20):
         sender.sendto(b"waits", ("192.0.2.1", 7001))
-print(queue.health(88).waiting)
+print(health(88).waiting)
 for mode in boot.MODES:
     boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=True))
 rules.hook_kind()
-print(queue.health(88).waiting)
+print(health(88).waiting)
 """
 
 

@@ -186,10 +186,33 @@ class Branch:
         except (BlobError, RegistryFileError) as error:
             self._doubt(place_of(key, "ipsecData"), str(error))
             polling = 0
+        named = references(key, "ipsecNFAReference")
+        made, default = self._rules(key, named, rules)
+        old = self._policies.get(guid)
+        name = self._policy_names.of(name_of(key) or "Policy", self._draft.policies, old)
+        policy = StoredPolicy(
+            name,
+            description(key),
+            made,
+            polling or DEFAULT_POLLING,
+            default_rule=default,
+            guid=guid,
+            modified=modified(key),
+        )
+        if old is None:
+            self._draft.add_policy(policy)
+        else:
+            self._draft.set_policy(old, policy)
+        self._policies[guid] = name
+        return set(named)
+
+    def _rules(
+        self, key: Key, named: Sequence[str], rules: Mapping[str, Key]
+    ) -> tuple[tuple[StoredRule, ...], DefaultRule]:
+        """The rules that a policy names, as far as they are there and can be read."""
         made: dict[str, StoredRule] = {}
         names = DistinctNames()
         default = DefaultRule(active=False)
-        named = references(key, "ipsecNFAReference")
         for reference in named:
             rule = rules.get(reference)
             if rule is None:
@@ -206,23 +229,7 @@ class Branch:
                 made[rule_key(found)] = found
             elif found:
                 default = found
-        old = self._policies.get(guid)
-        name = self._policy_names.of(name_of(key) or "Policy", self._draft.policies, old)
-        policy = StoredPolicy(
-            name,
-            description(key),
-            tuple(made.values()),
-            polling or DEFAULT_POLLING,
-            default_rule=default,
-            guid=guid,
-            modified=modified(key),
-        )
-        if old is None:
-            self._draft.add_policy(policy)
-        else:
-            self._draft.set_policy(old, policy)
-        self._policies[guid] = name
-        return set(named)
+        return tuple(made.values()), default
 
     def _rule(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipsecfd.agent.health import BUSY, LOST_AGAIN, SAMPLES, Lost, QueueWatch
-from ipsecfd.kernel.queue import Health
+from ipsecfd.kernel.queue_health import Health
 
 
 def warnings(*samples: Health | None) -> list[str]:

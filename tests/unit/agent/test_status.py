@@ -11,7 +11,7 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.report import QueueReport, ReasonCount
 from ipsecfd.agent.start import start
 from ipsecfd.agent.status import StatusPage
-from ipsecfd.kernel.queue import Health
+from ipsecfd.kernel.queue_health import Health
 from tests.unit.agent.stage import Stage
 
 
