@@ -7,7 +7,6 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -293,16 +292,3 @@ def test_the_interface_chooses_the_judge(scene: Scene) -> None:
     scene.queue.use(Handlers({}, by_interface))
     scene.judged(FakePacket(1, b"permit"), FakePacket(2, b"permit", indev=0, outdev=7))
     assert asked == [2, 7]
-
-
-def test_health(tmp_path: Path) -> None:
-    """Waiting, dropped because full and dropped at the socket, of the queue that is asked for."""
-    table = tmp_path / "nfnetlink_queue"
-    assert queue.health(88, table) is None
-    table.write_text(
-        "    8  11111   1 2   256     2     3        4  1\n"
-        "   88  22222  16 2   256     5     6        7  1\n"
-    )
-    assert queue.health(88, table) == (16, 5, 6)
-    assert queue.health(8, table) == (1, 2, 3)
-    assert queue.health(89, table) is None
