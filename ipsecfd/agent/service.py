@@ -277,7 +277,9 @@ def _now() -> datetime.datetime:
 def _say(text: str) -> None:
     with contextlib.suppress(OSError):  # a terminal that was closed must not stop the service
         for line in text.splitlines():
-            print(f"ipsecfd: {line}", file=sys.stderr, flush=True)
+            # In one piece: the log's thread may have something to say at the same time.
+            sys.stderr.write(f"ipsecfd: {line}\n")
+            sys.stderr.flush()
 
 
 def _check_privileges() -> None:

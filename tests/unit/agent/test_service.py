@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,15 @@ from ipsecfd.agent.systemd import Systemd
 from ipsecfd.errors import ConfigurationError, IpsecfdError
 from tests.unit.agent.stage import Stage
 from tests.unit.agent.test_status import page
+
+
+def test_lines_are_said_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What two threads say at the same time stands on lines of its own."""
+    pieces: list[str] = []
+    said = SimpleNamespace(write=pieces.append, flush=lambda: None)
+    monkeypatch.setattr(sys, "stderr", said)
+    service._say("first\nsecond")
+    assert pieces == ["ipsecfd: first\n", "ipsecfd: second\n"]
 
 
 class Manager(Systemd):
