@@ -62,6 +62,10 @@ CLOCK_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.5
 """Pause between two tries to put our rules back."""
 
+_TURN_SECONDS: Final = 0.0005
+"""How long a thread keeps others waiting, at most: while one compiles a large policy, each of the
+many small steps in which rules are put back would wait for Python's usual 5 ms."""
+
 _CAP_NET_ADMIN = 12
 _MAX_POLICY_BYTES = 64 << 20
 
@@ -76,6 +80,7 @@ def run(config_path: Path | None, policies: Sequence[Path]) -> None:
     _check_privileges()
     configurations = Configurations(config_path)
     config = configurations.load_first()
+    sys.setswitchinterval(_TURN_SECONDS)
     with only_instance(config.control.socket):
         asyncio.run(_serve(config, configurations, [path.absolute() for path in policies]))
 

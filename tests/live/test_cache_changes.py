@@ -11,8 +11,13 @@ from collections.abc import Callable
 
 import pytest
 
+from ipsecfd.driver.decision import Direction
 from ipsecfd.lab import Host, Lab
-from tests.live.streams import PEER, Stream, waiting
+from ipsecfd.lab.craft import with_header_checksum
+from tests.builders import ip, udp
+from tests.live.asking import wait_until_judged
+from tests.live.streams import GUARD, PEER, Stream, waiting
+from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -157,6 +162,49 @@ filters = ["192.0.2.0/24 <-> me:{ALWAYS} udp"]
         time.sleep(0.3)
     assert {*range(first), *range(opened, stream.sent)} <= set(stream.arrived)
     assert not set(range(closed, last)) & set(stream.arrived)
+
+
+def test_what_is_learnt_on_one_kind_of_interface(lab: Lab) -> None:
+    """Where filters are for LAN or for dial-up, the very same flow may pass here and not there:
+    what is learnt on one opens no other, and what is open stays so."""
+    guard = lab["guard"]
+    for command in (
+        "ip link add ppp0 type veth peer name wire",
+        "ip link set ppp0 address 02:00:00:00:00:99",
+        "ip link set wire up",
+        "ip link set ppp0 up",
+    ):
+        guard.run(command.split(), check=True)
+    rules = [
+        f'''
+[[rule]]
+action = "permit"
+connection = "{kind}"
+filters = ["{PEER} <-> me:{port} udp"]
+'''
+        for kind, port in (("lan", ALWAYS), ("dialup", PORT))
+    ]
+    lab.start_daemon(policy("").partition('[[rule]]\naction = "permit"')[0] + "".join(rules))
+    frame = bytes.fromhex("020000000099 020000000098 0800")
+    dialup = guard.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    expected = set()
+    with Witness(lab) as witness, dialup:
+        dialup.bind(("wire", 0))
+        for number in range(1, 201):
+            kind, port = number % 2, (ALWAYS, PORT)[number // 2 % 2]
+            packet = numbered(ip(PEER, GUARD, 17, udp(5000, port)), number)
+            if kind:
+                witness.send(packet, Direction.IN)
+            else:
+                dialup.send(frame + with_header_checksum(packet))
+            if (kind == 1) is (port == ALWAYS):
+                expected.add(number)
+            time.sleep(0.002)
+        witness.settle()
+        wait_until_judged(guard)
+        assert witness.seen(4) == set(range(1, 201))
+        assert witness.passed(4) == expected
+    assert len(elements(guard, "in4_ports_permit")) == 2
 
 
 def test_permit_mode_teaches_nothing(lab: Lab) -> None:

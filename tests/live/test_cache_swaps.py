@@ -102,6 +102,10 @@ def test_swaps_under_way(lab: Lab, config: dict[str, Any]) -> None:
                     changed += number > answered and before[flow] is not after[flow]
             witness.forget()
     assert changed > FLOWS
+    decided = guard.run(["nft", "list", "counters", "table", "inet", "ipsecfd"], check=True).stdout
+    for direction in Direction:
+        _, _, told = decided.partition(f"counter {direction}_permit {{")
+        assert int(told.split()[1]) > FLOWS, direction
 
 
 def verdicts(driver: Driver, flows: list[tuple[bytes, Direction]]) -> list[bool]:
