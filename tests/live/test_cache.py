@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -153,6 +154,23 @@ def test_change_holds_for_learnt_flows(lab: Lab, change: Callable[[Any], object]
         last = stream.sent
         time.sleep(0.5)
     assert counter(lab["guard"], "in_permit") > 0
+    assert stream.sent > last + 100
+    assert max(stream.arrived) <= last
+
+
+def test_every_start_begins_with_new_sets(lab: Lab) -> None:
+    """What an agent that was killed has learnt passes until the next one judges, and not by any
+    number after that."""
+    daemon = lab.start_daemon(POLICY)
+    with Stream(lab, OPEN_PORT) as stream:
+        for policy in (POLICY, POLICY, CLOSED):
+            time.sleep(0.3)
+            daemon.stop(signal.SIGKILL)
+            daemon = lab.start_daemon(policy)
+        last = stream.sent
+        daemon.cli("mode", "secure")  # which is another number
+        time.sleep(0.3)
+    assert len(stream.arrived) > last / 2
     assert stream.sent > last + 100
     assert max(stream.arrived) <= last
 

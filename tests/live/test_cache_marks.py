@@ -123,13 +123,24 @@ def test_routed(how: str) -> None:
         assert counter(guard, "ipsecfd", "forward_permit") >= 2 * len(FORGED)
 
 
-@pytest.mark.parametrize("how", ["SO_MARK", "restored"])
+@pytest.mark.parametrize("how", ["SO_MARK", "restored", "late"])
 def test_own_sockets(lab: Lab, how: str) -> None:
-    """Marks of sockets, or restored for them on the way out: closed stays closed, and open stays
-    open, learnt or not."""
+    """Marks of sockets, or restored for them on the way out, or set once it is settled (all but the
+    mark of routed packets): closed stays closed, and open stays open, learnt or not."""
     guard = lab["guard"]
+    forged = FORGED[:32] if how == "late" else FORGED
+    marks = ", ".join(f"{20000 + number} : {number << 26 | 1:#x}" for number in forged)
+    if how == "late":
+        guard.path("/run/foreign.nft").write_text(f"""
+table inet foreign {{
+    chain late {{
+        type filter hook postrouting priority {-(2**31)}
+        meta mark set udp sport map {{ {marks} }}
+    }}
+}}
+""")
+        guard.run(["nft", "-f", "/run/foreign.nft"], check=True)
     if how == "restored":
-        marks = ", ".join(f"{20000 + number} : {number << 26 | 1:#x}" for number in FORGED)
         guard.path("/run/foreign.nft").write_text(f"""
 table inet foreign {{
     chain restore {{
@@ -144,7 +155,7 @@ table inet foreign {{
     with open_, closed:
         open_.bind((PEER, OPEN))
         closed.bind((PEER, CLOSED))
-        for number in FORGED:
+        for number in forged:
             with guard.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
                 mouth.bind((GUARD, 20000 + number))
                 if how == "SO_MARK":
@@ -157,7 +168,7 @@ table inet foreign {{
                         except PermissionError:
                             assert port == CLOSED
         time.sleep(0.3)
-        assert waiting(open_) == 4 * len(FORGED)
+        assert waiting(open_) == 4 * len(forged)
         assert waiting(closed) == 0
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from ipsecfd.driver.decision import Direction
 from ipsecfd.kernel import rules
 from ipsecfd.kernel.cache import Generation
 from ipsecfd.lab import Lab
 from ipsecfd.lab.daemon import Daemon
 from tests.builders import packet
-from tests.live.asking import HTTP, PING_OUT, passing
-from tests.live.streams import Stream
+from tests.live.asking import HTTP, PING_OUT, passing, wait_until_judged
+from tests.live.streams import GUARD, PEER, Stream
 from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -96,6 +97,27 @@ def test_rules_come_back_at_once(lab: Lab, script: str) -> None:
     assert 0 <= record["gap_ms"] <= 100
     assert len(stream.arrived) <= 150
     assert not stream.arrived or stream.arrived[-1] - stream.arrived[0] <= 150
+
+
+def test_rules_come_back_with_new_sets(lab: Lab) -> None:
+    """Whatever else changes with our rules: a flow that another program put into a set of ours does
+    not stay there."""
+    daemon = lab.start_daemon(BLOCK_ALL)
+    guard = lab["guard"]
+    flow = f"{PEER} . {GUARD} . udp . 5000 . {NEVER}"
+    stray = packet(f"in udp {PEER}:5000 -> {GUARD}:{NEVER}")[0]
+    add = f"add element inet ipsecfd in4_ports_permit_2 {{ {flow} }}"
+    with Witness(lab) as witness:
+        guard.run(["nft", add], check=True)
+        witness.send(numbered(stray, 1), Direction.IN)
+        witness.settle()
+        guard.run(["nft", "insert rule inet ipsecfd learn_in counter"], check=True)
+        wait_for_gap(daemon)
+        witness.send(numbered(stray, 2), Direction.IN)
+        witness.settle()
+        wait_until_judged(guard)
+        assert witness.seen(4) == {1, 2}
+        assert witness.passed(4) == {1}
 
 
 def test_each_single_rule_is_missed(lab: Lab) -> None:
