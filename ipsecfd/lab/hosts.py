@@ -80,11 +80,7 @@ class Host(Namespace):
 
         Raises LabError.
         """
-        path = Path("/proc/sys") / name.replace(".", "/")
-        try:
-            self.call(lambda: path.write_text(f"{value}\n"))
-        except OSError as error:
-            raise LabError(f"host {self.name}: cannot set {name}={value}: {error}") from None
+        self._write_sysctl(name.replace(".", "/"), value)
 
     def set_up(self) -> None:
         """Bring the interface up with its addresses and routes, once the wire is attached."""
@@ -105,14 +101,23 @@ class Host(Namespace):
 
     def apply_settings(self) -> None:
         """Set the kernel parameters that every host of the lab starts with."""
+        for name, value in _SETTINGS.items():
+            if self.call(self._sysctl(name).exists):  # IPv6 may be missing
+                self._write_sysctl(name, value)
 
-        def write() -> None:
-            for name, value in _SETTINGS.items():
-                path = Path("/proc/sys") / name
-                if path.exists():  # IPv6 may be missing
-                    path.write_text(value)
+    def _sysctl(self, name: str) -> Path:
+        """A kernel parameter; the host's own /proc can be written where the machine's cannot."""
+        return self.path(f"/proc/sys/{name}")
 
-        self.call(write)
+    def _write_sysctl(self, name: str, value: str) -> None:
+        try:
+            self.call(lambda: self._sysctl(name).write_text(f"{value}\n"))
+        except OSError as error:
+            raise LabError(
+                f"host {self.name}: /proc/sys/{name}: cannot write {value}: {error.strerror};"
+                " the lab sets kernel parameters of its own namespaces, and needs a writable"
+                " /proc/sys for it: run it as root of the machine, or in a privileged container"
+            ) from None
 
     def add_address(self, address: str) -> None:
         """Give the host one more address, `192.0.2.11/24`."""

@@ -161,8 +161,30 @@ def test_kernel_parameters_are_the_hosts_own() -> None:
         lab["guard"].set_sysctl("net.ipv4.ip_default_ttl", "77")
         assert lab["guard"].run(["sysctl", "-n", "net.ipv4.ip_default_ttl"]).stdout == "77\n"
         assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() == machine
-        with pytest.raises(LabError, match="cannot set net/no_such"):
+        with pytest.raises(LabError, match="/proc/sys/net/no_such: cannot write 1: No such file"):
             lab["guard"].set_sysctl("net/no_such", "1")
+
+
+def test_proc_sys_that_is_read_only() -> None:
+    """The machine's is not needed, as in a container; where a host's own cannot be written either,
+    the error names the file and what to do."""
+    freeze = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys"
+    tried = "from ipsecfd.lab import Lab\nwith Lab() as lab: print('built')"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{freeze} && exec "$0" -c "$1"', sys.executable, tried],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "built\n"), done.stderr
+    with Lab() as lab:
+        lab["guard"].run(["sh", "-c", freeze], check=True)
+        with pytest.raises(LabError) as caught:
+            lab["guard"].set_sysctl("net/ipv4/ip_forward", "1")
+    error = str(caught.value)
+    assert "host guard: /proc/sys/net/ipv4/ip_forward: cannot write 1: Read-only file" in error
+    assert "privileged container" in error
 
 
 def test_more_than_two_hosts() -> None:
