@@ -172,6 +172,8 @@ TCP_HEADER = bytes.fromhex("0050d431 00000000 00000000 5012ffff 00000000".replac
             {"protocol": "tcp", "destination_port": 54321, "tcp_flags": "SA"},
         ),
         (IPV6[:4] + b"\0\0" + IPV6[6:] + TCP_HEADER, {"length": None, "tcp_flags": "SA"}),
+        (SYN[:33] + b"\xff" + SYN[34:], {"tcp_flags": "SFRPAUEC"}),
+        (SYN[:33] + b"\0" + SYN[34:], {"tcp_flags": ""}),
         (SYN[:9] + b"\x32" + SYN[10:], {"protocol": 50, "source_port": None, "tcp_flags": None}),
         (SYN[:9] + b"\0" + SYN[10:], {"protocol": 0}),
         (SYN[:6] + b"\0\x05" + SYN[8:], {"protocol": "tcp", "source_port": None}),

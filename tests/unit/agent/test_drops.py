@@ -248,6 +248,33 @@ def test_ipv6_flows(clock: Clock) -> None:
     assert [one.packets for one in drops.drain()] == [2, 1]
 
 
+UDP6 = bytes((0x60, 0, 0, 0, 0, 8, 17, 64)) + bytes(range(32)) + bytes((4, 0, 0, 137)) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("data", "told_apart", "alike"),
+    [
+        (udp(), (9, *range(12, 20), 22, 23), (1, 4, 5, 8, 20, 21, 24, 27)),
+        (UDP6, (6, *range(8, 40), 42, 43), (1, 2, 3, 7, 40, 41, 44, 47)),
+    ],
+    ids=["IPv4", "IPv6"],
+)
+def test_what_an_interval_tells_apart(
+    clock: Clock, data: bytes, told_apart: tuple[int, ...], alike: tuple[int, ...]
+) -> None:
+    """Any difference in protocol, addresses or destination port is another flow, and none in source
+    port, hop limit or whatever else is."""
+    for places, groups in ((told_apart, 2), (alike, 1)):
+        for place in places:
+            for bit in (0, 7):
+                other = bytearray(data)
+                other[place] ^= 1 << bit
+                drops = Drops(7, 60, clock)
+                drops.add(BLOCKED, IN, 2, data)
+                drops.add(BLOCKED, IN, 2, bytes(other))
+                assert len(drops.drain()) == groups, (place, bit)
+
+
 def test_unsent(clock: Clock) -> None:
     """What could not be handed over comes again as a count, with the first time and example."""
     drops = Drops(7, 0, clock)
