@@ -8,7 +8,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-pythons bench lint lab lab-test lab-down deb install uninstall clean
+.PHONY: help demo test test-pythons bench bench-driver lint lab lab-test lab-down deb install uninstall clean
 
 PREFIX ?= /usr/local
 LIB := $(PREFIX)/lib/ipsecfd
@@ -43,6 +43,11 @@ bench: ## how fast, beside iptables, scapy and a bare queue (root)
 	$(need_root); $(give_back)
 	tools/prepare bench
 	.venv/bin/python -m tests.bench $(ARGS)
+
+bench-driver: ## how long the driver takes for a packet, kind by kind
+	$(give_back)
+	tools/prepare test
+	.venv/bin/pytest tests/bench --benchmark-enable --benchmark-columns=median,min,ops --benchmark-sort=fullname $(ARGS)
 
 lint: ## ruff and mypy only
 	$(give_back)
