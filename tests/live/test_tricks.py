@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from ipsecfd.lab import Lab
-from tests.live.asking import wait_until_judged
+from tests.live.test_cache import counter
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -36,6 +38,7 @@ class Attacker:
         }
         for port, ear in self._ears.items():
             ear.bind(("::", port))  # hears IPv4 as well
+            ear.setblocking(False)
 
     def __enter__(self) -> Attacker:
         return self
@@ -64,13 +67,15 @@ class Attacker:
         deadline = time.monotonic() + 10
         while (OPEN, last) not in found:
             assert time.monotonic() < deadline, "what is permitted does not arrive"
-            found |= self._waiting(0.05)
-        wait_until_judged(self._guard)
-        return (found | self._waiting(0)) - {(OPEN, last)}
+            select.select(list(self._ears.values()), [], [], 0.1)
+            found |= set(self._waiting())
+        return (found | set(self._waiting())) - {(OPEN, last)}
 
-    def _waiting(self, seconds: float) -> set[tuple[int, bytes]]:
-        ready, _, _ = select.select(list(self._ears.values()), [], [], seconds)
-        return {(port, ear.recv(65536)) for port, ear in self._ears.items() if ear in ready}
+    def _waiting(self) -> Iterator[tuple[int, bytes]]:
+        for port, ear in self._ears.items():
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    yield port, ear.recv(65536)
 
 
 @pytest.fixture
@@ -188,3 +193,120 @@ def test_source_routes(lab: Lab, attacker: Attacker) -> None:
             seen += data if kind != socket.PACKET_OUTGOING else b""
     assert b"routed plain" not in seen
     assert b"routed by option" not in seen
+
+
+def lies(sport: int) -> Iterator[Any]:
+    """Packets to the closed port that look, to a careless reader, like those of a flow from `sport`
+    to the open one; their payload says what they are."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import (
+        HBHOptUnknown,
+        IPv6,
+        IPv6ExtHdrDestOpt,
+        IPv6ExtHdrFragment,
+        IPv6ExtHdrHopByHop,
+        IPv6ExtHdrRouting,
+    )
+
+    four, six = IP(src=SPOKEN_TO, dst=GUARD), IPv6(src=SPOKEN_TO6, dst=GUARD6)
+    udp = UDP(sport=sport, dport=CLOSED)
+    fake = struct.pack("!HH", sport, OPEN)
+    for name, options in {
+        "ports in options": b"\x9e\x06" + fake + bytes(2),
+        "record route": b"\x07\x07\x04" + bytes(5),
+        "source route": b"\x83\x07\x04" + fake + bytes(1),
+        "source route at its end": b"\x89\x07\x08" + fake + bytes(1),
+        "timestamp": b"\x44\x08\x05" + bytes(5),
+        "all options": b"\x01" * 34 + b"\x9e\x06" + fake,
+    }.items():
+        yield IP(src=SPOKEN_TO, dst=GUARD, options=options) / udp / name
+    yield four / UDP(sport=sport, dport=CLOSED, len=0) / "UDP length 0"
+    yield four / UDP(sport=sport, dport=CLOSED, len=9) / "UDP length 9"
+    yield bytes(four / udp / "bytes behind the end") + fake * 4
+    yield IP(src=SPOKEN_TO, dst=GUARD, flags=4) / udp / "evil bit"
+    for source, destination in (
+        ("0.0.0.0", "0.0.0.0"),
+        ("127.0.0.1", GUARD),
+        (SPOKEN_TO, "127.0.0.1"),
+        (SPOKEN_TO, "224.0.0.1"),
+        (SPOKEN_TO, "192.0.2.255"),
+        ("255.255.255.255", GUARD),
+    ):
+        yield IP(src=source, dst=destination) / udp / f"{source} to {destination}"
+    for source, destination in (
+        ("::1", GUARD6),
+        ("::", GUARD6),
+        (f"::ffff:{SPOKEN_TO}", f"::ffff:{GUARD}"),
+        (SPOKEN_TO6, "ff02::1"),
+        (SPOKEN_TO6, "::1"),
+    ):
+        yield IPv6(src=source, dst=destination) / udp / f"{source} to {destination}"
+    inside = HBHOptUnknown(otype=0x1E, optdata=fake * 2)
+    for header in (
+        IPv6ExtHdrDestOpt(options=[inside]),
+        IPv6ExtHdrHopByHop(options=[inside]),
+        IPv6ExtHdrRouting(type=253, segleft=0, addresses=["::"]),
+        IPv6ExtHdrFragment(),
+        IPv6ExtHdrFragment() / IPv6ExtHdrDestOpt(options=[inside]) / IPv6ExtHdrFragment(id=1),
+    ):
+        yield six / header / udp / f"behind {header.summary()}"
+    for protocol, packet in ((4, four), (41, six)):
+        inner = bytes(packet / udp / f"protocol {protocol}")
+        yield IP(src=SPOKEN_TO, dst=GUARD, proto=protocol) / inner
+    yield from _fragments(bytes(four / udp / ("fragments" * 9)), fake)
+
+
+def _fragments(packet: bytes, fake: bytes) -> Iterator[Any]:
+    """An IPv4 packet in fragments, in both orders, of eight bytes and more, with fragments before,
+    between and behind them that rewrite its ports."""
+    from scapy.layers.inet import IP
+
+    data = packet[20:]
+    for number, (size, order) in enumerate(itertools.product((8, 24), ("first", "last", "twice"))):
+        head = IP(src=SPOKEN_TO, dst=GUARD, proto=17, id=number + 1)
+        parts = [head.copy() / data[at : at + size] for at in range(0, len(data), size)]
+        for place, part in enumerate(parts):
+            part.frag, part.flags = place * size // 8, "MF" if part is not parts[-1] else 0
+        rewritten = parts[0].copy()
+        rewritten.remove_payload()
+        other = rewritten / (fake + data[4:size])
+        parts.reverse() if order == "last" else None
+        yield from [other, *parts] if order == "first" else [*parts[:-1], other, parts[-1]]
+        if order == "twice":
+            yield other
+
+
+DELIVERED = {
+    b"ports in options",
+    b"all options",
+    b"bytes behind the end",
+    b"evil bit",
+    b"0.0.0.0 to 0.0.0.0",
+    b"behind IPv6ExtHdrDestOpt",
+    b"behind IPv6ExtHdrHopByHop",
+    b"behind IPv6ExtHdrRouting",
+    b"behind IPv6ExtHdrFragment",
+    b"fragments" * 9,
+}
+"""Some that every kernel takes, where nothing is filtered."""
+
+
+def test_lies(lab: Lab, attacker: Attacker) -> None:
+    """What is delivered to a port was judged as going there, however it is packed, and whatever the
+    kernel has learnt of a flow that it resembles."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.inet6 import IPv6
+
+    policy = OUTWARD.replace("any <-> any", "me <-> any")
+    daemon = lab.start_daemon(policy, ONE_QUEUE)
+    udp = UDP(sport=4000, dport=OPEN)
+    for _ in range(5):
+        attacker.send(IP(src=SPOKEN_TO, dst=GUARD) / udp, IPv6(src=SPOKEN_TO6, dst=GUARD6) / udp)
+        attacker.heard()
+    assert counter(lab["guard"], "in_permit") > 4
+    told = list(lies(4000))
+    attacker.send(*told)
+    assert {port for port, _ in attacker.heard()} <= {OPEN}
+    daemon.cli("mode", "permit")
+    attacker.send(*told)
+    assert {data for port, data in attacker.heard() if port == CLOSED} >= DELIVERED
