@@ -70,9 +70,16 @@ class Assignments:
         self._noted = noted
 
     def choose(self, choice: Choice) -> None:
-        """Assign something else, now and for later starts. Raises IpsecfdError."""
-        self._assign_stored(choice.name)
+        """Assign something else, now and for later starts. Raises IpsecfdError.
+
+        A policy assigned in the store goes before a file: so it comes first and goes last, lest
+        nothing be assigned for a moment that a power loss could choose.
+        """
+        if choice.name is not None:
+            self._assign_stored(choice.name)
         state.save(self._state_dir, choice.file)
+        if choice.name is None:
+            self._assign_stored(None)
 
     def now(self, places: Places, policies: PolicySet, *, failed: bool) -> Assignment:
         """What is assigned, to put it back; `policies` are those in force, `failed` says that they
@@ -88,14 +95,21 @@ class Assignments:
         )
 
     def put_back(self, was: Assignment) -> None:
-        """Assign again what was. Raises IpsecfdError."""
-        try:
-            self._assign_stored(was.stored)
-        except NotFoundError:  # deleted or renamed meanwhile: `kept` finds what it was
-            self._assign_stored(None)
+        """Assign again what was, in the order of `choose`. Raises IpsecfdError."""
+        stored = was.stored
+        if stored is not None:
+            try:
+                self._assign_stored(stored)
+            except NotFoundError:  # deleted or renamed meanwhile
+                if was.policies and not was.given:
+                    self.choose(Choice(self._keep(was.policies)[0]))
+                    return
+                stored = None
         if was.state is None:
             self._noted.forget()  # first: the file is not lost
         state.put_back(self._state_dir, was.state)
+        if stored is None:
+            self._assign_stored(None)
 
     def kept(self, was: Assignment, places: Places) -> Places:
         """The places to read from so that the policies are what they were.
