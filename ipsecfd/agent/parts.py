@@ -66,6 +66,6 @@ class Parts:
     now: Callable[[], datetime.datetime]
     boottime: Callable[[], BootTime]
     connections: Callable[[], list[TcpConnection]]
-    """The established connections; raises KernelError."""
+    """The open connections; raises KernelError."""
     interfaces: Callable[[], dict[IPAddress, str]]
     """The interface of each of the host's addresses; raises KernelError."""

@@ -37,7 +37,7 @@ from ipsecfd.agent.wall_clock import WallClock, words
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel import counters, flows, rules
 from ipsecfd.kernel.boottime import boottime
-from ipsecfd.kernel.connections import established, interfaces
+from ipsecfd.kernel.connections import interfaces, open_connections
 from ipsecfd.kernel.expected import Expected
 from ipsecfd.kernel.forwarding import forwarding
 from ipsecfd.kernel.network.watcher import NetworkWatcher
@@ -260,7 +260,7 @@ def _parts(config: Config, configurations: Configurations, log: Diagnostics) -> 
         say=_say,
         now=_now,
         boottime=boottime,
-        connections=established,
+        connections=open_connections,
         interfaces=interfaces,
     )
 

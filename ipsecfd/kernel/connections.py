@@ -17,11 +17,14 @@ from ipsecfd.policy.model import IPAddress
 
 FILES: Final = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
 
-_ESTABLISHED, _LISTENING = "01", "0A"
+_LISTENING = "0A"
+_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT = "01", "04", "05", "08"
+_OPEN: Final = (_ESTABLISHED, _FIN_WAIT1, _FIN_WAIT2, _CLOSE_WAIT)
+"""States in which data can still come or go, closed by one end or not at all."""
 
 
 class TcpConnection(NamedTuple):
-    """An established connection, seen from this host."""
+    """An open connection, seen from this host."""
 
     local: IPAddress
     local_port: int
@@ -40,8 +43,8 @@ class TcpConnection(NamedTuple):
         return f"{here} {arrow} {there}"
 
 
-def established() -> list[TcpConnection]:
-    """All established connections; raises KernelError when nobody can tell.
+def open_connections() -> list[TcpConnection]:
+    """All connections in which data can still come or go; raises KernelError when nobody can tell.
 
     Takes a second where there are 100,000.
     """
@@ -56,12 +59,12 @@ def established() -> list[TcpConnection]:
 
 
 def connections_of(lines: Iterable[str]) -> list[TcpConnection]:
-    """The established connections that lines of /proc/net/tcp and tcp6 describe."""
+    """The open connections that lines of /proc/net/tcp and tcp6 describe."""
     found, listening = [], set()
     for local, remote, state in _rows(lines):
         if state == _LISTENING:
             listening.add(local[1])
-        elif state == _ESTABLISHED:
+        else:
             found.append((*local, *remote))
     return [TcpConnection(*one, served=one[1] in listening) for one in found]
 
@@ -71,8 +74,11 @@ def _rows(
 ) -> Iterator[tuple[tuple[IPAddress, int], tuple[IPAddress, int], str]]:
     for line in lines:
         words = line.split(maxsplit=4)
-        if len(words) == 5 and words[3] in (_ESTABLISHED, _LISTENING):
-            yield _end(words[1]), _end(words[2]), words[3]
+        if len(words) < 5 or words[3] not in (*_OPEN, _LISTENING):
+            continue
+        if words[3] == _FIN_WAIT2 and words[4].split()[5] == "0":
+            continue  # no program has it any more: nobody would take what still comes
+        yield _end(words[1]), _end(words[2]), words[3]
 
 
 def _end(text: str) -> tuple[IPAddress, int]:
