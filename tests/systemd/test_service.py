@@ -54,6 +54,19 @@ def test_policy_is_in_force_as_long_as_the_service_runs(machine: Machine) -> Non
         assert machine.reaches_peer("udp") is not judged, command
 
 
+def test_emptied_state_directory_closes_the_host(machine: Machine) -> None:
+    """Whether it is emptied while the service runs or after a stop: the policy that was assigned
+    since the boot is lost, which is not the same as none."""
+    for ways in (("restart",), ("stop", "start")):
+        machine.run("find", "/var/lib/ipsecfd", "-mindepth", "1", "-delete")
+        for command in ways:
+            machine.run("systemctl", command, "ipsecfd")
+        assert not machine.reaches_peer("icmp")
+        assert "/var/lib/ipsecfd: lost: " in machine.run("ipsecfd", "status")
+        machine.run("ipsecfd", "policy", "assign", "/etc/ipsecfd/ping.toml")
+        assert machine.reaches_peer("icmp")
+
+
 ECHO = f"""
 import socket
 with socket.create_server(("{HERE}", {PORT})) as server:
