@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import typer
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import printable
 
 
 class UsageError(IpsecfdError):
@@ -21,5 +22,5 @@ def usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        print(f"ipsecfd: {error}", file=sys.stderr)
+        print(f"ipsecfd: {printable(str(error))}", file=sys.stderr)
         raise typer.Exit(2) from None
