@@ -22,10 +22,11 @@ def apply(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Make a file the assigned policy, now and at later starts; the same as policy assign.
+    """Make a file the assigned policy, now and at later starts.
 
-    Before, the connections that it would cut are listed. With --confirm it
-    is taken back unless `ipsecfd confirm` comes in time.
+    The same as `ipsecfd policy assign FILE`. Before, the connections that it
+    would cut are listed. With --confirm it is taken back unless `ipsecfd
+    confirm` comes in time.
     """
     path, notes = apply_file(file, socket, confirm=confirm, yes=yes)
     print_notes(notes, f"applied: {path}", as_json=as_json)

@@ -31,7 +31,7 @@ def refresh(as_json: JsonOption = False, socket: SocketOption = None) -> None:
 
 @app.command()
 def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show where the domain policy comes from, and when it was last reached."""
+    """Show where the domain policy comes from, and when it last came."""
     found: DomainReport = ask(socket, "GetDomain")
     if as_json:
         print_json(found)

@@ -70,7 +70,9 @@ def explain(
     options: offline.Options,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what becomes of one packet, which filter decides, and why the others lose.
+    """Say what becomes of one packet, and why.
+
+    That is: which filter decides, and why the others that match it lose.
 
     PACKET is DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]. DIRECTION
     is in, out or forward, PROTOCOL a name or a number. An IPv6 address with a

@@ -24,9 +24,9 @@ def export(
     ] = "toml",
     config: ConfigOption = None,
 ) -> None:
-    """Write a store to standard output, for `ipsecfd import` or for Windows' own tools.
+    """Write a store to standard output, also for the tools of Windows.
 
-    What the format has no words for is said on standard error.
+    `ipsecfd import` reads it, too. What the format has no words for is said on standard error.
     """
     from ipsecfd.agent.config import load
     from ipsecfd.policy.model import Store

@@ -46,7 +46,9 @@ def flows(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Show the flows that the kernel has learnt, and the filters that decide about them.
+    """List the flows that the kernel decides about by itself.
+
+    It has learnt them from the filters, which are shown as well.
 
     The packets of such a flow pass, or are dropped, without being judged,
     until it is forgotten: after a minute, or with the next change of

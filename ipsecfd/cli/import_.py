@@ -60,9 +60,10 @@ def import_(
     config: ConfigOption = None,
     socket: SocketOption = None,
 ) -> None:
-    """Carry out the commands of Windows' scripts and registry exports on the stores here.
+    """Take in scripts and registry exports of Windows.
 
-    A command that Windows would have refused is listed, and the rest is done. A line that is not
+    Their commands are carried out on the stores here. A command that Windows
+    would have refused is listed, and the rest is done. A line that is not
     understood stops the import: nothing is changed, and the exit status is 1.
     """
     from ipsecfd.policy.model import Store

@@ -21,14 +21,20 @@ ArgumentsArgument = Annotated[
 def ipseccmd(
     arguments: ArgumentsArgument = None, config: ConfigOption = None, socket: SocketOption = None
 ) -> None:
-    """Make rules as ipseccmd of Windows XP does; with -w in a store, else dynamic ones."""
+    """Make rules as ipseccmd of Windows XP does.
+
+    With -w they go into a store; without, they are dynamic.
+    """
     _run("ipseccmd", arguments or ["-?"], config, socket)
 
 
 def ipsecpol(
     arguments: ArgumentsArgument = None, config: ConfigOption = None, socket: SocketOption = None
 ) -> None:
-    """Make rules as ipsecpol of Windows 2000 does; with -w in a store, else dynamic ones."""
+    """Make rules as ipsecpol of Windows 2000 does.
+
+    With -w they go into a store; without, they are dynamic.
+    """
     _run("ipsecpol", arguments or ["-?"], config, socket)
 
 

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 DEMO = "web-server"
 
-app = typer.Typer(
-    cls=Group, help="Try policies on real packets, in private network namespaces (root)."
-)
+app = typer.Typer(cls=Group, help="Try policies on real packets, in private namespaces (root).")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a scenario and line.")]
 
@@ -32,9 +30,10 @@ def run(
     as_json: _Json = False,
     log: Annotated[bool, typer.Option("--log", help="Show the drops as they were logged.")] = False,
 ) -> None:
-    """Play scenarios and report what was expected and what was seen; exit 1 when they differ.
+    """Play scenarios; report what was expected and what was seen.
 
-    Nothing touches the machine's own network, and nothing is left behind.
+    The exit status is 1 when they differ. Nothing touches the machine's own
+    network, and nothing is left behind.
     """
     from ipsecfd.lab.scenario import load_scenario
 
@@ -50,7 +49,10 @@ def run(
 
 @app.command()
 def demo(as_json: _Json = False) -> None:
-    """Play the web server scenario: two hosts, real packets, and the drops as they were logged."""
+    """Play the web server scenario, and show the drops as logged.
+
+    Two hosts, real packets, and nothing of it in the machine's own network.
+    """
     run([DEMO], as_json=as_json, log=True)
 
 

@@ -74,7 +74,7 @@ def log(
         Path | None, typer.Option("--config", metavar="FILE", help="The configuration.")
     ] = None,
 ) -> None:
-    """Show the diagnostic log: dropped packets, and what happened to the policies.
+    """Show what was dropped and why, and what happened to policies.
 
     Without -n and --since, what is there since the last rotation; with one of
     them also what logrotate has moved away, as far as it goes back.

@@ -63,30 +63,39 @@ def _program(
     """The packet filter of Windows' IP Security Policies, alive on Linux."""
 
 
-app.command()(run)
-app.command()(status)
-app.command()(mode)
-app.command()(reload)
-app.command()(apply)
-app.command()(confirm)
-app.command()(rollback)
-app.add_typer(policy, name="policy")
-app.add_typer(domain, name="domain")
-app.command()(stats)
-app.command()(flows)
-app.command()(shadow)
-app.command("import")(import_)
-app.command()(export)
-app.command(context_settings=PASS_THROUGH)(netsh)
-app.command(context_settings=PASS_THROUGH)(ipseccmd)
-app.command(context_settings=PASS_THROUGH)(ipsecpol)
-app.command(context_settings=PASS_THROUGH)(netdiag)
-app.command(context_settings=PASS_THROUGH)(secedit)
-app.command()(check)
-app.command()(explain)
-app.command()(replay)
-app.command()(log)
-app.add_typer(lab, name="lab")
+# The panels of --help, in this order; within one, groups stand last.
+_SERVICE = "The service"
+app.command(rich_help_panel=_SERVICE)(run)
+app.command(rich_help_panel=_SERVICE)(status)
+app.command(rich_help_panel=_SERVICE)(log)
+app.command(rich_help_panel=_SERVICE)(stats)
+app.command(rich_help_panel=_SERVICE)(flows)
+app.command(rich_help_panel=_SERVICE)(mode)
+app.command(rich_help_panel=_SERVICE)(reload)
+
+_POLICIES = "Policies"
+app.command(rich_help_panel=_POLICIES)(apply)
+app.command(rich_help_panel=_POLICIES)(confirm)
+app.command(rich_help_panel=_POLICIES)(rollback)
+app.command(rich_help_panel=_POLICIES)(shadow)
+app.add_typer(policy, name="policy", rich_help_panel=_POLICIES)
+app.add_typer(domain, name="domain", rich_help_panel=_POLICIES)
+
+_BEFORE = "Before it filters anything"
+app.command(rich_help_panel=_BEFORE)(check)
+app.command(rich_help_panel=_BEFORE)(explain)
+app.command(rich_help_panel=_BEFORE)(replay)
+app.add_typer(lab, name="lab", rich_help_panel=_BEFORE)
+
+_WINDOWS = "Coming from Windows"
+app.command("import", rich_help_panel=_WINDOWS)(import_)
+app.command(rich_help_panel=_WINDOWS)(export)
+app.command(rich_help_panel=_WINDOWS, context_settings=PASS_THROUGH)(netsh)
+app.command(rich_help_panel=_WINDOWS, context_settings=PASS_THROUGH)(ipseccmd)
+app.command(rich_help_panel=_WINDOWS, context_settings=PASS_THROUGH)(ipsecpol)
+app.command(rich_help_panel=_WINDOWS, context_settings=PASS_THROUGH)(netdiag)
+app.command(rich_help_panel=_WINDOWS, context_settings=PASS_THROUGH)(secedit)
+
 app.command("after-stop", hidden=True)(after_stop)
 
 

@@ -20,7 +20,10 @@ def netdiag(
     ] = None,
     socket: SocketOption = None,
 ) -> None:
-    """Say which policy is assigned, and with /debug which filters the driver has."""
+    """Say which policy is assigned.
+
+    With /debug also which filters the driver has.
+    """
     from ipsecfd.agent.client import NotRunningError
     from ipsecfd.policy.netdiag import NetdiagView
     from ipsecfd.policy.netdiag import netdiag as text_of

@@ -29,7 +29,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """List the policies in force, and those of the local store that are not."""
+    """List the policies in force, and the others of the local store."""
     policies: list[PolicyReport] = ask(socket, "ListPolicies")
     if as_json:
         print_json(policies)
@@ -48,15 +48,15 @@ def show(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Show policies in force, or one by its name, with all their rules and filters."""
+    """Show the policies in force, or one, with rules and filters."""
     found: list[PolicyText] = ask(socket, "ShowPolicy", name=name)
     if as_json:
         print_json(found)
         return
     if not found:
         print("no policy is in force")
-    for text in found:
-        print("\n".join(_text_lines(text, width())))
+        return
+    print("\n\n".join("\n".join(_text_lines(text, width())) for text in found))
 
 
 @app.command()
@@ -69,10 +69,11 @@ def assign(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Make a policy the assigned one, in place of the one before, now and at later starts.
+    """Make a policy the assigned one, now and at later starts.
 
-    The daemon reads a FILE again at each start and reload, so leave it
-    where it is. What has a / in it, or is there, is a file.
+    It takes the place of the one before. The daemon reads a FILE again at each
+    start and reload, so leave it where it is. What has a / in it, or is there,
+    is a file.
     """
     if "/" in policy or Path(policy).exists():
         path, notes = apply_file(Path(policy), socket, confirm=confirm, yes=yes)
@@ -105,7 +106,10 @@ app.command()(diff)
 
 @app.command()
 def resolve(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Ask for the DNS names of the policies anew, and filter by the new addresses."""
+    """Ask for the DNS names of the policies anew.
+
+    Packets are judged by the new addresses at once.
+    """
     answers: list[str] = ask(socket, "ResolveNames")
     if as_json:
         print_json({"answers": answers})
@@ -130,7 +134,7 @@ def _text_lines(text: PolicyText, columns: int) -> list[str]:
         lines += wrap("  ", text.policy.description, columns)
     for rule in text.rules:
         lines += ["", *_rule_lines(rule, columns)]
-    return [*lines, ""]
+    return lines
 
 
 def _rule_lines(rule: RuleReport, columns: int) -> list[str]:

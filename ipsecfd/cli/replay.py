@@ -51,10 +51,11 @@ def replay(
     options: offline.Options,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a capture through the driver; --json prints an object for each packet.
+    """Say what becomes of the packets of a capture.
 
-    A packet is outbound if its source is the host's, else inbound if its
-    destination is the host's, multicast or broadcast, else not judged.
+    In a summary; with --json an object for each packet. A packet is outbound
+    if its source is the host's, else inbound if its destination is the host's,
+    multicast or broadcast, else not judged.
 
     With --policy it needs neither root nor the daemon. If the capture is damaged
     or cut short, what comes before counts, and the exit status is 1.

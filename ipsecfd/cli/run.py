@@ -23,10 +23,11 @@ def run(
         bool, typer.Option("--check", help="Only look for mistakes in the configuration.")
     ] = False,
 ) -> None:
-    """Filter this host's packets until SIGTERM or Ctrl-C; SIGHUP reloads.
+    """Filter this host's packets until SIGTERM or Ctrl-C.
 
-    At its end nothing is filtered any more; only a restart by systemd opens nothing.
-    The exit status is 78 if the configuration has mistakes.
+    SIGHUP reloads. At its end nothing is filtered any more; only a restart by
+    systemd opens nothing. The exit status is 78 if the configuration has
+    mistakes.
     """
     if not check:
         from ipsecfd.agent.service import run as serve

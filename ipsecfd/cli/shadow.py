@@ -57,7 +57,7 @@ def shadow(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """See on live traffic what another policy would change, before it is in force.
+    """See on live traffic what another policy would change.
 
     FILE   judges every packet from now on beside the policies in force, as
            if it were the assigned policy; its verdicts are only counted

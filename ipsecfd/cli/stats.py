@@ -56,7 +56,9 @@ def stats(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Show how many packets each filter, exemption or other cause decided about.
+    """Count packets by what decided about them, or by filter.
+
+    What decides is a filter, an exemption, a mode or another cause.
 
     With `filters`, how often each filter of the policies in force decided,
     and when it last did, whichever way the packets went. What the kernel

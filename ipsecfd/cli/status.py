@@ -26,7 +26,7 @@ _WAYS = (
 
 
 def status(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """Show mode, policies, addresses, packets judged, health and warnings."""
+    """Show mode, policies, addresses, counts, health and warnings."""
     found: StatusReport = ask(socket, "Status")
     if as_json:
         print_json(found)

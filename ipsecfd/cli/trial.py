@@ -46,9 +46,10 @@ def confirm(
     as_json: JsonOption = False,
     socket: SocketOption = None,
 ) -> None:
-    """Keep the change that was made with --confirm; otherwise it is taken back in time.
+    """Keep the change that was made with --confirm.
 
-    The service itself takes it back, also when it was killed in between.
+    Otherwise the service takes it back in time, also when it was killed in
+    between.
     """
     if not status:
         what = ask(socket, "Confirm")

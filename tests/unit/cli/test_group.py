@@ -42,3 +42,14 @@ def test_a_group_alone_shows_its_help(words: list[str]) -> None:
 def test_help_does_not_tell_types(words: list[str]) -> None:
     """A switch is no <bool> and a file no <path> to whoever types them."""
     assert not re.search(r"<\w+|<=|None", ipsecfd(*words, "--help").output)
+
+
+@pytest.mark.parametrize("words", [[], ["policy"], ["domain"], ["lab"]])
+def test_a_list_of_commands_has_a_line_for_each(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 80 columns, so that an eye finds one."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = ipsecfd(*words, "--help").output.splitlines()
+    assert [line for line in shown if re.match(r"│ {6,}\S", line)] == []
+    assert max(map(len, shown)) <= 80
