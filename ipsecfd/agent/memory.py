@@ -29,11 +29,11 @@ class Memory:
         self._dynamic_persist = config.dynamic_persist
         self._noted = noted
 
-    def recall(self, places: Places) -> Places:
+    def recall(self, places: Places, *, closed: bool = False) -> Places:
         """These places, as far as `state_dir` tells of them. Raises IpsecfdError when it is
-        damaged or lost, unless the command line gives what is in force."""
+        damaged or lost, unless the command line gives what is in force. `closed` as in `check`."""
         try:
-            self.check(places)
+            self.check(places, closed=closed)
             found = state.load(self._state_dir)
             self.ever_assigned = found.ever_assigned
             places = replace(places, assigned=found.assigned)
@@ -46,20 +46,24 @@ class Memory:
             dynamictext.forget(self._state_dir)
         return places
 
-    def check(self, places: Places) -> None:
+    def check(self, places: Places, *, closed: bool = False) -> None:
         """Raise StateError if the directory lost what was assigned; later boots then know it, too.
 
-        Nothing is lost by it as long as the command line gives what is in force.
+        Nothing is lost by it as long as the command line gives what is in force. `closed` says that
+        rules were there before any agent in this boot: `ipsecfd-boot` knows of hosts where it ran.
         """
-        place = self._noted.place()
-        if place is None or places.given:
-            return
-        left = state.raw(self._state_dir)
-        if left:
+        place, left = self._noted.place(), state.raw(self._state_dir)
+        known = place is None and not (closed and self._is_empty())
+        if known or left or places.given:
             return
         if left is None:
             with contextlib.suppress(StateError):
                 state.put_back(self._state_dir, "")
+        if place is None:
+            raise StateError(
+                f"{self._state_dir}: lost: this host was closed at its boot, so ipsecfd ran here,"
+                " and nothing is there; expected what it held: is its file system mounted?"
+            )
         if place == self._state_dir:
             raise StateError(
                 f"{place}: lost: it knew which policy is assigned, and does not any more; expected"
@@ -69,6 +73,13 @@ class Memory:
             f"{self._state_dir}: knows of no policy, while {place} says that one is assigned;"
             " expected a copy of what is there"
         )
+
+    def _is_empty(self) -> bool:
+        """Whether nothing is there, not even what any run leaves."""
+        try:
+            return not any(self._state_dir.iterdir())
+        except OSError:
+            return True
 
     def left_behind(self, coming: Config) -> list[str]:
         """What a start with this configuration would not know of, in words. Raises StateError."""

@@ -39,7 +39,7 @@ async def start(agent: Agent) -> None:
         if left is not None and left.pid:
             message = f"the agent before this one, process {left.pid}, was killed or crashed"
             agent.event(Event.FAILURE, message, pid=left.pid)
-        _recall(agent)
+        _recall(agent, closed=leftover and booted is None and left is None)
         if leftover and booted is None:
             parts.say("rules of an earlier run are there: closed until policies decide")
         elif not leftover and agent.memory.ever_assigned and (left, booted) != (None, None):
@@ -82,12 +82,13 @@ async def _give_up(agent: Agent, *, leftover: bool) -> None:
     await agent.pool.close()
 
 
-def _recall(agent: Agent) -> None:
-    """Learn what earlier runs left; say it if that is nothing because there is no directory."""
+def _recall(agent: Agent, *, closed: bool) -> None:
+    """Learn what earlier runs left; say it if that is nothing because there is no directory.
+    `closed` as in `Memory.check`."""
     state_dir = agent.config.state_dir
     new = not state_dir.exists()
     try:
-        agent.places = agent.memory.recall(agent.places)
+        agent.places = agent.memory.recall(agent.places, closed=closed)
     except IpsecfdError as error:
         agent.trouble = str(error)
     else:

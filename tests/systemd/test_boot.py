@@ -175,6 +175,19 @@ def test_host_whose_state_cannot_be_mounted_is_closed(machine: Machine) -> None:
     machine.wait_until_open()
 
 
+def test_host_whose_own_file_system_is_missing_stays_closed(machine: Machine) -> None:
+    """A `state_dir` on a file system that systemd does not know to be needed: the agent starts, and
+    an empty directory does not open the host."""
+    machine.write("/etc/fstab", "/nowhere /mnt ext4 noauto 0 0\n")
+    machine.write(CONFIG, f'state_dir = "/mnt/ipsecfd"\n{STARTUP}')
+    machine.override("[Service]\nReadWritePaths=/mnt\n")
+    boot(machine)
+    assert "/mnt is not mounted: this host is closed" in said(machine)
+    machine.wait_until("active")
+    assert not machine.reaches_peer("icmp")
+    assert "is its file system mounted?" in machine.run("ipsecfd", "status")
+
+
 def test_restarted_beside_the_agent_it_changes_nothing(machine: Machine) -> None:
     """Neither a stop nor a start of the start-up rules is one of the service."""
     before = machine.run("nft", "list", "ruleset")

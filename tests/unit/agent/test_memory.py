@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.agent import state
+from ipsecfd.agent import bootfile, state
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
@@ -106,6 +106,37 @@ async def test_ways_out_of_a_loss(stage: Stage, way: str) -> None:
     await agent.stop()
     agent = await started(stage)
     assert in_force(agent) == expected
+    await agent.stop()
+
+
+@pytest.mark.parametrize("lose", [lambda _: None, Path.mkdir])
+async def test_host_that_was_closed_at_its_boot(stage: Stage, lose: Callable[[Path], None]) -> None:
+    """The start-up rules could not be read, nor can the memory: as where it is not mounted."""
+    stage.rules_there = True
+    lose(stage.state_dir)
+    agent = await started(stage)
+    assert in_force(agent) == ["block"]
+    assert "is its file system mounted?" in str(agent.trouble)
+    stage.crash(agent)
+    agent = await started(stage)
+    assert in_force(agent) == ["block"]
+    await Changes(agent).unassign()
+    assert in_force(agent) == ["secure"]
+    await agent.stop()
+
+
+async def test_rules_of_a_host_that_never_had_a_policy(stage: Stage) -> None:
+    """Rules of a run that was killed, or of a boot, do not make an assignment."""
+    agent = await started(stage)
+    stage.crash(agent)
+    agent = await started(stage)
+    assert in_force(agent) == ["secure"]
+    stage.crash(agent)
+    shutil.rmtree(stage.directory / "run")
+    stage.state_dir.mkdir()
+    (stage.state_dir / bootfile.FILE_NAME).write_text("any run leaves one")
+    agent = await started(stage)
+    assert in_force(agent) == ["secure"]
     await agent.stop()
 
 
