@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
 # typer has its own copy of click or uses that of the system, by its version; only this class has a
 # public name in both.
 _WrongUsage: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+
+_TOO_MUCH: Final = re.compile(r"got unexpected extra argument.*? \((.*)\)")
 
 
 class Group(TyperGroup):
@@ -65,7 +68,7 @@ def _tell(error: Any) -> None:
         message = f"{_name(error.param)} {error.message}"
     else:
         message = error.format_message().removesuffix(".")
-        message = message[:1].lower() + message[1:]
+        message = _TOO_MUCH.sub(r"\1: expected nothing more", message[:1].lower() + message[1:])
         if error.ctx is not None:
             message += f" (see `{error.ctx.command_path} --help`)"
     print(f"ipsecfd: {printable(message)}", file=sys.stderr)

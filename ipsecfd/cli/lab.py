@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 DEMO = "web-server"
 
-app = typer.Typer(cls=Group, help="Try policies on real packets, in private namespaces (root).")
+app = typer.Typer(
+    cls=Group,
+    help="Try policies on real packets, in private namespaces (root).",
+    no_args_is_help=True,
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a scenario and line.")]
 

@@ -117,7 +117,8 @@ class Summary:
         for (decision, direction), count in self._decisions.items():
             counts[decision.verdict.value, decision.reason.value, direction] += count
         yield ""
-        yield f"{'Verdict':<12}{'Reason':<24}{'In':>12}{'Out':>12}"
+        neither = f"{'Neither':>12}" if self._strangers or self._not_ip else ""
+        yield f"{'Verdict':<12}{'Reason':<24}{'In':>12}{'Out':>12}{neither}"
         rows = sorted({key[:2] for key in counts}, reverse=True)
         for verdict, reason in rows:
             inbound, outbound = (
@@ -125,9 +126,9 @@ class Summary:
             )
             yield f"{verdict:<12}{reason:<24}{inbound:>12,}{outbound:>12,}"
         if self._strangers:
-            yield f"{'not judged':<12}{'neither from nor to me':<24}{self._strangers:>24,}"
+            yield f"{'not judged':<12}{'neither from nor to me':<24}{self._strangers:>36,}"
         if self._not_ip:
-            yield f"{'not judged':<12}{'not IP':<24}{self._not_ip:>24,}"
+            yield f"{'not judged':<12}{'not IP':<24}{self._not_ip:>36,}"
 
     def _deciders(self, columns: int) -> Iterator[str]:
         counts: Counter[tuple[str, str, str | None]] = Counter()

@@ -13,6 +13,7 @@ from tests.unit.cli.fake_daemon import ipsecfd
     ("words", "told"),
     [
         (["status", "--nonsense"], "no such option: --nonsense (see `ipsecfd status --help`)"),
+        (["status", "now", "x"], "now x: expected nothing more (see `ipsecfd status --help`)"),
         (["apply"], "missing argument 'FILE' (see `ipsecfd apply --help`)"),
         (["nonsense\n"], r"no such command 'nonsense\n' (see `ipsecfd --help`)"),
         (["stats", "--top", "0"], "--top 0: expected a number of 1 or more"),
@@ -27,7 +28,7 @@ def test_wrong_usage_is_told_in_one_line(words: list[str], told: str) -> None:
     assert done.stderr == f"ipsecfd: {told}\n"
 
 
-@pytest.mark.parametrize("words", [[], ["policy"], ["domain"]])
+@pytest.mark.parametrize("words", [[], ["policy"], ["domain"], ["lab"]])
 def test_a_group_alone_shows_its_help(words: list[str]) -> None:
     """Who types nothing more wants to know what there is."""
     done = ipsecfd(*words)
