@@ -13,12 +13,15 @@ from ipsecfd.agent.config import Config
 from ipsecfd.driver.compile import compile_table
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Settings
+from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.host import Host
 from ipsecfd.driver.modes import Mode
+from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.specific import specific_filters
 from ipsecfd.lab.craft import ECHO_REQUEST, icmp_message, ip_packet, tcp_segment, udp_datagram
 from ipsecfd.lab.hosts import INTERFACE
 from ipsecfd.lab.probes import Probe
+from ipsecfd.lab.scenario import GUARDED
 from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP, Policy, Store
 
 OPERATIONAL_MODES: Final = {
@@ -31,11 +34,10 @@ OPERATIONAL_MODES: Final = {
 
 def decide(
     probe: Probe, guard: Host, policy: Policy | None, config: dict[str, Any], mode: Mode
-) -> Decision:
-    """What the driver of a guard decides about a probe's first packet."""
-    settings = Config.model_validate(
-        {key: config[key] for key in ("profile", "exempt") if key in config}
-    )
+) -> Decision | None:
+    """What the driver of a guard decides about a probe's first packet; None about those that do not
+    come to it."""
+    settings = Config.model_validate(config)
     active = [(Store.LOCAL, policy)] if policy else []
     profile = settings.driver_profile
     driver = Driver(
@@ -48,8 +50,16 @@ def decide(
         ),
         time.monotonic,
     )
-    direction = Direction.OUT if probe.source in guard.addresses else Direction.IN
-    return driver.decide(_first_packet(probe), direction, INTERFACE)
+    direction = _direction(probe, guard, profile)
+    return None if direction is None else driver.decide(_first_packet(probe), direction, INTERFACE)
+
+
+def _direction(probe: Probe, guard: Host, profile: Profile) -> Direction | None:
+    if probe.sender == GUARDED or probe.source in guard.addresses:
+        return Direction.OUT
+    version, destination = probe.destination.version, int(probe.destination)
+    to_group = Roles(guard, profile).group(version, destination) is not None
+    return Direction.IN if to_group or probe.destination in guard.addresses else None
 
 
 def _first_packet(probe: Probe) -> bytes:

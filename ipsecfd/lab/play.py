@@ -163,7 +163,9 @@ class _Game:
         return _decided(decide(seen.probe, guard, self._policy, self._config, self._mode))
 
 
-def _decided(decision: Decision) -> Cause:
+def _decided(decision: Decision | None) -> Cause | None:
+    if decision is None:
+        return None
     return Cause(
         decision.reason.value,
         decision.rule,

@@ -55,7 +55,7 @@ def _entry(result: Result, *, color: bool) -> Iterator[str]:
     step, seen = result.step, result.seen
     assert seen is not None
     assert not isinstance(step, Do)
-    name, detail = _cause_lines(result.cause)
+    name, detail = _cause_lines(result.cause, passed=seen.passed)
     what = textwrap.wrap(step.words, _TRIED - 1)
     verdict = paint(f"{seen.outcome!s:<{_SEEN}}", _GREEN if result.as_expected else _RED)
     first = f"{what[0]:<{_TRIED}}{step.expect!s:<{_EXPECTED}}{verdict}{name}"
@@ -69,10 +69,10 @@ def _entry(result: Result, *, color: bool) -> Iterator[str]:
         yield paint(f"  NOT AS EXPECTED: {_complaint(result)}", _RED)
 
 
-def _cause_lines(cause: Cause | None) -> tuple[str, str]:
+def _cause_lines(cause: Cause | None, *, passed: bool) -> tuple[str, str]:
     """What decided, in two short lines."""
     if cause is None:
-        return "not in the log", ""
+        return "not judged" if passed else "not in the log", ""
     if cause.rule:
         return f"{cause.rule}{' (mirror)' if cause.mirrored else ''}", cause.filter or ""
     if cause.exemption:

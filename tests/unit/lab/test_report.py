@@ -33,6 +33,15 @@ def test_fits_the_width() -> None:
     assert "then: mode block" in lines
 
 
+def test_no_cause() -> None:
+    """What only others see is not judged; a drop that the log does not have is said to be none of
+    its."""
+    dropped = replace(DROPPED, cause=None)
+    passed = replace(dropped, seen=Seen(PROBE, Outcome.PASS, "delivered", (), 0.2))
+    assert any(line.endswith(" not in the log") for line in report(played(dropped)))
+    assert any(line.endswith(" not judged") for line in report(played(passed)))
+
+
 def test_colors_change_nothing_else() -> None:
     """Without colours there is no escape sequence; with them the same words are there."""
     plain = "\n".join(report(played(DROPPED)))
