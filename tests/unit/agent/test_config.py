@@ -63,6 +63,7 @@ def test_defaults_are_the_designs() -> None:
         ("[queue]\nmark = 3", 'x: queue.mark: "3": expected a number of 32 bits with 5'),
         ("[diagnostics]\nlevel = 8", 'x: diagnostics.level: "8": expected a number from 0 to 7'),
         ("queue = 88", 'x: queue: "88": expected [queue], a table'),
+        ("[domain]\nfallback = ['a', true]", 'x: domain.fallback: "[a, true]": expected "none"'),
         ("exempt = ", "x: line 1"),
     ],
 )
@@ -71,6 +72,28 @@ def test_mistakes_name_place_text_and_expectation(text: str, mistake: str) -> No
     with pytest.raises(PolicyError) as caught:
         parse(text, "x")
     assert mistake in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "least", "most"),
+    [
+        ("queue", "number", 0, 65_535),
+        ("queue", "processes", 1, 16),
+        ("queue", "length", 32, 1_000_000),
+        ("diagnostics", "level", 0, 7),
+        ("diagnostics", "interval", 0, 86_400),
+    ],
+)
+def test_ranges(section: str, key: str, least: int, most: int) -> None:
+    """The first and the last number are taken, those beyond are refused with both."""
+    one = "" if key == "processes" else "queue.processes = 1\n"  # else by the machine
+    for number in (least, most):
+        found = getattr(parse(f"{one}{section}.{key} = {number}", "x"), section)
+        assert getattr(found, key) == number
+    for number in (least - 1, most + 1):
+        mistake = rf'x: {section}\.{key}: "{number}": .* {least} to {most}'
+        with pytest.raises(PolicyError, match=mistake):
+            parse(f"{one}{section}.{key} = {number}", "x")
 
 
 def test_all_mistakes_at_once() -> None:
