@@ -40,6 +40,15 @@ def replaced(daemon: Daemon, before: list[int], seconds: float) -> None:
         assert time.monotonic() < deadline, (before, now)
 
 
+def noticed(daemon: Daemon) -> None:
+    """Wait until the log tells that a process died: a stopped one is ended within a second, and not
+    only when it owes an answer for five."""
+    deadline = time.monotonic() + 4
+    while not any("died" in one.get("message", "") for one in daemon.records()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def queue_of(lab: Lab, source: str) -> int:
     """The queue, counted from 0, that what the peer sends to the guard from here comes to."""
     before = queued(lab["guard"])
@@ -88,6 +97,7 @@ def test_one_fails(lab: Lab, number: signal.Signals, seconds: float, cache: str)
     ):
         time.sleep(0.3)
         lab["guard"].run(["kill", f"-{number.name.removeprefix('SIG')}", str(before[own])])
+        noticed(daemon)
         replaced(daemon, before, seconds)
         time.sleep(0.5)
     assert never.arrived == other_never.arrived == []
