@@ -152,7 +152,9 @@ def test_million_flows(lab: Lab) -> None:
     assert never.arrived == []
     assert count() > 1000
     memory = [one["memory"] for one in status(daemon)["queues"]]
-    assert all(0 < one < 150 << 20 for one in memory), memory
+    # One starts with 16 MB, and what it remembers of flows takes some 13 more; of all of these
+    # flows it would be 35 or more.
+    assert all(0 < one < 40 << 20 for one in memory), memory
     assert memory_of(daemon, guard) < 150 << 20
     assert learnt(guard, "in4_ports_permit") < SIZE / 10  # flows of one packet are not worth it
     with Stream(lab, ALWAYS) as afterwards:
