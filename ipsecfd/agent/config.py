@@ -151,7 +151,7 @@ class Queue(_Section):
 class Diagnostics(_Section):
     """`[diagnostics]`: the log of dropped packets (spec 7)."""
 
-    level: StrictInt = Field(default=7, ge=0, le=7, description="a number from 0 to 7 (spec 7.1)")
+    level: StrictInt = Field(default=7, ge=0, le=7, description="a number from 0 to 7")
     interval: StrictInt = Field(
         default=0, ge=0, le=86_400, description="a number of seconds from 0 to 86400"
     )
@@ -213,7 +213,7 @@ class Config(_Section):
         profile = PROFILES.get(info.data.get("profile"))
         if value is not None and profile is not None and value not in profile.allowed_exempt:
             allowed = ", ".join(str(one) for one in sorted(profile.allowed_exempt))
-            raise ValueError(f"expected one of {allowed} in profile {profile.name} (spec 4.1)")
+            raise ValueError(f"expected one of {allowed} in profile {profile.name}")
         return value
 
     @property

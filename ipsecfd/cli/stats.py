@@ -97,7 +97,8 @@ def stats_lines(found: StatsReport, top: int, columns: int) -> list[str]:
     left = found.counts[top:]
     if left:
         rest = sum(one.packets for one in left)
-        lines.append(f"{rest:>{digits},}  in {len(left):,} more lines: --top {len(found.counts)}")
+        more = many(len(left), "more line")
+        lines.append(f"{rest:>{digits},}  in {more}: --top {len(found.counts)}")
     return [*lines, *_cache_lines(found.cache, columns)]
 
 
@@ -149,7 +150,8 @@ def filter_lines(
     left = ordered[most:]
     if left:
         rest = sum(one.packets for one in left)
-        lines.append(f"{rest:>{digits},}  in {len(left):,} more lines: --top {len(ordered)}")
+        more = many(len(left), "more line")
+        lines.append(f"{rest:>{digits},}  in {more}: --top {len(ordered)}")
     silent = sum(page.left_out for page in pages)
     if silent:
         lines.append(f"{many(silent, 'filter')} decided nothing: --all")

@@ -36,7 +36,7 @@ def test_the_most_frequent_come_first_and_the_rest_is_counted() -> None:
         "packets     bytes  kernel  way  verdict  why",
         "  5,000    9.9 kB      0%  in   block    me <-> any (its mirror) [Block]",
         "     20    9.9 kB     50%  in   block    me <-> any (its mirror) [Block]",
-        "      1  in 1 more lines: --top 3",
+        "      1  in 1 more line: --top 3",
     ]
     assert stats_lines(StatsReport(SINCE, [], NO_CACHE), 5, 80)[-1] == "  none"
 
@@ -80,7 +80,7 @@ def test_filters_by_hits() -> None:
         "      0       0 B  never       block   any <-> me:22 tcp [Block]",
         "2 filters decided nothing: --all",
     ]
-    assert filter_lines([page()], [gone, FILTER], 1, 80)[-1] == "     99  in 1 more lines: --top 2"
+    assert filter_lines([page()], [gone, FILTER], 1, 80)[-1] == "     99  in 1 more line: --top 2"
     assert filter_lines([page(left_out=3)], [], 1, 80)[1:] == ["3 filters decided nothing: --all"]
 
 
