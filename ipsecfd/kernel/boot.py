@@ -2,7 +2,7 @@
 
 They decide as `driver.driver` does in that mode, and stand in the table that the agent uses later,
 so that it takes over by replacing them. Of malformed packets they see most: not a second fragment
-header, nor hop-by-hop options behind others of their kind.
+or routing header, nor hop-by-hop options behind others of their kind.
 """
 
 from __future__ import annotations
