@@ -172,6 +172,45 @@ table inet foreign {{
         assert waiting(closed) == 0
 
 
+def test_configured_bits(lab: Lab) -> None:
+    """Flows are learnt by the bits that the configuration names; of a packet with all bits set,
+    in or out, these are taken off and no others."""
+    guard, ours = lab["guard"], 0x00001F00
+    guard.path("/run/foreign.nft").write_text(f"""
+table inet foreign {{
+    counter in {{ }}
+    counter out {{ }}
+    chain first {{
+        type filter hook prerouting priority mangle
+        meta mark set 0xffffffff
+    }}
+    chain last {{
+        type filter hook input priority 300
+        udp dport {OPEN} meta mark {0xFFFFFFFF & ~ours:#x} counter name in
+    }}
+    chain way_out {{
+        type filter hook postrouting priority 300
+        udp sport {OPEN} meta mark {0xFFFFFFFF & ~ours:#x} counter name out
+    }}
+}}
+""")
+    guard.run(["nft", "-f", "/run/foreign.nft"], check=True)
+    lab.start_daemon(policy("any", "me"), {"queue": {"mark": ours}})
+    mouth = lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own = guard.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with mouth, own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("I", 0xFFFFFFFF))
+        own.bind((GUARD, OPEN))
+        mouth.bind((PEER, 5000))
+        for _ in range(10):
+            mouth.sendto(b"all bits", (GUARD, OPEN))
+            own.sendto(b"all bits", (PEER, 5000))
+            time.sleep(0.1)
+    for direction in ("in", "out"):
+        assert counter(guard, "foreign", direction) == 10
+        assert counter(guard, "ipsecfd", f"{direction}_permit") >= 2
+
+
 def test_loopback(lab: Lab) -> None:
     """What the host sends to itself passes with any mark and teaches nothing: no packet from
     outside that looks like it, or like its way back, passes by it."""
