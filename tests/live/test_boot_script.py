@@ -321,6 +321,71 @@ def test_daemon_takes_over_from_closed_rules(guard: Guard) -> None:
     assert guard.path.exists()
 
 
+SYSTEMCTL = """#!/bin/sh
+cd /run/lab/looks
+case $1 in
+is-system-running) echo running ;;
+list-jobs)
+    head -n 1 next >now
+    [ "$(wc -l <next)" = 1 ] || sed -i 1d next
+    read -r service stop boot _ <now
+    echo "1 ipsecfd.service $service waiting
+        2 ipsecfd-stop.service $stop running
+        3 ipsecfd-boot.service $boot waiting" | sed '/ - /d'
+    ;;
+show) cut -d ' ' -f 4 now ;;
+esac
+"""
+"""Shows the lines of a file, one at each look: jobs of three units, and what the service does."""
+
+
+@pytest.mark.parametrize(
+    ("event", "looks", "opened"),
+    [
+        ("a stop after it failed", ["- stop - failed"], True),
+        ("a stop before its next try", ["stop stop - auto-restart"], True),
+        (
+            "a stop while it runs",
+            ["stop stop - running", "stop stop - stop-post", "- stop - dead"],
+            True,
+        ),
+        ("its next try", ["start restart - dead", "start restart - start"], False),
+        ("a stop when that is due", ["start restart - dead", "- stop - dead"], True),
+        (
+            "a restart",
+            ["restart restart - stop-sigterm", "start restart - dead", "- - - running"],
+            False,
+        ),
+        (
+            "a stop in a restart",
+            ["restart restart - stop-sigterm", "stop stop - stop-post", "- stop - dead"],
+            True,
+        ),
+        (
+            "a stop, and a start at once",
+            ["stop stop - stop-sigterm", "start restart - start"],
+            False,
+        ),
+        ("a start that waits for the boot's rules", ["start restart start dead"], False),
+        ("a restart of this alone", ["- restart - dead"], False),
+        ("a stop of this alone", ["- stop - running"], False),
+    ],
+)
+def test_only_a_stop_unloads(guard: Guard, event: str, looks: list[str], opened: bool) -> None:
+    """It looks until ipsecfd runs, or is to run no more."""
+    guard.boot()
+    directory = guard.host.path("/run/lab/looks")
+    directory.mkdir()
+    (directory / "next").write_text("".join(f"{look}\n" for look in looks))
+    (directory / "systemctl").write_text(SYSTEMCTL)
+    (directory / "systemctl").chmod(0o755)
+    path = f"PATH=/run/lab/looks:{os.environ['PATH']}"
+    done = guard.host.run(["env", path, str(SCRIPT), "unload"])
+    assert done.returncode == 0, done.stderr
+    present = guard.nft("list", "table", "inet", "ipsecfd").returncode == 0
+    assert present is not opened, event
+
+
 def test_wrong_use(guard: Guard) -> None:
     """It says how it is used."""
     done = guard.host.run([str(SCRIPT), "reload"])
