@@ -105,10 +105,14 @@ def groups(asked: Questions) -> Iterator[str]:
             f" own address are blocked. {remedy} to filter them."
         )
     if unmatched := list(passing[Reason.NO_FILTER]):
+        covering = (
+            f'Write "me" for that address: in profile {profile.name} it covers both.'
+            if profile.me_covers_groups
+            else f'Write "any" for that address: in profile {profile.name} "me" is none of them.'
+        )
         yield (
             f"Inbound packets to {listed(unmatched)} addresses match no filter and pass, although"
-            ' the same packets to this host\'s own address are blocked. Write "me" for that'
-            f" address: in profile {profile.name} it covers both."
+            f" the same packets to this host's own address are blocked. {covering}"
         )
 
 

@@ -14,6 +14,7 @@ from ipsecfd.agent.advice import advice
 from ipsecfd.agent.config import parse
 from ipsecfd.driver.decision import Reason
 from ipsecfd.driver.driver import Driver
+from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.driver.host import Host
 from ipsecfd.policy.model import Connection, Policy, Rule, Store
 from tests.builders import ask, host, make_driver, policy, rule
@@ -265,6 +266,18 @@ def test_groups_without_a_filter() -> None:
     warnings = advise("block any -> 192.0.2.10", permit, on=IPV4_HOST)
     assert not warns(warnings, MULTICAST)
     assert warns(warnings, BROADCAST)
+
+
+def test_groups_where_me_is_none() -> None:
+    """In Windows' profiles `me` covers no groups: the advice says so, and what it says helps."""
+    for filters, warned in (("block me <-> any", True), ("block any <-> any", False)):
+        made = make_driver(filters, profile="win2003", on=IPV4_HOST)
+        profile = replace(PROFILES["win2003"], inbound_group_exempt=False)
+        judged_by = replace(made.settings, profile=profile)
+        policies = [(Store.LOCAL, policy(filters))]
+        warnings = advice(policies, judged_by, forwarding=False, forward=False)
+        assert warned is warns(warnings, "multicast and broadcast addresses match no filter")
+        assert warned is warns(warnings, 'Write "any" for that address: in profile win2003 "me" is')
 
 
 # --- what is not judged, not used or not possible ---
