@@ -66,7 +66,7 @@ def strangers_only(asked: Questions, policies: ActivePolicies) -> Iterator[str]:
 
 
 def negotiations(asked: Questions) -> Iterator[str]:
-    """What becomes of negotiate without a key exchange (spec 1.2)."""
+    """What becomes of clear packets where somebody else would have to negotiate (spec 1.2)."""
     effects: dict[str, list[str]] = {}
     for rule in asked.rules:
         if rule.action.inbound.negotiates or rule.action.outbound.negotiates:
@@ -80,7 +80,7 @@ def negotiations(asked: Questions) -> Iterator[str]:
     for effect, names in effects.items():
         rules = "rule" if len(names) == 1 else "rules"
         yield (
-            f"Security cannot be negotiated here, for want of a key exchange: what {rules}"
-            f" {listed(names)} would protect is {effect}. Use block or permit to say which you"
-            " mean."
+            f"ipsecfd negotiates no security itself: what {rules} {listed(names)} would protect is"
+            f" {effect}, unless the kernel's IPsec protects it (strongSwan and the like). Without"
+            " that, use block or permit to say which you mean."
         )

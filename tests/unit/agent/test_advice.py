@@ -32,7 +32,7 @@ BROADCAST = "broadcast addresses"
 FORWARDS = "forwards packets"
 NEIGHBOURS = "neighbour discovery"
 STRANGERS = "concerns an address"
-NEGOTIATE = "cannot be negotiated"
+NEGOTIATE = "negotiates no security"
 IDLE = "filters nothing: every packet"
 
 
@@ -332,7 +332,7 @@ def test_negotiate(action: str, effect: str) -> None:
     warnings = advise(rule(action, "me <-> 10.0.0.0/8", name="Safe"))
     assert warns(warnings, NEGOTIATE)
     assert warns(warnings, '"Safe" would protect is')
-    assert warns(warnings, effect)
+    assert warns(warnings, f"{effect}, unless the kernel's IPsec protects it")
     assert not warns(advise(rule(action, "me <-> 10.0.0.0/8", active=False)), NEGOTIATE)
     assert not warns(advise(BLOCK_ALL, WEB), NEGOTIATE)
 
