@@ -141,7 +141,7 @@ class Options(NamedTuple):
         default = known.exempt if self.profile is None else profile.default_exempt
         exempt = _exempt(self.exempt, profile, default)
         mode = Mode(self.mode or known.mode)
-        boot_exemptions = _boot_exemptions(self.boot_exemption, mode)
+        boot_exemptions = _boot_exemptions(self.boot_exemption, mode, known)
         host = _host(self.address, self.server, profile)
         policies, warnings = read_policies(self.policy)
         active = [(Store.LOCAL, one) for one in policies] if self.policy else known.policies
@@ -229,7 +229,7 @@ def _exempt(value: int | None, profile: Profile, default: int) -> int:
     return value
 
 
-def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, ...]:
+def _boot_exemptions(texts: Sequence[str], mode: Mode, known: Known) -> tuple[BootExemption, ...]:
     if texts:
         try:
             return tuple(BootExemption.parse(text) for text in texts)
@@ -237,7 +237,9 @@ def _boot_exemptions(texts: Sequence[str], mode: Mode) -> tuple[BootExemption, .
             raise UsageError(f"--boot-exemption {error}") from None
     if mode not in _WITH_BOOT_EXEMPTIONS:
         return ()
-    return host_config().startup.exemptions
+    from ipsecfd.agent.config import Startup
+
+    return (host_config().startup if known is not UNASSIGNED else Startup()).exemptions
 
 
 def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:
