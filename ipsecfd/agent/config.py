@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -23,11 +22,12 @@ from pydantic import (
     model_validator,
 )
 
+from ipsecfd.agent.config_words import flat, mistakes, toml_text
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
 from ipsecfd.kernel.marks import DEFAULT_MASK, LEAST_BITS, Marks
-from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
+from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.stores.properties import Properties
 from ipsecfd.policy.text import parse_toml, read_text
 
@@ -250,13 +250,13 @@ class Config(_Section):
         try:
             return Config.model_validate(data)
         except ValidationError as error:
-            raise PolicyError(_mistakes(error, file)) from error
+            raise PolicyError(mistakes(Config, error, file)) from error
 
     def changes(self, other: Config) -> list[str]:
         """Each key that `other` has otherwise, with both values, in words."""
-        before, after = dict(_flat(self, "")), dict(_flat(other, ""))
+        before, after = dict(flat(self)), dict(flat(other))
         return [
-            f"{key} changed from {_toml(before[key])} to {_toml(after[key])}"
+            f"{key} changed from {toml_text(before[key])} to {toml_text(after[key])}"
             for key in before
             if before[key] != after[key]
         ]
@@ -277,62 +277,9 @@ def parse(text: str, file: str) -> Config:
     try:
         return Config.model_validate(parse_toml(text, file))
     except ValidationError as error:
-        raise PolicyError(_mistakes(error, file)) from error
-
-
-def _mistakes(error: ValidationError, file: str) -> Iterator[Mistake]:
-    """Pydantic's findings in an administrator's words."""
-    for one in error.errors(include_url=False):
-        *section, key = one["loc"] or ("",)
-        table: type[BaseModel] = Config
-        expected = ""
-        for step in one["loc"]:
-            if step not in table.model_fields:
-                break
-            field = table.model_fields[str(step)]
-            expected = f"expected {field.description}"
-            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                table = field.annotation
-        if one["type"] == "extra_forbidden":
-            hint = known_names(str(key), table.model_fields)
-            yield Mistake(file, _place(section), str(key), f"unknown key; {hint}")
-        elif one["type"] == "value_error":
-            yield Mistake(file, _place(one["loc"]), _toml(one["input"]), str(one["ctx"]["error"]))
-        else:
-            yield Mistake(file, _place(one["loc"]), _toml(one["input"]), expected)
+        raise PolicyError(mistakes(Config, error, file)) from error
 
 
 def _over(section: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
     """The keys of a section, with the values that are set over them."""
     return dict(section) | {key: value for key, value in values.items() if value is not None}
-
-
-def _place(location: Iterable[int | str]) -> str:
-    """A key path that counts from 1."""
-    place = ""
-    for key in location:
-        place += f"[{key + 1}]" if isinstance(key, int) else f".{key}" if place else key
-    return place
-
-
-def _toml(value: object) -> str:
-    """A value roughly as the file spells it, for messages."""
-    match value:
-        case None:
-            return "unset"
-        case bool():
-            return str(value).lower()
-        case list() | tuple():
-            return "[" + ", ".join(_toml(one) for one in value) + "]"
-        case dict():
-            return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
-    return str(value)
-
-
-def _flat(section: BaseModel, prefix: str) -> Iterator[tuple[str, Any]]:
-    """All keys with their values, by key path."""
-    for key, value in section:
-        if isinstance(value, BaseModel):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
