@@ -174,7 +174,7 @@ def test_mistake_in_the_configuration_opens_where_asked(machine: Machine) -> Non
 NO_LOG = "[diagnostics]\nlog = '/proc/no.log'\n"
 
 
-@pytest.mark.parametrize(("on_failure", "tries"), [("block", 6), ("permit", 1)])
+@pytest.mark.parametrize(("on_failure", "tries"), [("block", 2), ("permit", 1)])
 def test_start_that_fails_otherwise_is_tried_again(
     machine: Machine, on_failure: str, tries: int
 ) -> None:
