@@ -153,10 +153,14 @@ class Tally:
     def new_table(self, *, lost: bool) -> None:
         """The kernel's counters begin anew; `lost` when somebody took away those of before."""
         now = self._now()
-        if lost:
-            self.loss = Loss(self.loss.times + 1 if self.loss else 1, self._known, now)
-        self._earlier, self._counters = self.kernel, Counters()
-        self._known = now
+        if lost and self.loss and self._known < self.loss.until:
+            # A reading has noticed it already; what it read may be of this very table.
+            self.loss = self.loss._replace(until=now)
+        else:
+            if lost:
+                self.loss = Loss(self.loss.times + 1 if self.loss else 1, self._known, now)
+            self._earlier = self.kernel
+        self._counters, self._known = Counters(), now
 
     def by_reason(self) -> Counter[tuple[str, str]]:
         """Packets by verdict and reason."""

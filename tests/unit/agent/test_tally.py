@@ -93,6 +93,31 @@ def test_what_a_table_counted_since_its_last_reading_is_lost_with_it() -> None:
     assert tally.loss == Loss(2, gone, again)
 
 
+def test_a_loss_that_a_reading_notices_first_is_one() -> None:
+    """A reading finds the table gone, or the next one in its place, before it is said to be new."""
+    now = [NOW]
+    tally = Tally(lambda: now[0])
+
+    def at(seconds: int) -> datetime.datetime:
+        now[0] = NOW + datetime.timedelta(seconds=seconds)
+        return now[0]
+
+    begun = at(1)
+    tally.reading()
+    at(2)
+    tally.learnt(Counters(5, 500), {})
+    at(10)
+    tally.reading()
+    at(11)
+    tally.learnt(Counters(1, 100), {})
+    back = at(12)
+    tally.new_table(lost=True)
+    assert tally.loss == Loss(1, begun, back)
+    tally.reading()
+    tally.learnt(Counters(3, 300), {})
+    assert tally.kernel == Counters(8, 800)
+
+
 def test_counters_that_are_less_than_before_were_reset() -> None:
     """The sum goes on, and that some is missing is known."""
     tally = a_tally()
