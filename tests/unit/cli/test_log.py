@@ -359,12 +359,13 @@ class Follower:
     """`ipsecfd log -f` in a process of its own."""
 
     def __init__(self, path: Path, *options: str) -> None:
+        plain = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ipsecfd", "log", "-f", "--log", str(path), *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "TZ": "UTC"},
+            env={**plain, "TZ": "UTC"},
         )
         self._timer = threading.Timer(60, self.process.kill)
         self._timer.start()
