@@ -67,7 +67,7 @@ def settled(daemon: Daemon, filter_text: str, packets: int) -> dict[str, tuple[i
 
 def test_each_packet_counts_once(daemon: Daemon, mouth: socket.socket) -> None:
     """Judged or learnt, permitted or blocked, in a burst of which many are judged before the flow
-    is learnt, and over changes that make the kernel forget what nobody has read yet."""
+    is learnt, and over a change that makes the kernel forget."""
     send(mouth, 9, 2000)
     send(mouth, 10, 2000)
     both = {"any <-> me:9 udp": (2000, 2000 * SIZE), "any <-> me:10 udp": (2000, 2000 * SIZE)}
@@ -79,7 +79,6 @@ def test_each_packet_counts_once(daemon: Daemon, mouth: socket.socket) -> None:
     assert (cache["missing_packets"], cache["refused"], cache["on"]) == (0, 0, True)
     daemon.cli("mode", "secure")
     send(mouth, 9, 500)
-    daemon.cli("mode", "secure")
     both["any <-> me:9 udp"] = (2500, 2500 * SIZE)
     assert settled(daemon, "any <-> me:9 udp", 2500) == both
     assert answered(daemon, "status")["cache"]["missing_packets"] == 0
