@@ -20,8 +20,9 @@ DAYS = {"": 20, ".1": 19, ".2.gz": 18, ".3.gz": 17}
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A log and three that were rotated, of two records each: "19 a" and "19 b"."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     path = tmp_path / "diagnostic.jsonl"
     for end, day in DAYS.items():
         file = Path(f"{path}{end}")
