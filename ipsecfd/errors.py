@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from typing import ClassVar
-
 
 class IpsecfdError(Exception):
     """Something was refused or failed; the text says what, where and what to do about it.
@@ -12,11 +9,8 @@ class IpsecfdError(Exception):
     The command line prints the text on stderr, one line each, and exits with `status`.
     """
 
-    status: ClassVar[int] = 1
+    status = 1
 
 
 class ConfigurationError(IpsecfdError):
-    """The service's configuration has mistakes: as long as nobody mends them no start succeeds, so
-    the unit tries none again after this status (`RestartPreventExitStatus=`)."""
-
-    status = os.EX_CONFIG
+    """The service's configuration has mistakes: as long as nobody mends them no start succeeds."""

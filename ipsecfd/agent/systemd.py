@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Final
 
 from sdnotify import SystemdNotifier
+
+NO_OTHER_TRY: Final = os.EX_CONFIG
+"""The exit status of a start that the unit tries no second time (`RestartPreventExitStatus=`)."""
 
 
 class Systemd:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ipsecfd.agent.systemd import NO_OTHER_TRY, is_manager
 from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.errors import ConfigurationError
 
 
 def run(
@@ -26,13 +28,17 @@ def run(
     """Filter this host's packets until SIGTERM or Ctrl-C.
 
     SIGHUP reloads. At its end nothing is filtered any more; only a restart by
-    systemd opens nothing. The exit status is 78 if the configuration has
-    mistakes.
+    systemd opens nothing.
     """
     if not check:
         from ipsecfd.agent.service import run as serve
 
-        serve(config, policy or [])
+        try:
+            serve(config, policy or [])
+        except ConfigurationError as error:
+            if is_manager():
+                error.status = NO_OTHER_TRY
+            raise
         return
     from ipsecfd.agent.configurations import Configurations
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ipsecfd.errors import ConfigurationError
+from ipsecfd.agent.systemd import NO_OTHER_TRY
 from tests.systemd.machine import HERE, PEER, Machine, missing
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
@@ -148,7 +148,7 @@ def failed_by_its_configuration(machine: Machine, mistake: str) -> None:
     machine.write(CONFIG, mistake)
     assert not machine.succeeds("systemctl", "restart", "ipsecfd")
     assert machine.state() == "failed"
-    assert machine.property("ExecMainStatus") == str(ConfigurationError.status)
+    assert machine.property("ExecMainStatus") == str(NO_OTHER_TRY)
     assert machine.property("NRestarts") == "0"
     assert machine.journal().count(f'{CONFIG}: profile: "windows 95": expected one of') == 1
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipsecfd.errors import ConfigurationError
+from ipsecfd.agent.systemd import NO_OTHER_TRY
 
 UNITS = sorted((Path(__file__).parents[2] / "systemd").glob("*.service"))
 CONFINED = [unit for unit in UNITS if "ExecStart=" in unit.read_text()]
@@ -41,7 +41,7 @@ def test_only_a_wrong_configuration_is_not_tried_again() -> None:
     """The service's unit knows the exit status that says so, and has no other end of its tries."""
     (unit,) = (unit.read_text() for unit in UNITS if unit.name == "ipsecfd.service")
     (statuses,) = re.findall(r"(?m)^RestartPreventExitStatus=(.*)", unit)
-    assert statuses == str(ConfigurationError.status)
+    assert statuses == str(NO_OTHER_TRY)
     assert "\nRestart=always\n" in unit
     assert "\nStartLimitIntervalSec=0\n" in unit
 

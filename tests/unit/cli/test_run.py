@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
+from ipsecfd.agent import service
+from ipsecfd.agent.systemd import NO_OTHER_TRY
 from ipsecfd.cli.main import app
 from ipsecfd.errors import ConfigurationError
 
@@ -28,6 +32,24 @@ def test_mistakes(tmp_path: Path) -> None:
         f'{config}: forward: "1": expected true or false',
         f'{config}: queue.number: "-1": expected a number from 0 to 65535',
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "manager", "status"),
+    [([], True, NO_OTHER_TRY), ([], False, 1), (["--check"], True, 1)],
+)
+def test_only_systemd_is_told_that_no_other_try_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], manager: bool, status: int
+) -> None:
+    """For everybody else a refused start is 1, as all that is refused."""
+    config = tmp_path / "ipsecfd.toml"
+    config.write_text("forward = 1\n")
+    monkeypatch.setattr(service, "_check_privileges", lambda: None)
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    monkeypatch.setenv("SYSTEMD_EXEC_PID", str(os.getpid()) if manager else "1")
+    error = CliRunner().invoke(app, ["run", *words, "--config", str(config)]).exception
+    assert isinstance(error, ConfigurationError)
+    assert error.status == status
 
 
 def test_policies_are_checked_by_another_command() -> None:
