@@ -323,6 +323,10 @@ class Agent:
         """
         self._generation = self.hook.following(self._generation)
         settings = self.settings(mode)
-        await self.hook.relearn(settings)
+        try:
+            await self.hook.relearn(settings)
+        except KernelError as error:
+            self.event(Event.FAILURE, f"refused, packets are judged as before: {error}")
+            raise
         await self.pool.install(settings)
         self.hook.settle()

@@ -200,7 +200,24 @@ async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) ->
     with pytest.raises(KernelError, match="nft refused"):
         await Changes(agent).set_mode("block")
     assert str(agent.mode) == "secure"
-    assert stage.happened() == []
+    assert stage.happened() == ["event 4288"]
+
+
+async def test_refusals_of_the_kernel_are_logged(stage: Stage) -> None:
+    """Nobody may be there to be told: a reload by SIGHUP has no other words."""
+    web = stage.policy_file("web", WEB)
+    agent = stage.agent(web)
+    await start(agent)
+    changes = Changes(agent)
+    for change in (changes.reload, lambda: changes.assign_file(web)):
+        stage.refuses_rules = True
+        with pytest.raises(KernelError, match="nft refused"):
+            await change()
+        stage.refuses_rules = False
+        assert stage.events[-1] == (
+            4288,
+            "refused, packets are judged as before: nft refused our rules",
+        )
 
 
 async def test_without_a_cache_nothing_is_learnt(stage: Stage) -> None:
