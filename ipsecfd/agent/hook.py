@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from ipsecfd.agent.config import Config
@@ -242,10 +242,12 @@ class Hook:
 
     async def _settle(self) -> None:
         while replaced := self._readings.replaced:
-            # Nothing passes by them any more: what they counted is complete, and may be lost.
+            # Nothing passes by them any more: what they counted is complete, and may be lost. Those
+            # that a change has just given up, and takes back, are for the next time.
+            counted: Sequence[Learnt] = replaced
             with contextlib.suppress(KernelError):
-                await self._readings.count()
-            for learnt in replaced:
+                counted = await self._readings.count()
+            for learnt in counted:
                 with contextlib.suppress(KernelError):
                     await self._forget(learnt)
 

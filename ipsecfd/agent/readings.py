@@ -26,7 +26,7 @@ class Readings:
         self._present: Learnt | None = None
         self._replaced: list[Learnt] = []
         self._reading = asyncio.Lock()
-        self._count: asyncio.Task[None] | None = None  # that has not begun
+        self._count: asyncio.Task[list[Learnt]] | None = None  # that has not begun
         self._answer: asyncio.Task[dict[Asked, Found]] | None = None  # that has not begun
         self._asked: set[Asked] = set()
 
@@ -63,11 +63,11 @@ class Readings:
         """Sets that were replaced are removed."""
         self._replaced.remove(learnt)
 
-    async def count(self) -> None:
-        """Add to the tally what all sets have counted; raises KernelError."""
+    async def count(self) -> list[Learnt]:
+        """Add to the tally what all sets have counted; tells which. Raises KernelError."""
         if self._count is None:
             self._count = asyncio.create_task(self._count_all())
-        await asyncio.shield(self._count)  # others may wait for it, too
+        return await asyncio.shield(self._count)  # others may wait for it, too
 
     async def flows(self, asked: Asked) -> Found:
         """What the sets in use hold of what is asked for; raises KernelError."""
@@ -76,16 +76,19 @@ class Readings:
         self._asked.add(asked)
         return (await asyncio.shield(self._answer))[asked]
 
-    async def _count_all(self) -> None:
+    async def _count_all(self) -> list[Learnt]:
         async with self._reading:
             self._count = None
             self._tally.reading()
             counters = await asyncio.to_thread(self._read_counters)
+            counted = []
             for learnt in self._all():
                 counts = await asyncio.to_thread(learnt.counts)
                 # Otherwise some may be of other sets with the same number.
                 if learnt in self._all():
                     self._tally.learnt(counters, counts)
+                    counted.append(learnt)
+            return counted
 
     async def _answer_all(self) -> dict[Asked, Found]:
         async with self._reading:
