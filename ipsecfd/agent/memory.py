@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.config import Config
@@ -52,27 +53,27 @@ class Memory:
         Nothing is lost by it as long as the command line gives what is in force. `closed` says that
         rules were there before any agent in this boot: `ipsecfd-boot` knows of hosts where it ran.
         """
-        place, left = self._noted.place(), state.raw(self._state_dir)
-        known = place is None and not (closed and self._is_empty())
-        if known or left or places.given:
+        left, noted = state.raw(self._state_dir), self._noted.place() == self._state_dir
+        if left or places.given or not (noted or (closed and self._is_empty())):
             return
         if left is None:
             with contextlib.suppress(StateError):
                 state.put_back(self._state_dir, "")
-        if place is None:
+        if noted:
             raise StateError(
-                f"{self._state_dir}: lost: this host was closed at its boot, so ipsecfd ran here,"
-                " and nothing is there; expected what it held: is its file system mounted?"
-            )
-        if place == self._state_dir:
-            raise StateError(
-                f"{place}: lost: it knew which policy is assigned, and does not any more; expected"
-                " what it held, as from a backup"
+                f"{self._state_dir}: lost: it knew which policy is assigned, and does not any more;"
+                " expected what it held, as from a backup"
             )
         raise StateError(
-            f"{self._state_dir}: knows of no policy, while {place} says that one is assigned;"
-            " expected a copy of what is there"
+            f"{self._state_dir}: lost: this host was closed at its boot, so ipsecfd ran here,"
+            " and nothing is there; expected what it held: is its file system mounted?"
         )
+
+    def elsewhere(self) -> Path | None:
+        """Another directory that says that a policy is assigned, while this one knows of none: it
+        never had a policy (design), perhaps by mistake. Raises StateError."""
+        place = self._noted.place()
+        return None if place == self._state_dir or state.raw(self._state_dir) else place
 
     def _is_empty(self) -> bool:
         """Whether nothing is there, not even what any run leaves."""
@@ -99,7 +100,7 @@ class Memory:
             self.ever_assigned = True
         if policies.was_assigned:
             self.note(places)
-        elif not places.given:
+        elif not places.given and self._noted.place() == self._state_dir:
             self._noted.forget()
         return new
 

@@ -83,22 +83,30 @@ async def _give_up(agent: Agent, *, leftover: bool) -> None:
 
 
 def _recall(agent: Agent, *, closed: bool) -> None:
-    """Learn what earlier runs left; say it if that is nothing because there is no directory.
-    `closed` as in `Memory.check`."""
+    """Learn what earlier runs left; say it if that is nothing because there is no directory, or
+    because it is in another one. `closed` as in `Memory.check`."""
     state_dir = agent.config.state_dir
     new = not state_dir.exists()
     try:
+        elsewhere = agent.memory.elsewhere()
         agent.places = agent.memory.recall(agent.places, closed=closed)
     except IpsecfdError as error:
         agent.trouble = str(error)
-    else:
-        if new and not agent.places.given:
-            warning = (
-                f"{state_dir} is new: no policy was ever assigned here; if there was one, put the"
-                " directory back and restart ipsecfd"
-            )
-            agent.warnings[NEW] = warning
-            agent.event(Event.FAILURE, warning)
+        return
+    warning = None
+    if elsewhere is not None:
+        warning = (
+            f"{state_dir} knows of no policy, while {elsewhere} says that one is assigned; copy"
+            " what is there and restart ipsecfd, or assign it anew"
+        )
+    elif new:
+        warning = (
+            f"{state_dir} is new: no policy was ever assigned here; if there was one, put the"
+            " directory back and restart ipsecfd"
+        )
+    if warning is not None and not agent.places.given:
+        agent.warnings[NEW] = warning
+        agent.event(Event.FAILURE, warning)
 
 
 async def _closed_first(agent: Agent) -> bool:
