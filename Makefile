@@ -32,7 +32,7 @@ test: ## every check and test; without root the live ones are skipped. ARGS='-k 
 	tools/prepare test
 	[ "$$(id -u)" = 0 ] || echo "Not root: the live tests are skipped, sudo make test runs them."
 	$(checks)
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	.venv/bin/pytest --numprocesses 2 --maxschedchunk 1 $(ARGS)
 
 test-pythons: ## unit and property tests on every other Python from 3.11 to 3.13 that is here
 	$(give_back)

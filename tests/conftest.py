@@ -19,23 +19,6 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side (pytest -n), some are one after another all the same.
-
-    Live tests want the machine to themselves as far as they can have it; those that boot systemd
-    share the package.
-    """
-    for item in items:
-        kind = item.path.relative_to(_HERE).parts[0]
-        if kind in _LANES:
-            item.add_marker(pytest.mark.xdist_group(_LANES[kind]))
-
-
-_HERE = Path(__file__).parent
-_LANES = {"live": "live", "package": "booted", "systemd": "booted"}
-
-
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     """The package of this checkout, the next version of it, and a Debian for them."""
