@@ -33,10 +33,10 @@ from ipsecfd.driver.modes import Mode
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 
+# What `Agent.warnings` are about, beside `trials`.
 RELOAD: Final = "reload"
 BOOT_FILE: Final = "boot file"
 NEW: Final = "new state_dir"
-"""What `Agent.warnings` are about, beside `trials`."""
 
 
 class Agent:
@@ -326,7 +326,8 @@ class Agent:
         try:
             await self.hook.relearn(settings)
         except KernelError as error:
-            self.event(Event.FAILURE, f"refused, packets are judged as before: {error}")
+            self.event(Event.FAILURE, f"refused: {error}")
+            self.hook.settle()
             raise
         await self.pool.install(settings)
         self.hook.settle()

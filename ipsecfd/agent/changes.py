@@ -53,7 +53,7 @@ class Changes:
                 raise
             try:
                 with self._refusing(_NOT_RELOADED):
-                    places = agent.memory.recall(agent.places)
+                    places = await asyncio.to_thread(agent.memory.recall, agent.places)
                     new = await agent.read(places)
             except IpsecfdError as error:
                 self._note_mistakes(error)
@@ -101,7 +101,7 @@ class Changes:
             answers = {one.name: one.after for one in renewals if one.after}
             await asyncio.to_thread(self._resolve_stores, answers)
             new = await self._read(places)
-            await agent.put_in_force(new, Event.RELOADED, "DNS names resolved anew")
+            await agent.put_in_force(new, Event.RELOADED, "DNS names resolved anew", places)
             return renewals
 
     async def assign_file(self, path: Path, confirm: int | None = None) -> list[str]:

@@ -152,7 +152,10 @@ class Hook:
                     asyncio.to_thread(self._rules.relearn, self._config, generation)
                 )
             except KernelError:
-                if await self._stands():
+                stands = True  # as long as nobody can tell
+                with contextlib.suppress(KernelError):
+                    stands = await self._stands()
+                if stands:
                     self._readings.take_back(given_up)
                     raise
                 await self._again(lambda: self._install(settings))
@@ -244,10 +247,11 @@ class Hook:
         while replaced := self._readings.replaced:
             # Nothing passes by them any more: what they counted is complete, and may be lost. Those
             # that a change has just given up, and takes back, are for the next time.
-            counted: Sequence[Learnt] = replaced
+            complete: Sequence[Learnt] = replaced
             with contextlib.suppress(KernelError):
-                counted = await self._readings.count()
-            for learnt in counted:
+                read = await self._readings.count()
+                complete = [one for one in replaced if one in read]
+            for learnt in complete:
                 with contextlib.suppress(KernelError):
                     await self._forget(learnt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,11 @@ from ipsecfd.agent.flow_list import FlowChoice
 from ipsecfd.agent.start import start
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.kernel.cache import Generation
 from ipsecfd.kernel.counters import Counters
 from ipsecfd.kernel.errors import KernelError
+from ipsecfd.kernel.flows import Flow
+from ipsecfd.kernel.rules import RulesConfig
 from ipsecfd.policy.model import (
     Action,
     AnyAddress,
@@ -191,6 +195,32 @@ async def test_sets_that_a_refused_change_would_have_removed_are_read(stage: Sta
     assert {line for line in stage.happened() if line[0] == "f"} == {"forget 2", "forget 3"}
 
 
+async def test_sets_replaced_while_they_are_read_are_read_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packets passed by them after that reading: what they counted was not complete."""
+    begun, go, read = threading.Event(), threading.Event(), stage.read_flows
+
+    def slow(config: RulesConfig, generation: Generation) -> list[Flow]:
+        if generation.number == 3:
+            begun.set()
+            assert go.wait(20)
+        return read(config, generation)
+
+    monkeypatch.setattr(stage, "read_flows", slow)
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    await settled(agent)
+    stage.tells_learning = True
+    await Changes(agent).set_mode("block")
+    assert await asyncio.to_thread(begun.wait, 20)
+    await Changes(agent).set_mode("permit")
+    go.set()
+    await settled(agent)
+    happened = stage.happened()
+    assert "read 3" in happened[happened.index("forget 2") : happened.index("forget 3")]
+
+
 async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) -> None:
     """A change that is in force only for new flows would be none."""
     agent = stage.agent(stage.policy_file("web", WEB))
@@ -216,7 +246,7 @@ async def test_refusals_of_the_kernel_are_logged(stage: Stage) -> None:
         stage.refuses_rules = False
         assert stage.events[-1] == (
             4288,
-            "refused, packets are judged as before: nft refused our rules",
+            "refused: nft refused our rules",
         )
 
 
