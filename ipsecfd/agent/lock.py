@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from typing import Final
 from ipsecfd.errors import IpsecfdError
 
 _NAME: Final = "\0ipsecfd"
+_PATIENCE: Final = struct.pack("@ll", 0, 500_000)
+"""Half a second for one's turn with whoever has the name: an agent needs far less."""
 _CREDENTIALS: Final = struct.Struct("=iII")
 
 
@@ -52,7 +55,8 @@ def only_instance(control: Path) -> Iterator[None]:
 
 def runs_in_network() -> bool:
     """Whether an agent runs in this network namespace, whatever its socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as asking:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
         try:
             asking.connect(_NAME)
         except OSError:  # nobody has the name, or somebody who does not listen
@@ -65,14 +69,27 @@ def runs_in_network() -> bool:
 @contextlib.contextmanager
 def _only_in_network() -> Iterator[None]:
     """Hold the network namespace: two agents would take each other's rules for leftovers."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as name:
+    with contextlib.ExitStack() as held:
+        name = held.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
         try:
             name.bind(_NAME)  # abstract names belong to a network namespace and end with the socket
-            name.listen(socket.SOMAXCONN)  # for the credentials: nobody is accepted
+            name.listen(socket.SOMAXCONN)  # for the credentials
         except OSError as error:
             if runs_in_network():
                 raise LockError(
                     "already running in this network, with another `socket` in [control]:"
                     " stop it first"
                 ) from error
+        else:
+            turning_away = threading.Thread(target=_turn_away, args=(name,), daemon=True)
+            turning_away.start()
+            held.callback(turning_away.join)
+            held.callback(name.shutdown, socket.SHUT_RDWR)
         yield
+
+
+def _turn_away(name: socket.socket) -> None:
+    """Have nobody wait: those who did would keep others from asking."""
+    with contextlib.suppress(OSError):  # it is shut
+        while True:
+            name.accept()[0].close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,13 @@ def test_commands_can_tell_that_an_agent_runs(tmp_path: Path) -> None:
     assert not runs_in_network()
     with only_instance(tmp_path / "control.sock"):
         assert all(runs_in_network() for _ in range(1000))
+
+
+def test_who_asks_and_goes_is_in_nobodys_way(tmp_path: Path, own_name: str) -> None:
+    """However many of them there were."""
+    with only_instance(tmp_path / "control.sock"):
+        for _ in range(5000):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.connect(f"\0{own_name}")
+        assert runs_in_network()
+    assert not runs_in_network()
