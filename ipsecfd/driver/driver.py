@@ -182,7 +182,7 @@ def _read(data: bytes, cut: bool, direction: Direction) -> Packet | Malformed:
 def _source_routed(packet: Packet, roles: Roles) -> bool:
     """Whether a routed IPv4 packet with options is for the host itself: with the option that names
     further destinations the kernel writes the next one only after this (FORWARD)."""
-    return packet.family == 4 and roles.is_me(4, packet.destination)
+    return roles.is_me(4, packet.destination)
 
 
 _SOURCE_ROUTE: Final = "IPv4 source route"
@@ -312,7 +312,11 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
         packet = _read(data, cut, direction)
         if isinstance(packet, Malformed):
             return dropped(Reason.MALFORMED, packet.why), None
-        if direction is Direction.FORWARD and data[0] > 0x45 and _source_routed(packet, roles):
+        if (
+            direction is Direction.FORWARD
+            and 0x45 < data[0] < 0x50
+            and _source_routed(packet, roles)
+        ):
             return dropped(Reason.MALFORMED, _SOURCE_ROUTE), packet
         if packet.short_fragment:
             return dropped(Reason.FRAGMENT, packet.short_fragment), packet

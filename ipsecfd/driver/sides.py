@@ -37,6 +37,7 @@ class Role(enum.Enum):
 
 _ROLE_OF_SERVER: Final = {kind: Role(kind.value) for kind in ServerKind}
 _NO_ROLES: Final[frozenset[Role]] = frozenset()
+_ME: Final = frozenset({Role.ME})
 
 
 class Side(NamedTuple):
@@ -145,16 +146,15 @@ class Roles:
         """The roles of a packet's source.
 
         What the host itself sends comes from the host, also from an address that no table knows
-        yet; only the unspecified address is nobody's (design, kernel facts). What comes from
-        elsewhere never does: packets of the host to itself are loopback (spec 4.2), so there its
-        address is forged, which in IPv6 the kernel lets anybody on the link do.
+        yet; only the unspecified address is nobody's (design, kernel facts). In IPv6 what comes in
+        never does: packets of the host to itself are loopback (spec 4.2), its own multicasts that
+        come back to it look as any others, and the kernel lets everybody on the link forge them. In
+        IPv4 it refuses what is forged, so only the host's own come back.
         """
         roles = self._known[family].get(address, _NO_ROLES)
-        if direction is not Direction.OUT:
-            return roles - {Role.ME}
-        if self._delivered and address:
-            return roles | {Role.ME}
-        return roles
+        if direction is Direction.OUT:
+            return roles | _ME if self._delivered and address else roles
+        return roles - _ME if roles and family == 6 else roles
 
     def of_destination(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
         """The roles of a packet's destination.
@@ -166,5 +166,5 @@ class Roles:
         if direction is Direction.IN and (
             self._me_covers_groups if self.group(family, address) else self._delivered
         ):
-            return roles | {Role.ME}
+            return roles | _ME
         return roles

@@ -140,7 +140,7 @@ class World:
     def _me(self, facts: Facts, direction: Direction) -> tuple[set[IPAddress], set[IPAddress]]:
         """The addresses that `me` stands for as a source, and as a destination."""
         source, destination = set(self.host.addresses), set(self.host.addresses)
-        if direction is not Direction.OUT:  # spec 4.2: what the host sends to itself is loopback
+        if facts.family == 6 and direction is not Direction.OUT:  # such a source may be forged
             source.clear()
         nobody = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))
         if direction is Direction.OUT and self.host.delivered and facts.source not in nobody:
