@@ -53,8 +53,10 @@ class Memory:
         Nothing is lost by it as long as the command line gives what is in force. `closed` says that
         rules were there before any agent in this boot: `ipsecfd-boot` knows of hosts where it ran.
         """
+        if places.given:
+            return
         left, noted = state.raw(self._state_dir), self._noted.place() == self._state_dir
-        if left or places.given or not (noted or (closed and self._is_empty())):
+        if left or not (noted or (closed and self._is_empty())):
             return
         if left is None:
             with contextlib.suppress(StateError):
@@ -62,7 +64,8 @@ class Memory:
         if noted:
             raise StateError(
                 f"{self._state_dir}: lost: it knew which policy is assigned, and does not any more;"
-                " expected what it held, as from a backup"
+                " expected what it held, as from a backup, or another `ipsecfd policy assign` or"
+                " `unassign`"
             )
         raise StateError(
             f"{self._state_dir}: lost: this host was closed at its boot, so ipsecfd ran here,"

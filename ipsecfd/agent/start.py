@@ -88,7 +88,7 @@ def _recall(agent: Agent, *, closed: bool) -> None:
     state_dir = agent.config.state_dir
     new = not state_dir.exists()
     try:
-        elsewhere = agent.memory.elsewhere()
+        elsewhere = None if agent.places.given else agent.memory.elsewhere()
         agent.places = agent.memory.recall(agent.places, closed=closed)
     except IpsecfdError as error:
         agent.trouble = str(error)

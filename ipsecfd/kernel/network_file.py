@@ -39,7 +39,9 @@ class NetworkFile:
         """Have it hold this."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._path.write_bytes(_cookie() + b"\n" + data)
+            new = self._path.with_name(f"{self._path.name}.new")
+            new.write_bytes(_cookie() + b"\n" + data)
+            new.replace(self._path)
 
     def forget(self) -> None:
         """Have none."""
