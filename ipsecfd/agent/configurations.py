@@ -32,7 +32,9 @@ class Configurations:
         config = load(self._path)
         if self._properties is None:
             self._properties = properties.read(config.state_dir)
-        return config.with_properties(self._properties, properties.FILE_NAME)
+        return config.with_properties(
+            self._properties, str(config.state_dir / properties.FILE_NAME)
+        )
 
     def load_next(self) -> Config:
         """As the next start will have it; raises IpsecfdError."""

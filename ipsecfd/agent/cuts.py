@@ -1,4 +1,4 @@
-"""Which established connections a change would cut, judged by the driver before it is made.
+"""Which open connections a change would cut, judged by the driver before it is made.
 
 Only TCP has connections that anybody can list, and only those of this network namespace are: what
 is routed for containers is not among them.

@@ -122,7 +122,7 @@ class Service(Protocol):
     async def foresee(
         self, *, file: str | None, name: str | None, mode: str | None, session: str
     ) -> Foresight:
-        """Which established connections a change would cut; nothing is changed.
+        """Which open connections a change would cut; nothing is changed.
 
         The change is a mode, or a file or a policy of the local store that would be assigned, or
         none of them, which is no local policy. The session is the caller's SSH_CONNECTION, or

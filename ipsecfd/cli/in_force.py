@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipsecfd.cli.known import host_config
-from ipsecfd.cli.live import patience
-from ipsecfd.cli.usage import UsageError
+from ipsecfd.cli.live import ask
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
 from ipsecfd.driver.specific import ActivePolicies
+from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
 
 if TYPE_CHECKING:
@@ -55,23 +54,13 @@ def known(found: InForce, mode: str) -> Known:
 
 
 def ask_daemon(socket: Path | None) -> Known:
-    """What is in force now, for want of a policy to judge by; raises UsageError."""
-    from ipsecfd.agent.client import ClientError, NotRunningError, call
-
-    path = socket or host_config().control.socket
+    """What is in force now, for want of a policy to judge by; raises IpsecfdError."""
     try:
-        with patience(path):
-            found, mode = call(path, "GetPolicies"), call(path, "GetMode")
-    except NotRunningError:
-        raise UsageError(
-            "no --policy is given, and no daemon runs that could say what is in force"
-        ) from None
-    except ClientError as error:
-        raise UsageError(
-            f"no --policy is given, and the daemon does not say what is in force: {error}"
+        found, mode = ask(socket, "GetPolicies"), ask(socket, "GetMode")
+    except IpsecfdError as error:
+        raise IpsecfdError(
+            f"no --policy is given, and nobody says what is in force: {error}"
         ) from None
     if mode == "starting":
-        raise UsageError(
-            "no --policy is given, and the daemon is starting: nothing is in force yet"
-        )
+        raise IpsecfdError("no --policy is given, and the daemon starts: nothing is in force yet")
     return known(found, mode)

@@ -17,7 +17,14 @@ from typing import Annotated, Any, BinaryIO, Final
 
 import typer
 
-from ipsecfd.cli.log_files import lines_of, open_log, rotated, whole_lines, written_since
+from ipsecfd.cli.log_files import (
+    lines_of,
+    open_log,
+    rotated,
+    unreadable,
+    whole_lines,
+    written_since,
+)
 from ipsecfd.cli.log_text import datetime_of, format_damaged, format_record
 from ipsecfd.cli.terminal import colored
 from ipsecfd.cli.usage import usage_errors
@@ -101,6 +108,8 @@ def log(
             there = not moved or path.exists()
             printer.print_last([lines_of(path), *older] if there else older, lines)
         sys.stdout.flush()
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -54,10 +54,15 @@ def open_log(path: Path) -> BinaryIO:
             f"{path}: there is no diagnostic log; it begins when ipsecfd first runs"
         ) from None
     except OSError as error:
-        raise IpsecfdError(
-            f"{path}: cannot read the diagnostic log: {error.strerror}"
-            + ("; try as root" if isinstance(error, PermissionError) else "")
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> IpsecfdError:
+    """Why a file of the log cannot be read."""
+    return IpsecfdError(
+        f"{path}: cannot read the diagnostic log: {error.strerror}"
+        + ("; try as root" if isinstance(error, PermissionError) else "")
+    )
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ def describe(socket: Path) -> str:
         return f"{known}; its rules are there, but let packets pass unjudged: {_START}"
     return (
         f"{known}, but its rules are there: this host is closed\n"
-        f"`systemctl start ipsecfd` has packets judged again,"
+        "`systemctl start ipsecfd` has packets judged again,"
         " `systemctl stop ipsecfd` opens the host\n"
         f"(`nft delete table inet {rules.TABLE}` does where it was run by hand)\n"
         "`journalctl -u ipsecfd -n 20` says why it ended"

@@ -75,7 +75,7 @@ class Options(NamedTuple):
     ] = []  # noqa: RUF012
     profile: Annotated[
         str | None,
-        choice("--profile", "PROFILE", _PROFILES, "Default: linux, or the daemon's."),
+        choice("--profile", "PROFILE", _PROFILES, "Default: linux."),
     ] = None
     exempt: Annotated[
         int | None,
@@ -83,12 +83,12 @@ class Options(NamedTuple):
             "--exempt",
             metavar="0-3",
             parser=number(0),
-            help="Default exemptions. Default: the profile's own, or the daemon's.",
+            help="Default exemptions. Default: the profile's own.",
         ),
     ] = None
     mode: Annotated[
         str | None,
-        choice("--mode", "MODE", _MODES, "Default: secure, or the daemon's."),
+        choice("--mode", "MODE", _MODES, "Default: secure."),
     ] = None
     interface: Annotated[
         str | None,
@@ -126,7 +126,10 @@ class Options(NamedTuple):
         Raises UsageError, and IpsecfdError with the mistakes of all policies that cannot be used.
         """
         alone = self.read_beside(UNASSIGNED)  # mistakes of the options come first
-        if self.policy or self.mode not in (None, str(Mode.SECURE)):
+        if self.policy:
+            return alone
+        if self.mode not in (None, str(Mode.SECURE)):
+            print("note: no --policy: judged by none, and by the defaults", file=sys.stderr)
             return alone
         known = ask_daemon(self.socket)
         situation = self.read_beside(known)

@@ -20,7 +20,11 @@ def reason(path: Path, error: OSError) -> str:
     path = path.absolute()
     with contextlib.suppress(OSError):
         for one in (*reversed(path.parents), path):
-            bit, wanted = (os.R_OK, "o+r") if one == path else (os.X_OK, "o+x")
+            bit, mend = (
+                (os.R_OK, "`chown root` or `chmod o+r`")
+                if one == path
+                else (os.X_OK, "`chmod o+x`, or put the file elsewhere")
+            )
             found = one.stat()
             mode = stat.S_IMODE(found.st_mode)
             if os.access(one, bit) or not mode:  # systemd hides directories by taking all rights
@@ -28,7 +32,7 @@ def reason(path: Path, error: OSError) -> str:
             facts = f"{why}: {one} belongs to {_name(found.st_uid)} and has mode {mode:04o}"
             if os.geteuid() != 0:
                 return facts
-            return f"{facts}, which the service may not read: `chown root` or `chmod {wanted}`"
+            return f"{facts}, which the service may not read: {mend}"
     return why
 
 
