@@ -65,6 +65,7 @@ class Wanted:
             network = None if address is None else ipaddress.ip_network(address, strict=False)
         except ValueError:
             raise UsageError(f"--address {address!r}: expected an address or a prefix") from None
+        direction = None if direction is None else direction.lower()
         if direction not in (None, "in", "out", "forward"):
             raise UsageError(f"--direction {direction!r}: expected in, out or forward")
         at = None if since is None else _moment(since)

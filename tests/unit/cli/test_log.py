@@ -248,7 +248,7 @@ OTHER = DROP | {
         (["--rule", "block EVERYTHING"], [0]),
         (["--rule", "block"], []),
         (["--rule", "None"], []),
-        (["--direction", "out"], [1]),
+        (["--direction", "OUT"], [1]),
         (["--direction", "in", "--port", "80"], []),
         (["--since", "2026-11-21 12:00"], [0, 2]),
         (["--since", "2026-11-21T12:00:01.5Z"], [2]),
