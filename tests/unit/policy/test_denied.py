@@ -38,7 +38,7 @@ def test_whose_it_is(tmp_path: Path, forbidden: set[Path], monkeypatch: pytest.M
     assert reason(path, DENIED) == f"{facts}, {advice}"
     forbidden.add(tmp_path)
     assert f"{tmp_path} belongs to {owner} and has mode 0750" in reason(path, DENIED)
-    assert reason(path, DENIED).endswith("`chmod o+x`")
+    assert reason(path, DENIED).endswith(": `chmod o+x`, or put the file elsewhere")
 
 
 def test_nothing_more_to_say(tmp_path: Path, forbidden: set[Path]) -> None:
