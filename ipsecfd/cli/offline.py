@@ -61,7 +61,8 @@ class Options(NamedTuple):
         typer.Option(
             "--policy",
             metavar="FILE",
-            help="A policy to judge by; may repeat. Default: what the daemon has in force.",
+            help="A policy to judge by; may repeat. Default: what the daemon has in force, with its"
+            " profile, exemptions and mode.",
         ),
     ] = []  # noqa: RUF012 - typer copies it
     address: Annotated[
