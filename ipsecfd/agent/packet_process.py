@@ -192,9 +192,10 @@ class PacketProcess:
             handlers = Handlers(lan, by_interface, generation)
         self._driver = driver
         if self._queue is None:
-            self._queue = self._bind()
+            self._queue = self._bind(handlers)
             self._poll.register(self._queue.fileno(), select.POLLIN)
-        self._queue.use(handlers)
+        else:
+            self._queue.use(handlers)
 
     def _comparison_for(self, settings: Settings) -> Comparison | None:
         """The comparison that these settings ask for; one goes on under its number."""

@@ -63,21 +63,41 @@ class Queue:
     """A bound queue in this process' network namespace, in which up to `length` packets wait.
 
     `between` is called after each batch, when no verdict is held back: the place for everything
-    else that a process has to do, even in a flood. Raises KernelError when the queue is taken.
+    else that a process has to do, even in a flood. Packets may be judged by `handlers` before the
+    queue is there to be called. Raises KernelError when the queue is taken.
     """
 
     def __init__(
-        self, number: int, length: int, marks: Marks, on_drop: OnDrop, between: Callable[[], None]
+        self,
+        number: int,
+        length: int,
+        marks: Marks,
+        on_drop: OnDrop,
+        between: Callable[[], None],
+        handlers: Handlers,
     ) -> None:
         self._number = number
         self._marks = marks
-        self._handlers = Handlers({})
         self._on_drop = on_drop
-        self._between = between
         self.faults = 0
         """Packets dropped because judging them failed."""
+        self._accept_batch = nfnetlink.verdict(number, nfnetlink.ACCEPT, batch=True)
+        self._drop_batch = nfnetlink.verdict(number, nfnetlink.DROP, batch=True)
+        self._drop_one = nfnetlink.verdict(number, nfnetlink.DROP, batch=False)
+        self._marked: dict[int, bytearray] = {}  # batches of accepts by the mark they set
+        self._permit_mark = self._block_mark = 0
+        self._held: bytearray | None = None  # the batch that will answer the packets held back
+        self._last = 0  # id of the newest of them
+        self._since = 0  # packets since the last pause
+        self.use(handlers)
+        # While the library waits for the kernel's answers it has those packets judged that come
+        # before them. So all of the above is ready by now, and nothing else is done meanwhile.
+        self._between: Callable[[], None] = lambda: None
         try:
             self._queue = NetfilterQueue()
+            # The library's own socket, for the messages that it cannot send.
+            self._socket = socket.socket(fileno=os.dup(self._queue.get_fd()))
+            self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
             self._queue.bind(
                 number,
                 self._on_packet,
@@ -88,18 +108,9 @@ class Queue:
             )
         except OSError as error:
             raise KernelError(_cannot_bind(number, error)) from error
-        # The library's own socket, for the messages that it cannot send.
-        self._socket = socket.socket(fileno=os.dup(self._queue.get_fd()))
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_NO_ENOBUFS, 1)
         self._socket.send(nfnetlink.queue_flags(number, nfnetlink.QUEUE_FLAG_GSO))
-        self._accept_batch = nfnetlink.verdict(number, nfnetlink.ACCEPT, batch=True)
-        self._drop_batch = nfnetlink.verdict(number, nfnetlink.DROP, batch=True)
-        self._drop_one = nfnetlink.verdict(number, nfnetlink.DROP, batch=False)
-        self._marked: dict[int, bytearray] = {}  # batches of accepts by the mark they set
-        self._permit_mark = self._block_mark = 0
-        self._held: bytearray | None = None  # the batch that will answer the packets held back
-        self._last = 0  # id of the newest of them
-        self._since = 0  # packets since the last pause
+        self._flush()
+        self._between = between
 
     def fileno(self) -> int:
         """The descriptor to poll for packets."""

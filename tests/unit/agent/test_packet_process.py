@@ -34,8 +34,8 @@ class FakeQueue:
     def __init__(self, *arguments: Any) -> None:
         if self.taken:
             raise KernelError("queue 88 cannot be bound")
-        self.between: Callable[[], None] = arguments[-1]
-        self.handlers = Handlers({})
+        self.between: Callable[[], None] = arguments[-2]
+        self.handlers: Handlers = arguments[-1]
         self.verdicts: list[Verdict] = []
         self.faults = 0
         self.out, self.into = os.pipe()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,8 @@ class FakeKernel:
     bound: dict[str, Any] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
     """Error numbers of the next messages with verdicts; the last one stays."""
+    early: Sequence[FakePacket] = ()
+    """Packets that come while the queue is bound."""
     most_held: int = 0
     callback: Callable[[FakePacket], None] = print
 
@@ -78,6 +81,9 @@ class FakeKernel:
     def bind(self, number: int, callback: Callable[[FakePacket], None], **how: Any) -> None:
         self.bound = {"number": number, **how}
         self.callback = callback
+        for packet in self.early:
+            self.waiting[packet.id] = packet
+            callback(packet)
 
     def get_fd(self) -> int:
         return 0
@@ -145,8 +151,13 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return make_scene(monkeypatch)
 
 
-def make_scene(monkeypatch: pytest.MonkeyPatch, *, learn_blocked: bool = True) -> Scene:
-    kernel = FakeKernel()
+def make_scene(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    learn_blocked: bool = True,
+    early: Sequence[FakePacket] = (),
+) -> Scene:
+    kernel = FakeKernel(early=early)
     monkeypatch.setattr(queue, "NetfilterQueue", lambda: kernel)
     monkeypatch.setattr(queue, "os", SimpleNamespace(dup=lambda number: number, geteuid=os.geteuid))
     monkeypatch.setattr(queue, "socket", SimpleNamespace(socket=lambda fileno: kernel))
@@ -158,9 +169,8 @@ def make_scene(monkeypatch: pytest.MonkeyPatch, *, learn_blocked: bool = True) -
         MARKS,
         lambda _decision, _direction, _interface, data: drops.append(data),
         lambda: pauses.append(len(kernel.waiting)),
+        Handlers({1: Handler(judge, Direction.IN, {}, learn_blocked)}, generation=GENERATION),
     )
-    handler = Handler(judge, Direction.IN, {}, learn_blocked)
-    made.use(Handlers({1: handler}, generation=GENERATION))
     return Scene(kernel, made, drops, pauses)
 
 
@@ -262,11 +272,26 @@ def test_how_it_is_bound(scene: Scene) -> None:
 
 def test_taken_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says which one, and which key to change."""
-    kernel = SimpleNamespace(bind=lambda *_, **__: (_ for _ in ()).throw(OSError("Failed")))
-    monkeypatch.setattr(queue, "NetfilterQueue", lambda: kernel)
+    refusing = Mock(**{"bind.side_effect": OSError("Failed")})
+    monkeypatch.setattr(queue, "NetfilterQueue", lambda: refusing)
+    monkeypatch.setattr(queue, "os", Mock(os, wraps=os, dup=lambda number: number))
+    monkeypatch.setattr(queue, "socket", Mock())
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(KernelError, match=r"queue 88 .*another program.*`number` in \[queue\]"):
-        Queue(88, 1000, MARKS, lambda *_: None, lambda: None)
+        Queue(88, 1000, MARKS, lambda *_: None, lambda: None, Handlers({}))
+
+
+def test_packets_that_come_while_it_is_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library hands over what comes before the kernel's answers to it: judged like any other,
+    all have their verdicts on return, and nobody does anything else meanwhile."""
+    words = [b"permit", b"block", b"learn", b"learn-block", b"a defect"] * BATCH
+    early = [FakePacket(number, word) for number, word in enumerate(words, 1)]
+    scene = make_scene(monkeypatch, early=early)
+    assert scene.kernel.waiting == {}
+    assert scene.kernel.verdicts == {one.id: expected(one.payload, 0) for one in early}
+    assert scene.pauses == []
+    scene.judged(*(FakePacket(1000 + one, b"permit") for one in range(BATCH)))
+    assert scene.pauses == [0]
 
 
 def test_bytes_are_those_of_the_header() -> None:
