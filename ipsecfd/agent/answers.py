@@ -113,6 +113,7 @@ class Answers:
             inbound_mcast_exempt=profile.inbound_group_exempt,
             forward=config.forward,
             dialup_interfaces=list(config.dialup_interfaces),
+            boot_exemptions=[str(one) for one in config.startup.exemptions],
             policies=policies,
         )
 

@@ -25,7 +25,12 @@ from pydantic import (
 from ipsecfd.agent.config_words import flat, mistakes, toml_text
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
-from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption, Mode
+from ipsecfd.driver.modes import (
+    DEFAULT_BOOT_EXEMPTIONS,
+    MAX_BOOT_EXEMPTIONS,
+    BootExemption,
+    Mode,
+)
 from ipsecfd.kernel.marks import DEFAULT_MASK, LEAST_BITS, Marks
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.stores.properties import Properties
@@ -102,11 +107,7 @@ class Startup(_Section):
     )
     """None: stateful once a policy was ever assigned, else permit (spec 6.1)."""
     exemptions: tuple[_BootExemption, ...] = Field(
-        default=(
-            BootExemption.parse("udp:0:68:inbound"),
-            BootExemption.parse("tcp:0:22:inbound"),
-            BootExemption.parse("tcp:22:0:outbound"),
-        ),
+        default=DEFAULT_BOOT_EXEMPTIONS,
         max_length=MAX_BOOT_EXEMPTIONS,
         description=f'a list of up to {MAX_BOOT_EXEMPTIONS}, such as ["tcp:0:22:inbound"]',
     )

@@ -206,7 +206,7 @@ class ExactPolicy:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What packets are judged by in secure mode, for others to judge or compare by."""
+    """What packets are judged by, for others to judge or compare by."""
 
     profile: str
     exempt: int
@@ -214,6 +214,7 @@ class InForce:
     inbound_mcast_exempt: bool
     forward: bool
     dialup_interfaces: list[str]
+    boot_exemptions: list[str]
     policies: list[ExactPolicy]
 
 

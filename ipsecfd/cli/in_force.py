@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ipsecfd.cli.live import ask
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
+from ipsecfd.driver.modes import DEFAULT_BOOT_EXEMPTIONS, BootExemption
 from ipsecfd.driver.specific import ActivePolicies
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.model import Store
@@ -27,10 +28,17 @@ class Known(NamedTuple):
     forward: bool
     """Whether routed packets are judged at all."""
     dialup_interfaces: tuple[str, ...]
+    boot_exemptions: tuple[BootExemption, ...]
 
 
 UNASSIGNED: Final = Known(
-    [], PROFILES["linux"], PROFILES["linux"].default_exempt, "secure", True, DIALUP_INTERFACES
+    policies=[],
+    profile=PROFILES["linux"],
+    exempt=PROFILES["linux"].default_exempt,
+    mode="secure",
+    forward=True,
+    dialup_interfaces=DIALUP_INTERFACES,
+    boot_exemptions=DEFAULT_BOOT_EXEMPTIONS,
 )
 """No policy, and otherwise the defaults; routed packets count."""
 
@@ -50,6 +58,7 @@ def known(found: InForce, mode: str) -> Known:
         mode=mode,
         forward=found.forward,
         dialup_interfaces=tuple(found.dialup_interfaces),
+        boot_exemptions=tuple(map(BootExemption.parse, found.boot_exemptions)),
     )
 
 

@@ -14,7 +14,7 @@ import typer
 
 from ipsecfd.agent.policies import tables
 from ipsecfd.cli.in_force import UNASSIGNED, Known, ask_daemon
-from ipsecfd.cli.known import host_config, kept_names
+from ipsecfd.cli.known import kept_names
 from ipsecfd.cli.live import SocketOption
 from ipsecfd.cli.usage import UsageError
 from ipsecfd.cli.values import choice, number
@@ -114,7 +114,7 @@ class Options(NamedTuple):
             "--boot-exemption",
             metavar="EXEMPTION",
             help="What passes in the modes startup-block and stateful, such as tcp:0:22:inbound;"
-            " may repeat. Default: the configuration's default.",
+            " may repeat. Default: those of an untouched configuration.",
         ),
     ] = []  # noqa: RUF012
 
@@ -239,11 +239,7 @@ def _boot_exemptions(texts: Sequence[str], mode: Mode, known: Known) -> tuple[Bo
             return tuple(BootExemption.parse(text) for text in texts)
         except ValueError as error:
             raise UsageError(f"--boot-exemption {error}") from None
-    if mode not in _WITH_BOOT_EXEMPTIONS:
-        return ()
-    from ipsecfd.agent.config import Startup
-
-    return (host_config().startup if known is not UNASSIGNED else Startup()).exemptions
+    return known.boot_exemptions if mode in _WITH_BOOT_EXEMPTIONS else ()
 
 
 def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:

@@ -91,3 +91,10 @@ class BootExemption:
         if self.protocol in (TCP, UDP):
             return f"{name}:{self.source_port}:{self.destination_port}:{way}"
         return f"{name}:{way}"
+
+
+DEFAULT_BOOT_EXEMPTIONS: Final = tuple(
+    map(BootExemption.parse, ("udp:0:68:inbound", "tcp:0:22:inbound", "tcp:22:0:outbound"))
+)
+"""What passes in the start-up modes where the configuration says nothing else: answers of DHCP
+servers, and ssh."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ipsecfd.driver.modes import DEFAULT_BOOT_EXEMPTIONS
 from ipsecfd.policy.counters import Counters
 from ipsecfd.policy.grammar import Resolve
 from ipsecfd.policy.model import IPAddress, Policy, Store
@@ -25,7 +26,7 @@ CONFIGURED: Final = Properties(
     ipsecloginterval=0,
     ipsecexempt=3,
     bootmode="stateful",
-    bootexemptions=("udp:0:68:inbound", "tcp:0:22:inbound", "tcp:22:0:outbound"),
+    bootexemptions=tuple(map(str, DEFAULT_BOOT_EXEMPTIONS)),
 )
 """The properties that an untouched configuration file gives."""
 

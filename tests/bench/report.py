@@ -82,7 +82,7 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
     yield "## All rates\n"
     yield "Packets a second, 64-byte UDP, median.\n"
     yield f"| filter | {' | '.join(_LOADS)} |"
-    yield "|---|---:|---:|---:|"
+    yield f"|---|{'---:|' * len(_LOADS)}"
     for row in _rates(results):
         yield f"| {' | '.join(row)} |"
     yield "\nOne TCP stream, Gbit/s:\n"

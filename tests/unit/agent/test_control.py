@@ -143,7 +143,7 @@ class FakeService:
         raise IpsecfdError("nothing is on trial")
 
     def in_force(self) -> InForce:
-        return InForce("linux", 3, False, False, False, ["ppp*"], [ExactPolicy("local", "{}")])
+        return InForce("linux", 3, False, False, False, ["ppp*"], [], [ExactPolicy("local", "{}")])
 
     async def resolve(self) -> list[str]:
         return []

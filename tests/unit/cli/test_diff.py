@@ -127,6 +127,7 @@ def in_force(*stores: str) -> InForce:
         False,
         False,
         ["ppp*"],
+        [],
         [
             ExactPolicy(
                 store,

@@ -29,7 +29,16 @@ def explain(*arguments: str) -> Result:
 def in_force(mode: str = "secure", **changes: Any) -> dict[str, Any]:
     """A daemon's answers: a policy that blocks is in force."""
     blocks = exact.render(policy("block me <-> any", name="Closed"))
-    found = InForce("linux", 3, False, False, False, ["wan*"], [ExactPolicy("local", blocks)])
+    found = InForce(
+        profile="linux",
+        exempt=3,
+        natt_exempt=False,
+        inbound_mcast_exempt=False,
+        forward=False,
+        dialup_interfaces=["wan*"],
+        boot_exemptions=["tcp:0:2222:inbound"],
+        policies=[ExactPolicy("local", blocks)],
+    )
     return {"GetPolicies": replace(found, **changes), "GetMode": mode}
 
 
@@ -66,6 +75,14 @@ def test_the_daemon_knows_its_mode_and_configuration(daemon: FakeDaemon) -> None
     daemon.answers |= in_force(policies=[ExactPolicy("local", dialup)])
     assert reason("--interface", "wan0") == "filter"
     assert reason("--interface", "ppp0") == "no-filter"
+
+
+def test_the_daemon_knows_its_boot_exemptions(daemon: FakeDaemon) -> None:
+    """In start-up modes its own pass, not those of an untouched configuration."""
+    daemon.answers |= in_force("startup-block")
+    for port, verdict in ((2222, "permit"), (22, "block")):
+        packet = f"in tcp 10.0.0.9:4000 -> 192.0.2.10:{port}"
+        assert json.loads(explain(packet, *ME, "--json").stdout)["verdict"] == verdict
 
 
 def test_routed_packets_where_they_are_not_judged(daemon: FakeDaemon) -> None:

@@ -7,6 +7,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -270,14 +271,24 @@ def test_how_it_is_bound(scene: Scene) -> None:
     assert (270, 5, 1) in scene.kernel.options
 
 
-def test_taken_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The line says which one, and which key to change."""
+@pytest.mark.parametrize(
+    ("kernel_has_queues", "said"),
+    [
+        (True, r".*another program.*`number` in \[queue\]"),
+        (False, ".*kernel lacks nfnetlink_queue"),
+    ],
+)
+def test_a_queue_that_cannot_be_had(
+    monkeypatch: pytest.MonkeyPatch, *, kernel_has_queues: bool, said: str
+) -> None:
+    """The line says which one, and which key to change, or that no key helps."""
+    monkeypatch.setattr(queue, "_QUEUES", Mock(Path, **{"exists.return_value": kernel_has_queues}))
     refusing = Mock(**{"bind.side_effect": OSError("Failed")})
     monkeypatch.setattr(queue, "NetfilterQueue", lambda: refusing)
     monkeypatch.setattr(queue, "os", Mock(os, wraps=os, dup=lambda number: number))
     monkeypatch.setattr(queue, "socket", Mock())
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    with pytest.raises(KernelError, match=r"queue 88 .*another program.*`number` in \[queue\]"):
+    with pytest.raises(KernelError, match=f"queue 88 {said}"):
         Queue(88, 1000, MARKS, lambda *_: None, lambda: None, Handlers({}))
 
 
