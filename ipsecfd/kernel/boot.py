@@ -19,7 +19,7 @@ from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft, standing
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import DEFRAGMENT, HOOKS, TABLE
+from ipsecfd.kernel.rules import HOOKS, TABLE, defragmentation
 from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP
 
 MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
@@ -190,8 +190,7 @@ def _base_chains(startup: Startup, *, defragment: bool) -> Iterator[str]:
     }.items():
         if name != "forward" or startup.forward:
             yield _chain(name, [f"type filter hook {HOOKS[name]}; policy accept;", *rules])
-    # By being there it has fragments reassembled; no packet ever comes to this chain.
-    yield _chain("defragment", [DEFRAGMENT] if defragment else [])
+    yield _chain("defragment", [defragmentation(forward=startup.forward)] if defragment else [])
 
 
 def _numbers(values: Iterable[int]) -> str:

@@ -218,9 +218,8 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
     without an association.
     """
     protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
-    # Reassembles fragments of both families before they reach a hook (spec 5): the tproxy
-    # expression loads that by being there, so no packet ever comes to this chain.
-    chains = {"defragment": DEFRAGMENT if _accepts(DEFRAGMENT) else ""}
+    whole = defragmentation(forward=config.forward)
+    chains = {"defragment": whole if _accepts(whole) else ""}
     for direction in config.directions:
         matches = [f"meta l4proto {{ esp, ah }} {protect}"]
         matches += [f"{one} {protect}" for one in _PROTECTED[direction] if _accepts(one)]
@@ -228,8 +227,19 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
     return chains
 
 
-DEFRAGMENT: Final = "meta l4proto tcp tproxy to :1"
-"""The rule that has fragments of both families reassembled."""
+def defragmentation(*, forward: bool) -> str:
+    """The rule that has fragments reassembled before they reach a hook (spec 5).
+
+    The tproxy expression does it by being there, for its family: no packet shall ever come to the
+    rule. For IPv4 it is not needed but with `forward`, since what comes in for the host is whole
+    there, and it would cost every packet as much as a chain of rules. Where it begins or ends for a
+    family, a hook comes or goes.
+    """
+    if forward:
+        return "meta l4proto tcp tproxy to :1"
+    return "meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :1"
+
+
 _PROTECTED: Final = {
     Direction.IN: ["meta ipsec exists"],
     Direction.OUT: ["rt ipsec exists"],

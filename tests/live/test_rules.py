@@ -244,11 +244,13 @@ def test_flush_between_a_crash_and_the_start(lab: Lab) -> None:
 
 TRYING = """
 import socket
+import sys
 from netfilterqueue import COPY_META, NetfilterQueue
 from ipsecfd.driver.exemptions import PROFILES
 from ipsecfd.kernel import boot, rules
 from ipsecfd.kernel.queue_health import health
-rules.install(rules.RulesConfig())
+forward = sys.argv[1] == "routed, too"
+rules.install(rules.RulesConfig(forward=forward))
 holder = NetfilterQueue()
 holder.bind(88, print, mode=COPY_META)
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -256,14 +258,15 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"waits", ("192.0.2.1", 7001))
 print(health(88).waiting)
 for mode in boot.MODES:
-    boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=True))
+    boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=forward))
 rules.hook_kind()
 print(health(88).waiting)
 """
 
 
-def test_rules_are_tried_without_loss(lab: Lab) -> None:
+@pytest.mark.parametrize("judged", ["its own", "routed, too"])
+def test_rules_are_tried_without_loss(lab: Lab, judged: str) -> None:
     """What waits in a queue waits on while the kernel is asked whether it would take some rules."""
-    tried = lab["guard"].run([sys.executable, "-c", TRYING], check=True, timeout=60)
+    tried = lab["guard"].run([sys.executable, "-c", TRYING, judged], check=True, timeout=60)
     before, after = map(int, tried.stdout.split())
     assert 20 <= before <= after  # the kernel itself may have sent something
