@@ -47,7 +47,8 @@ def show(results: Results, console: Console) -> None:
         rates.add_column(title, justify="left" if title == "filter" else "right")
     for row in _rates(results):
         rates.add_row(*row)
-    console.print(rates)
+    if rates.rows:
+        console.print(rates)
     for name, speed in _streams(results):
         console.print(f"TCP stream, {name}: {speed:.1f} Gbit/s")
     console.print(_mix())
