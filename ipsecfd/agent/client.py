@@ -12,6 +12,7 @@ from asyncvarlink import (
     VarlinkErrorReply,
     connect_unix_varlink,
 )
+from asyncvarlink.conversion import ConversionError
 
 from ipsecfd.agent.interface import Control, Refused
 from ipsecfd.errors import IpsecfdError
@@ -51,6 +52,8 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
         raise ClientError(_in_words(error.name, socket)) from error
     except VarlinkErrorReply as error:
         raise ClientError(f"the daemon answered {error.name}") from error
+    except ConversionError as error:
+        raise ClientError(_other_release(str(error), socket)) from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise NotRunningError(
             f"the daemon is not running (nobody serves {socket}): start it with"
@@ -76,7 +79,11 @@ _WHO: Final = "only root may change anything, and only root and the control grou
 def _in_words(error: str, socket: Path) -> str:
     if error == "org.varlink.service.PermissionDenied":
         return f"permission denied: {_WHO}"
+    return _other_release(error, socket)
+
+
+def _other_release(error: str, socket: Path) -> str:
     return (
-        f"the daemon at {socket} does not understand this command ({error}): is it another"
-        " release? restart it"
+        f"the daemon at {socket} and this command do not understand each other ({error}): is it"
+        " another release? restart it"
     )

@@ -316,6 +316,22 @@ async def test_counts_arrive_typed(served: Path, service: FakeService) -> None:
         await call(served, "StopShadow")
 
 
+@pytest.mark.parametrize("answer", [{}, {"mode": 5}, {"mode": "secure", "new": 1}])
+async def test_daemon_of_another_release(place: Path, answer: dict[str, object]) -> None:
+    """An answer with other fields is no defect of the command's: the line says what to do."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\0")
+        writer.write(json.dumps({"parameters": answer}).encode() + b"\0")
+        await reader.read()
+        writer.close()
+
+    place.parent.mkdir()
+    async with await asyncio.start_unix_server(serve, place):
+        with pytest.raises(client.ClientError, match=r"control\.sock .* another release\? restart"):
+            await call(place, "GetMode")
+
+
 async def test_refusals_carry_all_mistakes(served: Path) -> None:
     """A reason may have a line for each mistake."""
     with pytest.raises(client.ClientError, match=r"first mistake\nweb\.toml: second mistake"):
