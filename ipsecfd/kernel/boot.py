@@ -17,9 +17,8 @@ from ipsecfd.driver.modes import BootExemption, Mode, startup_name
 from ipsecfd.driver.packet import ICMP_ERRORS
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft, standing
-from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import HOOKS, TABLE, defragmentation
+from ipsecfd.kernel.rules import HOOKS, TABLE, defragmentation, reassembles
 from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP
 
 MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
@@ -50,13 +49,9 @@ class Startup:
 
 def checked_ruleset(startup: Startup) -> str:
     """The rules as this kernel takes them, which it was asked; raises KernelError."""
-    rules = ruleset(startup, defragment=True)
-    try:
-        nft.check(_WITHOUT_OURS + rules)
-    except KernelError:
-        rules = ruleset(startup, defragment=False)
-        nft.check(_WITHOUT_OURS + rules)
-    return rules
+    # The configuration of the next start may have more hooks for fragments than there are now.
+    nft.check(_WITHOUT_OURS + ruleset(startup, defragment=False))
+    return ruleset(startup, defragment=reassembles())
 
 
 def loaded() -> Mode | None:

@@ -218,8 +218,7 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
     without an association.
     """
     protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
-    whole = defragmentation(forward=config.forward)
-    chains = {"defragment": whole if _accepts(whole) else ""}
+    chains = {"defragment": defragmentation(forward=config.forward) if reassembles() else ""}
     for direction in config.directions:
         matches = [f"meta l4proto {{ esp, ah }} {protect}"]
         matches += [f"{one} {protect}" for one in _PROTECTED[direction] if _accepts(one)]
@@ -238,6 +237,15 @@ def defragmentation(*, forward: bool) -> str:
     if forward:
         return "meta l4proto tcp tproxy to :1"
     return "meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :1"
+
+
+def reassembles() -> bool:
+    """Whether this kernel knows the rules of `defragmentation`.
+
+    It is asked once, for both families, and by `install` before anything waits in a queue: where no
+    rule of ours has these hooks there already, they go again with the try.
+    """
+    return _accepts(defragmentation(forward=True))
 
 
 _PROTECTED: Final = {

@@ -258,7 +258,8 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.sendto(b"waits", ("192.0.2.1", 7001))
 print(health(88).waiting)
 for mode in boot.MODES:
-    boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=forward))
+    for forward in (True, False):
+        boot.checked_ruleset(boot.Startup(mode, PROFILES["linux"], (), forward=forward))
 rules.hook_kind()
 print(health(88).waiting)
 """
@@ -266,7 +267,8 @@ print(health(88).waiting)
 
 @pytest.mark.parametrize("judged", ["its own", "routed, too"])
 def test_rules_are_tried_without_loss(lab: Lab, judged: str) -> None:
-    """What waits in a queue waits on while the kernel is asked whether it would take some rules."""
+    """What waits in a queue waits on while the kernel is asked whether it would take some rules,
+    also those of a configuration for the next start that judges other packets."""
     tried = lab["guard"].run([sys.executable, "-c", TRYING, judged], check=True, timeout=60)
     before, after = map(int, tried.stdout.split())
     assert 20 <= before <= after  # the kernel itself may have sent something
