@@ -242,10 +242,10 @@ def defragmentation(*, forward: bool) -> str:
 def reassembles() -> bool:
     """Whether this kernel knows the rules of `defragmentation`.
 
-    It is asked once, for both families, and by `install` before anything waits in a queue: where no
-    rule of ours has these hooks there already, they go again with the try.
+    The one for IPv6 alone is tried: its hooks are there wherever rules of ours are, while those for
+    IPv4 might come and go with the try. A kernel with `inet` tables that knows one knows both.
     """
-    return _accepts(defragmentation(forward=True))
+    return _accepts(defragmentation(forward=False))
 
 
 _PROTECTED: Final = {
