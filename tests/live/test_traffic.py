@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 import threading
@@ -10,9 +11,13 @@ import time
 
 import pytest
 
+from ipsecfd.driver.decision import Direction
 from ipsecfd.lab import Lab, Probe
 from tests.bench.mix import policy_text
+from tests.builders import ipv4, udp
+from tests.live.asking import wait_until_judged
 from tests.live.streams import GUARD, PEER, Stream
+from tests.live.witness import Witness, numbered
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -106,6 +111,46 @@ def test_big_packets_do_not_wedge_the_queue(lab: Lab) -> None:
     assert " 0% packet loss" in lab["peer"].run(flood, timeout=30).stdout
     waiting = lab["guard"].run(["cat", "/proc/net/netfilter/nfnetlink_queue"]).stdout.split()[2]
     assert int(waiting) < 5
+
+
+GRE = 47
+PARTS = [
+    (17, udp(4000, ALWAYS, bytes(56)), {"first"}),  # where the last one goes nobody can know
+    (17, udp(4000, NEVER, bytes(56)), set()),
+    (GRE, bytes(64), {"first", "last"}),
+    (50, bytes(64), set()),
+]
+"""Protocol and content of packets in two fragments, and which of those pass by themselves."""
+
+
+@pytest.mark.parametrize("forward", [False, True])
+def test_fragments_that_a_program_makes(lab: Lab, forward: bool) -> None:
+    """Those that the host itself makes are judged one by one or, where routed packets are judged,
+    too, as the packet that they are of; so is always what comes in (spec 5)."""
+    policy = ONE.replace(
+        f'"any <-> me:{SOMETIMES} udp"', f'"me <-> any:{ALWAYS} udp", "me <-> any {GRE}"'
+    )
+    lab.start_daemon(policy, {"forward": forward, "queue": {"processes": 1}})
+    numbers, expected = itertools.count(1), set()
+    with Witness(lab) as witness:
+        for _ in range(3):  # between them a flow of the same ends is learnt
+            for parts, direction in itertools.product(PARTS, (Direction.OUT, Direction.IN)):
+                protocol, content, passing = parts
+                ends = (GUARD, PEER) if direction is Direction.OUT else (PEER, GUARD)
+                one_by_one = direction is Direction.OUT and not forward
+                for place, data, offset in (("first", content[:32], 0), ("last", content[32:], 4)):
+                    if place == "first" or one_by_one:
+                        number = next(numbers)
+                        if place in passing:
+                            expected.add(number)
+                    packet = ipv4(*ends, protocol, data, offset=offset, more=place == "first")
+                    witness.send(numbered(packet, number), direction)
+            expected.add(whole := next(numbers))
+            witness.send(numbered(ipv4(GUARD, PEER, 17, udp(4000, ALWAYS)), whole), Direction.OUT)
+            witness.settle()
+            wait_until_judged(lab["guard"])
+        assert witness.seen(4) == set(range(1, whole + 1))
+        assert witness.passed(4) == expected
 
 
 def test_a_long_transfer_arrives_whole(lab: Lab) -> None:
