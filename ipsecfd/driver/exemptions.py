@@ -12,6 +12,7 @@ KERBEROS_PORT, IKE_PORT, NATT_PORT = 88, 500, 4500
 RSVP = 46
 NEIGHBOUR_DISCOVERY = frozenset(range(133, 138))
 MULTICAST_LISTENER = frozenset({130, 131, 132, 143})
+_LINK_LOCAL = 0xFE80 >> 6  # fe80::/10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,27 @@ PROFILES = {
 def always_exempt(packet: Packet, direction: Direction, profile: Profile) -> str | None:
     """The exemption of packets that no mode may stop, or None (design, profile `linux`).
 
-    They concern one link, so what is routed is none of them.
+    They concern one link, so what is routed is none of them. What this host bridges may be.
     """
     if not profile.neighbours_exempt or packet.icmpv6_type is None:
         return None
-    if direction is Direction.FORWARD:
+    if direction is Direction.FORWARD and not _stays_on_its_link(packet):
         return None
     if packet.icmpv6_type in NEIGHBOUR_DISCOVERY and packet.hop_limit == 255:
         return "EX:ND"
     if packet.icmpv6_type in MULTICAST_LISTENER:  # kernels themselves ask for hop limit 1
         return "EX:MLD"
     return None
+
+
+def _stays_on_its_link(packet: Packet) -> bool:
+    """Whether an IPv6 packet that goes on is bridged: with br_netfilter the kernel shows us both.
+
+    A routed one has lost one of its hop limit by then, and a router leaves these sources where they
+    are (RFC 4291, 2.5.2 and 2.5.6).
+    """
+    link_local = packet.source >> 118 == _LINK_LOCAL
+    return packet.hop_limit == 255 or link_local or not packet.source
 
 
 def default_exemption(

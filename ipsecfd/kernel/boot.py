@@ -136,6 +136,10 @@ def _outbound(startup: Startup) -> Iterator[str]:
 def _routed(profile: Profile) -> Iterator[str]:
     if not profile.filters_ipv6:
         yield f"meta nfproto ipv6 {_PASS}"
+    if profile.neighbours_exempt:  # of what is bridged, as the driver has it
+        yield "jump broken"
+        for bridged in ("hoplimit 255", "saddr { ::, fe80::/10 }"):
+            yield f"ip6 {bridged} meta l4proto {ICMPV6} jump neighbours"
     yield _DROP
 
 

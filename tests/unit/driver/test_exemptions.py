@@ -295,12 +295,25 @@ class TestLinux:
                 driver = make_driver(BLOCK_ALL, mode=mode)
                 assert not driver.decide(data, Direction.IN, "eth0").permits
 
-    def test_routed(self) -> None:
-        """What stays on its link is never routed: no exemption in the forward direction."""
-        driver = make_driver("block any <-> any")
-        for kind in (130, 135):
-            data = ipv6("2001:db8::99", "2001:db8:1::5", 58, icmp(kind), hop_limit=255)
-            assert not driver.decide(data, Direction.FORWARD, "eth0").permits
+    @pytest.mark.parametrize("mode", [Mode.SECURE, Mode.BLOCK, Mode.STARTUP_STATEFUL])
+    def test_routed_and_bridged(self, mode: Mode) -> None:
+        """What is routed is never exempt; what is bridged, and so has its whole hop limit or a
+        source that no router lets pass, is, as on any other link."""
+        driver = make_driver("block any <-> any", mode=mode)
+        for kind, source, hop_limit, exempt in (
+            (130, "2001:db8::99", 254, False),
+            (130, "2001:db8::99", 1, False),
+            (130, "fe80::99", 1, True),
+            (143, "::", 1, True),
+            (135, "2001:db8::99", 254, False),
+            (135, "2001:db8::99", 255, True),
+            (135, "::", 255, True),
+            (136, "fe80::99", 254, False),
+            (136, "fec0::99", 254, False),
+            (128, "fe80::99", 255, False),
+        ):
+            data = ipv6(source, "2001:db8:1::5", 58, icmp(kind), hop_limit=hop_limit)
+            assert driver.decide(data, Direction.FORWARD, "eth0").permits is exempt
 
     def test_other_profiles(self) -> None:
         """Profile `vista` filters IPv6 without these exemptions."""
