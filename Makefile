@@ -15,8 +15,9 @@ LIB := $(PREFIX)/lib/ipsecfd
 ARGS ?=
 export PYTHON ?=
 
-# After `sudo make` nothing in somebody's checkout shall belong to root.
-give_back = trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -user root -exec chown -h --reference=. {} +' EXIT
+# After `sudo make` nothing in somebody's checkout shall belong to root. What another make that runs here
+# removes meanwhile is no failure of this one.
+give_back = trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -ignore_readdir_race -user root -exec chown -fh --reference=. {} + || :' EXIT
 need_root = [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
 
 help: ## this list
