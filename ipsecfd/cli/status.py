@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _LABEL = 13  # columns of the names on the left
 _MANY_ADDRESSES = 20
 _WAYS = (
-    "mend it, then `ipsecfd reload`; instead of a policy file `ipsecfd policy assign` takes another"
-    " one, and `ipsecfd policy unassign` does without; meanwhile `ipsecfd mode permit` opens this"
-    " host"
+    "mend it, then `ipsecfd reload`; unless a store is damaged, `ipsecfd policy assign` takes"
+    " another policy, and `ipsecfd policy unassign` does without; meanwhile `ipsecfd mode permit`"
+    " opens this host"
 )
 
 

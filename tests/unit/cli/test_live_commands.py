@@ -204,6 +204,7 @@ def test_status_says_what_to_do_about_trouble(reason: str) -> None:
     assert lines.count("  web.toml: mistake") == 1
     page = " ".join(" ".join(lines).split())
     assert "the assigned policy cannot be applied: web.toml: mistake mend it" in page
+    assert "unless a store is damaged, `ipsecfd policy assign` takes another policy" in page
     assert "`ipsecfd policy unassign` does without" in page
     assert "`ipsecfd mode permit` opens this host" in page  # a damaged store refuses all others
     assert "none: what is assigned cannot be applied" in page
