@@ -21,7 +21,7 @@ give_back = trap '[ "$$(id -u)" != 0 ] || [ -O . ] || find . -ignore_readdir_rac
 need_root = [ "$$(id -u)" = 0 ] || { echo "ipsecfd: network namespaces need root: sudo make $@" >&2; exit 1; }
 
 help: ## this list
-	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## two hosts in network namespaces, the web server policy, real packets (root)
 	$(need_root); $(give_back)
