@@ -10,6 +10,8 @@ from collections.abc import Callable
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import printable
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
 
 def run_to_its_end(app: Callable[[], object]) -> None:
     """Run a command; exit status 0 done, 2 usage, 1 or the error's own refused or failed."""
@@ -27,8 +29,15 @@ def run_to_its_end(app: Callable[[], object]) -> None:
     except OSError as error:
         _give_stdout_up()
         if error.errno != errno.EPIPE:
-            print(f"ipsecfd: {error}", file=sys.stderr)
+            print(f"ipsecfd: {_words(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _words(error: OSError) -> str:
+    """A file's errors are told where it is written; one that names none is of what was printed."""
+    if error.filename is None and error.errno in _NO_ROOM:
+        return f"standard output: cannot be written: {error.strerror}"
+    return str(error)
 
 
 def _give_stdout_up() -> None:
