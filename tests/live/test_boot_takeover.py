@@ -84,7 +84,8 @@ def counted(lab: Lab, *chains: str) -> Counter[str]:
 
 def test_each_phase_passes_what_it_permits(lab: Lab) -> None:
     """What both permit has no gap, what one permits passes in that phase only, what neither does
-    never; the counters of each phase agree."""
+    never; the counters of each phase agree. While the kernel learns a flow, its packets may overtake
+    those that still wait in the queue."""
     lab.start_daemon(POLICY, STARTUP).stop()  # it has kept the rules of the next boot
     lab["guard"].run([str(SCRIPT), "load", CONFIG], check=True)
     with (
@@ -105,13 +106,13 @@ def test_each_phase_passes_what_it_permits(lab: Lab) -> None:
         time.sleep(1)
         judged = len(in_force.arrived)
         stats = json.loads(daemon.cli("stats", "--json").stdout)["counts"]
-    assert always.arrived == list(range(always.sent))
+    assert sorted(always.arrived) == list(range(always.sent))
     assert at_boot.arrived == list(range(len(at_boot.arrived)))
-    assert in_force.arrived == list(range(in_force.arrived[0], in_force.sent))
+    assert sorted(in_force.arrived) == list(range(min(in_force.arrived), in_force.sent))
     assert never.arrived == []
     assert heard == [0, 0]
     # Both streams change over in one moment, as far as they are in step.
-    assert abs(in_force.arrived[0] - len(at_boot.arrived)) < in_force.sent / 10
+    assert abs(min(in_force.arrived) - len(at_boot.arrived)) < in_force.sent / 10
     assert before["passed"] >= streamed[0] + streamed[1]  # and the answers of the peer
     assert before["dropped"] >= streamed[2] + streamed[3]
     by_verdict: Counter[str] = Counter()
