@@ -84,8 +84,8 @@ def counted(lab: Lab, *chains: str) -> Counter[str]:
 
 def test_each_phase_passes_what_it_permits(lab: Lab) -> None:
     """What both permit has no gap, what one permits passes in that phase only, what neither does
-    never; the counters of each phase agree. While the kernel learns a flow, its packets may overtake
-    those that still wait in the queue."""
+    never; the counters of each phase agree. While the kernel learns a flow, its packets may
+    overtake those that still wait in the queue."""
     lab.start_daemon(POLICY, STARTUP).stop()  # it has kept the rules of the next boot
     lab["guard"].run([str(SCRIPT), "load", CONFIG], check=True)
     with (
