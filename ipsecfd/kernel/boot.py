@@ -18,7 +18,7 @@ from ipsecfd.driver.packet import ICMP_ERRORS
 from ipsecfd.driver.stateful import CAPACITY, TIMEOUT
 from ipsecfd.kernel import nft, standing
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.rules import HOOKS, TABLE, defragmentation, reassembles
+from ipsecfd.kernel.rules import HOOKS, TABLE, defragmentation, reassembles, routed
 from ipsecfd.policy.model import ICMP, ICMPV6, TCP, UDP
 
 MODES: Final = (Mode.STARTUP_PERMIT, Mode.STARTUP_BLOCK, Mode.STARTUP_STATEFUL)
@@ -177,13 +177,13 @@ def _exemptions(exemptions: tuple[BootExemption, ...], direction: Direction) -> 
 def _base_chains(startup: Startup, *, defragment: bool) -> Iterator[str]:
     """The base chains, as `kernel.rules` has them: loopback passes, and a bit of the mark tells
     routed packets from the host's own at POSTROUTING, where it is settled which way they go."""
-    inbound, outbound, routed = (f"goto {chain_name(startup.mode, one)}" for one in Direction)
+    inbound, outbound, forwarded = (f"goto {chain_name(startup.mode, one)}" for one in Direction)
     bit = startup.marks.routed
     clear = f"meta mark & {bit:#010x} != 0 meta mark set meta mark & {~bit & 0xFFFFFFFF:#010x}"
     for name, rules in {
         "input": ["iif lo accept", inbound],
-        "forward": [routed],
-        "routed": [f"meta mark set meta mark | {bit:#010x}"],
+        "forward": ["iif lo accept", forwarded],
+        "routed": routed(startup.marks).splitlines(),
         "own": [clear],
         "postrouting": ["oif lo accept", f"{clear} accept", outbound],
     }.items():

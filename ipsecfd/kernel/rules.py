@@ -193,7 +193,7 @@ def _rules(
             clear,
             "oif lo accept",
         ],
-        Direction.FORWARD: [clear],
+        Direction.FORWARD: [clear, "iif lo accept"],
     }
     rules = {}
     for direction in config.directions:
@@ -204,10 +204,19 @@ def _rules(
             cache.learning(generation, direction, marks) if generation else clear
         )
     return rules | {
-        "routed": f"meta mark set meta mark | {marks.routed:#010x}",
+        "routed": routed(marks),
         # A filter chain that changes a mark, unlike a verdict here, sends no packet another way.
         "own": clear,
     }
+
+
+def routed(marks: Marks) -> str:
+    """The rules that give routed packets their bit.
+
+    What comes from the loopback interface is this host's own: by a source route through one of its
+    addresses any program can have it go on from there. It is outbound like all others.
+    """
+    return f"iif lo {cache.clearing(marks)} accept\nmeta mark set meta mark | {marks.routed:#010x}"
 
 
 def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ipsecfd.lab import Lab
+from tests.live.streams import waiting
 from tests.live.test_cache import counter
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -24,6 +25,7 @@ STRANGER, STRANGER6 = "203.0.113.66", "2001:db8:66::66"
 SPOKEN_TO, SPOKEN_TO6 = "198.51.100.7", "2001:db8::77"
 OPEN, CLOSED = 7001, 7003
 ONE_QUEUE = {"queue": {"processes": 1}}  # packets arrive in their order
+_SIX = socket.AF_INET6
 
 
 class Attacker:
@@ -193,6 +195,42 @@ def test_source_routes(lab: Lab, attacker: Attacker) -> None:
             seen += data if kind != socket.PACKET_OUTGOING else b""
     assert b"routed plain" not in seen
     assert b"routed by option" not in seen
+
+
+def test_own_source_routes(lab: Lab) -> None:
+    """A program that sends to an address of its own host, with a route that goes on from there,
+    reaches what the host may send to and nothing else."""
+    guard, peer = lab["guard"], lab["peer"]
+    for host in (guard, peer):
+        for name in ("all", "lo", "eth0"):
+            host.set_sysctl(f"net/ipv4/conf/{name}/accept_source_route", "1")
+            host.set_sysctl(f"net/ipv4/conf/{name}/accept_local", "1")
+            host.set_sysctl(f"net/ipv6/conf/{name}/seg6_enabled", "1")
+    guard.set_sysctl("net/ipv4/ip_forward", "1")
+    guard.set_sysctl("net/ipv6/conf/all/forwarding", "1")
+    policy = OUTWARD.replace("any <-> any", "me <-> any").replace("any -> me", "me -> any")
+    lab.start_daemon(policy.replace(str(CLOSED), "9"), ONE_QUEUE)
+    route = b"\x83\x07\x04" + socket.inet_aton(GUARD) + b"\x00"
+    segments = bytes((0, 4, 4, 1, 1, 0, 0, 0)) + bytes(16) + socket.inet_pton(_SIX, GUARD6)
+    for family, own, other, option in (
+        (socket.AF_INET, GUARD, "192.0.2.1", (socket.IPPROTO_IP, socket.IP_OPTIONS, route)),
+        (_SIX, GUARD6, "2001:db8::1", (socket.IPPROTO_IPV6, socket.IPV6_RTHDR, segments)),
+    ):
+        with contextlib.ExitStack() as stack:
+            mouth, closed, open_ = (
+                stack.enter_context(host.socket(family, socket.SOCK_DGRAM))
+                for host in (guard, peer, peer)
+            )
+            closed.bind((other, CLOSED))
+            open_.bind((other, OPEN))
+            open_.settimeout(20)
+            mouth.bind((own, 0))
+            mouth.setsockopt(*option)
+            for number in range(5):
+                for port in (CLOSED, OPEN):
+                    mouth.sendto(bytes([number]), (other, port))
+            assert [open_.recv(1)[0] for _ in range(5)] == [0, 1, 2, 3, 4]
+            assert waiting(closed) == 0
 
 
 def lies(sport: int) -> Iterator[Any]:

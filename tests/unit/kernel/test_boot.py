@@ -134,10 +134,18 @@ def test_routed_packets_are_judged_with_forward_only(mode: Mode) -> None:
     assert chains(text(mode, forward=True))["forward"][-1].startswith("goto ")
 
 
+@pytest.mark.parametrize("forward", [False, True])
+def test_what_goes_on_from_loopback_is_outbound(forward: bool) -> None:
+    """It passes FORWARD unjudged and without the bit by which routed packets are known."""
+    found = chains(text(BLOCK, forward=forward))
+    assert found["routed"][1] == "iif lo meta mark set meta mark & 0x03ffffff accept"
+    assert not forward or found["forward"][1] == "iif lo accept"
+
+
 def test_own_bit_of_the_mark() -> None:
     """Of others' marks no other bit is changed."""
     found = chains(text(BLOCK, marks=Marks(0x1F0)))
-    assert found["routed"][1] == "meta mark set meta mark | 0x00000100"
+    assert found["routed"][-1] == "meta mark set meta mark | 0x00000100"
     assert found["own"][1] == "meta mark & 0x00000100 != 0 meta mark set meta mark & 0xfffffeff"
 
 
