@@ -108,13 +108,16 @@ class World:
 
     def _exemption(self, facts: Facts, direction: Direction) -> str | None:
         """Design, profile `linux`, then spec 4.1 and 4.2."""
-        if direction is Direction.FORWARD:
-            return None
-        if self.profile == "linux" and facts.icmpv6_type is not None:
+        source = facts.source
+        bridged = facts.hop_limit == 255 or source.is_link_local or source.is_unspecified
+        on_one_link = direction is not Direction.FORWARD or bridged
+        if self.profile == "linux" and facts.icmpv6_type is not None and on_one_link:
             if 133 <= facts.icmpv6_type <= 137 and facts.hop_limit == 255:
                 return "EX:ND"
             if facts.icmpv6_type in (130, 131, 132, 143):
                 return "EX:MLD"
+        if direction is Direction.FORWARD:
+            return None
         ports = [facts.source_port, facts.destination_port]
         if facts.protocol == UDP:
             if ports == [500, 500] or (self.profile == "win2000" and 500 in ports):
