@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import printable
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run_to_its_end(app: Callable[[], object]) -> None:
@@ -35,7 +35,7 @@ def run_to_its_end(app: Callable[[], object]) -> None:
 
 def _words(error: OSError) -> str:
     """A file's errors are told where it is written; one that names none is of what was printed."""
-    if error.filename is None and error.errno in _NO_ROOM:
+    if error.filename is None and error.errno in _UNWRITABLE:
         return f"standard output: cannot be written: {error.strerror}"
     return str(error)
 

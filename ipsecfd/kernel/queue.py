@@ -11,7 +11,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from netfilterqueue import COPY_PACKET, NetfilterQueue, Packet
@@ -22,6 +21,7 @@ from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import nfnetlink
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
+from ipsecfd.kernel.queue_health import QUEUES
 
 BATCH: Final = 32
 """Packets after which held verdicts are given; they are given as well when none are waiting."""
@@ -35,7 +35,6 @@ _SEND_TRIES = 50
 _MARKS = 256  # marks of others for which a batch is kept ready
 _PERMIT = Verdict.PERMIT  # a global is found faster than an enum's member
 _NEGOTIATE = Reason.NEGOTIATE
-_QUEUES = Path("/proc/net/netfilter/nfnetlink_queue")
 
 OnDrop = Callable[[Decision, Direction, int, bytes], None]
 """Told of each dropped packet: why, which way, its interface's index, its first bytes."""
@@ -232,9 +231,9 @@ class Queue:
 def _cannot_bind(number: int, error: OSError) -> str:
     if os.geteuid() != 0 or error.errno in (errno.EPERM, errno.EACCES):
         return f"queue {number} cannot be bound: {error}; run as root or with CAP_NET_ADMIN"
-    if not _QUEUES.exists():
+    if not QUEUES.exists():
         return f"queue {number} cannot be bound: this kernel lacks nfnetlink_queue ({error})"
     return (
-        f"queue {number} cannot be bound, another program uses it (see {_QUEUES}):"
+        f"queue {number} cannot be bound, another program uses it (see {QUEUES}):"
         " stop that program or set `number` in [queue]"
     )

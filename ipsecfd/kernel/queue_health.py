@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+QUEUES: Final = Path("/proc/net/netfilter/nfnetlink_queue")
+"""The kernel's table of bound queues; missing where it has none to bind."""
 
 
 class Health(NamedTuple):
@@ -17,7 +20,7 @@ class Health(NamedTuple):
     """Packets dropped because the socket's buffer was full."""
 
 
-def health(number: int, table: Path = Path("/proc/net/netfilter/nfnetlink_queue")) -> Health | None:
+def health(number: int, table: Path = QUEUES) -> Health | None:
     """The state of a queue, or None when nobody is bound to it."""
     try:
         lines = table.read_text().splitlines()

@@ -282,7 +282,7 @@ def test_a_queue_that_cannot_be_had(
     monkeypatch: pytest.MonkeyPatch, *, kernel_has_queues: bool, said: str
 ) -> None:
     """The line says which one, and which key to change, or that no key helps."""
-    monkeypatch.setattr(queue, "_QUEUES", Mock(Path, **{"exists.return_value": kernel_has_queues}))
+    monkeypatch.setattr(queue, "QUEUES", Mock(Path, **{"exists.return_value": kernel_has_queues}))
     refusing = Mock(**{"bind.side_effect": OSError("Failed")})
     monkeypatch.setattr(queue, "NetfilterQueue", lambda: refusing)
     monkeypatch.setattr(queue, "os", Mock(os, wraps=os, dup=lambda number: number))
