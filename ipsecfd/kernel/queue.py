@@ -124,9 +124,15 @@ class Queue:
         self._block_mark = self._marks.block(handlers.generation)
 
     def judge_waiting(self) -> None:
-        """Judge all packets that wait, without waiting for more."""
+        """Judge all packets that wait, without waiting for more.
+
+        A verdict that lets a packet in often brings the next one at once, the answer of the
+        kernel's own TCP or ICMP. So nobody is asked whether something waits: it is tried.
+        """
         self._queue.run(block=False)
-        self._flush()
+        while self._held is not None:
+            self._flush()
+            self._queue.run(block=False)
         self._since = 0
 
     def close(self) -> None:

@@ -149,18 +149,24 @@ def streams(run: Run) -> None:
 
 
 def pings(run: Run) -> None:
-    """What judging adds to a ping."""
+    """What judging adds to a ping, beside what a queue adds whose callback only accepts."""
     few = mix.policy_text(FEW)
-    added: dict[str, list[float]] = {"off": [], "on": []}
+    bounds = {"bare queue": "", "queued": "<= 80", "cached": "<= 10"}
+    turns: dict[str, Setup] = {
+        "bare queue": lambda lab: contestants.bare(lab, _LENGTH),
+        "queued": _with(few),
+        "cached": _with(few, cache="on"),
+    }
+    added: dict[str, list[float]] = {name: [] for name in turns}
     with Lab() as lab:
-        for _ in range(run.rounds):
+        for number in range(run.rounds):
             without = load.ping_median(lab, 300)
-            for cache, found in added.items():
-                with contestants.ipsecfd(lab, few, cache=cache):
-                    found.append(load.ping_median(lab, 300) - without)
-    results = run.results
-    results.figure("queued, added to a ping", statistics.median(added["off"]), "<= 80", "us")
-    results.figure("cached, added to a ping", statistics.median(added["on"]), "<= 10", "us")
+            for name in _turn(turns, number):
+                with turns[name](lab):
+                    added[name].append(load.ping_median(lab, 300) - without)
+    for name, bound in bounds.items():
+        what = f"{name}, added to a ping"
+        run.results.figure(what, statistics.median(added[name]), bound, "us")
 
 
 def loading(run: Run) -> None:

@@ -74,6 +74,8 @@ class FakeKernel:
     """Error numbers of the next messages with verdicts; the last one stays."""
     early: Sequence[FakePacket] = ()
     """Packets that come while the queue is bound."""
+    answers: dict[int, FakePacket] = field(default_factory=dict)
+    """By id of a packet: the one that comes as soon as it has its verdict."""
     most_held: int = 0
     callback: Callable[[FakePacket], None] = print
 
@@ -114,6 +116,8 @@ class FakeKernel:
         for one in [last] if kind == _VERDICT else [one for one in self.waiting if one <= last]:
             del self.waiting[one]  # a second verdict is a KeyError
             self.verdicts[one] = verdict, mark
+            if one in self.answers:
+                self.waiting[self.answers[one].id] = self.answers[one]
 
 
 def _attributes(message: bytes) -> Iterator[tuple[int, bytes]]:
@@ -212,6 +216,16 @@ def test_each_packet_gets_its_own_verdict(packets: list[tuple[bytes, int]], chun
         assert scene.queue.faults == sum(word not in DECISIONS for word, _ in packets)
         assert scene.kernel.most_held <= BATCH
         assert not any(scene.pauses)
+
+
+def test_answers_are_judged_at_once(scene: Scene) -> None:
+    """What the kernel answers to a packet that was let in waits for nobody to be told of it."""
+    scene.kernel.answers = {1: FakePacket(2, b"learn"), 2: FakePacket(3, b"block")}
+    assert scene.judged(FakePacket(1, b"permit")) == {
+        1: expected(b"permit", 0),
+        2: expected(b"learn", 0),
+        3: expected(b"block", 0),
+    }
 
 
 def test_drops_are_told(scene: Scene) -> None:
