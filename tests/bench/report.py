@@ -26,6 +26,12 @@ namespaces on one machine, so the sender takes one of the processors, and under 
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns.
 """
 
+_ABOUT_THE_BOUNDS = """
+A ping and a TCP stream pay for waking a process, twice for each packet that is answered, and more
+where processors are virtual: what a bare queue adds is what no program can save. One sender cannot
+send several times what is judged; under full load it shows how much more a learnt flow may carry.
+"""
+
 _ABOUT_THE_PLOT = """
 ## Packets a second over the number of filters
 
@@ -79,6 +85,7 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
     yield "|---|---:|---|---|"
     for one in results.figures:
         yield f"| {one.what} | {one.shown} | {one.bound} | {_SENTENCE[one.met]} |"
+    yield _ABOUT_THE_BOUNDS.rstrip()
     yield _ABOUT_THE_PLOT.format(plot=PLOT, mix=_mix())
     yield "## All rates\n"
     yield "Packets a second, 64-byte UDP, median.\n"
