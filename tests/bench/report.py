@@ -23,7 +23,8 @@ Written by `sudo make bench`, which measures all of it anew on your machine. Mac
 noisy: compare the ratios, which are taken within one run; absolute numbers are this machine's.
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
-them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns.
+them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
+of {streams} for the TCP streams.
 """
 
 _ABOUT_THE_BOUNDS = """
@@ -80,6 +81,7 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
         python=platform.python_version(),
         processors=os.cpu_count(),
         rounds=rounds,
+        streams=steps.TURNS * rounds,
     )
     yield "| what | measured | at least or at most | |"
     yield "|---|---:|---|---|"

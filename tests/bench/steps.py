@@ -24,6 +24,8 @@ SIZES = (10, 100, 1_000, 10_000)
 QUEUED, CACHED = "ipsecfd, queued", "ipsecfd, cached"
 ONE_FLOW, FULL_LOAD, NEW_FLOWS, MANY_FLOWS = "one flow", "full load", "new flows", "16 hosts"
 TCP = "TCP"
+TURNS = 3
+"""How often a TCP stream is measured in a round."""
 _LENGTH = Config().queue.length
 
 
@@ -136,7 +138,7 @@ def streams(run: Run) -> None:
     }
     results = run.results
     with Lab() as lab:
-        for number in range(3 * run.rounds):
+        for number in range(TURNS * run.rounds):
             for name in _turn(turns, number):
                 with turns[name](lab):
                     results.note(name, TCP, load.tcp_stream(lab, run.seconds / 2))
