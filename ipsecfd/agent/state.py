@@ -6,6 +6,7 @@ turns the default start-up mode from permit into stateful (spec 6.1).
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +94,10 @@ def put_back(directory: Path, text: str | None) -> None:
         else:
             durable.keep(path, text.encode("latin-1"))
     except OSError as error:
-        raise StateError(
-            f"{path}: cannot be written: {error.strerror}; `state_dir` must be a directory that"
-            " ipsecfd may write to"
-        ) from error
+        # A full disk says enough by itself, and has nothing to do with the directory.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "" if full else "; `state_dir` must be a directory that ipsecfd may write to"
+        raise StateError(f"{path}: cannot be written: {error.strerror}{hint}") from error
 
 
 def _damaged(path: Path, place: str, text: str) -> StateError:

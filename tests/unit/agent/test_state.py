@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from ipsecfd.agent.state import FILE_NAME, State, StateError, load, save
+from ipsecfd.policy import durable
 
 
 def test_never_assigned(tmp_path: Path) -> None:
@@ -53,3 +56,16 @@ def test_unwritable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="state_dir"):
         save(tmp_path / "file" / "state", None)
+
+
+def test_a_full_disk_is_all_there_is_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory is as it should be, so nothing is said of it."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(durable, "keep", full)
+    with pytest.raises(StateError, match=r"No space left on device$"):
+        save(tmp_path, None)
