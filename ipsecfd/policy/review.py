@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from ipsecfd.policy.model import ICMP, TCP, Address, Connection, Filter, Me, Policy, Prefix
 
@@ -84,35 +84,50 @@ def _same_filters(lists: Iterable[WrittenList]) -> Iterator[Doubt]:
 
     Lists that no packet can meet together are not compared: inactive rules, or LAN and dial-up.
     """
-    OneWay: TypeAlias = tuple[Address, Address, int, int, int]
-    seen: dict[OneWay, tuple[str, WrittenList, bool]] = {}
+    seen: dict[_OneWay, _Places] = {}
     for one_list in lists:
+        known = seen if one_list.connections else {}  # what no rule uses meets nothing but itself
         for number, one in enumerate(one_list.filters, 1):
             place = f"{one_list.place}[{number}]"
-            ways: list[OneWay] = [
-                (one.source, one.destination, one.source_port, one.destination_port, one.protocol)
-            ]
-            if one.mirrored:
-                ways.append(
-                    (
-                        one.destination,
-                        one.source,
-                        one.destination_port,
-                        one.source_port,
-                        one.protocol,
-                    )
-                )
-            for mirror, way in enumerate(ways):
-                earlier, other_list, other_mirror = seen.setdefault(
-                    way, (place, one_list, bool(mirror))
-                )
-                if earlier != place and _meet(one_list, other_list):
-                    same = "the mirror of " if other_mirror != bool(mirror) else ""
-                    why = f"the same as {same}{earlier}"
-                    if one_list is not other_list:
+            way = _OneWay(
+                one.source, one.destination, one.source_port, one.destination_port, one.protocol
+            )
+            for mirror, written in enumerate((way, way.back) if one.mirrored else (way,)):
+                places = known.setdefault(written, {})
+                earlier = next((it for it in places.values() if _meet(one_list, it[1])), None)
+                places.setdefault(one_list.connections, (place, one_list, bool(mirror)))
+                if earlier is not None and earlier[0] != place:
+                    same = "the mirror of " if earlier[2] != bool(mirror) else ""
+                    why = f"the same as {same}{earlier[0]}"
+                    if one_list is not earlier[1]:
                         why += "; of two actions the more restrictive decides"
                     yield place, one.text or str(one), why
                     break
+
+
+class _OneWay(NamedTuple):
+    """What a filter, or its mirror, covers."""
+
+    source: Address
+    destination: Address
+    source_port: int
+    destination_port: int
+    protocol: int
+
+    @property
+    def back(self) -> _OneWay:
+        """The mirror."""
+        return _OneWay(
+            self.destination,
+            self.source,
+            self.destination_port,
+            self.source_port,
+            self.protocol,
+        )
+
+
+_Places: TypeAlias = dict[frozenset[Connection], tuple[str, WrittenList, bool]]
+"""Where the same was written first for each kind of connections, and whether as a mirror."""
 
 
 def _meet(one: WrittenList, other: WrittenList) -> bool:

@@ -379,6 +379,23 @@ def test_what_is_probably_not_meant_is_warned_of(text: str, expected: str) -> No
     assert expected in found
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        rule("any -> me", more="active = false"),
+        rule("any -> me", more='connection = "dialup"'),
+        '[[filter_list]]\nname = "a"\nfilters = ["any -> me"]\n',
+    ],
+)
+def test_a_double_is_told_also_where_a_third_meets_neither(between: str) -> None:
+    """What no packet can meet together with two equal filters does not hide them (spec 3.4)."""
+    lan = rule("any -> me", more='connection = "lan"')
+    texts = (between + lan * 2, lan + between + lan, lan * 2 + between)
+    for text in texts:
+        found = [one for one in warnings(NAMED + text) if "the same as rule" in one]
+        assert len(found) == 1
+
+
 SHARED_BY_TWO = """
 [[rule]]
 action = "block"
