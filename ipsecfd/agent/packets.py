@@ -46,6 +46,9 @@ class PacketProcess:
         self._inlet = inlet
         self._on_drops = on_drops
         self._asking = asyncio.Lock()
+        """For a question with its answer."""
+        self._installing = asyncio.Lock()
+        """For settings with all their pieces."""
         loop = asyncio.get_running_loop()
         loop.add_reader(inlet, self._take_drops)
         self.died: asyncio.Future[str] = loop.create_future()
@@ -95,11 +98,17 @@ class PacketProcess:
         """Have packets judged by these settings; returns when they are, with what was judged by
         those before since the last report. Raises KernelError when the queue is taken or may not
         be bound."""
-        async with self._asking:
-            for piece in pieces(settings):
-                self._write(b"S" + piece)
-                await self._writer.drain()
-            refusal, judged = await self._read(_ANSWER_SECONDS)
+        async with self._installing:
+            piece = b""
+            for following in pieces(settings):
+                if piece:
+                    # In a flood a large table takes a while: between two pieces others may ask.
+                    async with self._asking:
+                        await self._send_piece(piece)
+                piece = following
+            async with self._asking:
+                await self._send_piece(piece)
+                refusal, judged = await self._read(_ANSWER_SECONDS)
         if refusal is not None:
             raise KernelError(refusal)
         return judged
@@ -149,6 +158,10 @@ class PacketProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self._watch
+
+    async def _send_piece(self, piece: bytes) -> None:
+        self._write(b"S" + piece)
+        await self._writer.drain()
 
     def _write(self, message: bytes) -> None:
         self._writer.write(HEADER.pack(len(message)) + message)
