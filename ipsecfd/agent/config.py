@@ -212,7 +212,10 @@ class Config(_Section):
     @classmethod
     def _fits_profile(cls, value: int | None, info: Any) -> int | None:
         profile = PROFILES.get(info.data.get("profile"))
-        if value is not None and profile is not None and value not in profile.allowed_exempt:
+        if profile is None:  # which is a mistake of its own
+            if value is not None and not 0 <= value <= 3:
+                raise ValueError("expected a number from 0 to 3")
+        elif value is not None and value not in profile.allowed_exempt:
             allowed = ", ".join(str(one) for one in sorted(profile.allowed_exempt))
             raise ValueError(f"expected one of {allowed} in profile {profile.name}")
         return value

@@ -13,7 +13,7 @@ from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import to_address
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.flows import Flow
-from ipsecfd.policy.model import TCP, UDP, IPNetwork, protocol_name
+from ipsecfd.policy.model import TCP, UDP, IPNetwork, packet_protocol_name
 
 MOST: Final = 10_000
 """Flows in one answer."""
@@ -76,7 +76,7 @@ def _report(known: Known) -> FlowReport:
         direction=str(flow.direction),
         verdict=flow.verdict.value,
         interface=known.interface or None,
-        protocol=protocol_name(flow.protocol),
+        protocol=packet_protocol_name(flow.protocol),
         source=str(to_address(flow.family, flow.source)),
         source_port=flow.source_port if ported else None,
         destination=str(to_address(flow.family, flow.destination)),

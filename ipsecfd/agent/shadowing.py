@@ -16,7 +16,7 @@ from ipsecfd.agent.shadow import Row, Shadow, Turn
 from ipsecfd.agent.tally import Cause
 from ipsecfd.driver.shadow import FlowKey
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import TCP, UDP, protocol_name
+from ipsecfd.policy.model import TCP, UDP, packet_protocol_name
 from ipsecfd.policy.tomlfile import Loaded
 
 MOST: Final = 1_000
@@ -110,7 +110,7 @@ def _why(cause: Cause) -> Why:
 def _flow(flow: FlowKey, packets: int) -> ShadowFlow:
     ported = flow.protocol in (TCP, UDP)
     return ShadowFlow(
-        protocol=None if flow.protocol is None else protocol_name(flow.protocol),
+        protocol=None if flow.protocol is None else packet_protocol_name(flow.protocol),
         source=str(ipaddress.ip_address(flow.source)),
         source_port=flow.source_port if ported else None,
         destination=str(ipaddress.ip_address(flow.destination)),

@@ -15,7 +15,7 @@ from ipsecfd.driver.build import build
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import EXTENSION_HEADERS
 from ipsecfd.errors import IpsecfdError
-from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress, protocol_name
+from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, IPAddress, packet_protocol_name
 
 FORM: Final = "DIRECTION PROTOCOL SOURCE[:PORT] -> DESTINATION[:PORT]"
 _EXAMPLE: Final = "in tcp 203.0.113.66:4000 -> 192.0.2.10:80"
@@ -67,7 +67,7 @@ def packet_text(
 ) -> str:
     """A packet in the form that `parse_packet_text` reads."""
     return (
-        f"{direction} {protocol_name(protocol)} {endpoint(str(source), source_port or None)}"
+        f"{direction} {packet_protocol_name(protocol)} {endpoint(str(source), source_port or None)}"
         f" -> {endpoint(str(destination), destination_port or None)}"
     )
 

@@ -14,7 +14,7 @@ from ipsecfd.cli.packet_words import endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import Packet, parse, to_address
-from ipsecfd.policy.model import by_family, protocol_name
+from ipsecfd.policy.model import by_family, packet_protocol_name
 
 _SHOWN: Final = 15
 _CONVERSATIONS: Final = 50_000
@@ -167,6 +167,6 @@ def _others(count: int) -> Iterator[str]:
 
 def _in_words(conversation: _Conversation) -> str:
     direction, family, protocol, source, destination, port = conversation
-    name = "?" if protocol is None else protocol_name(protocol)
+    name = "?" if protocol is None else packet_protocol_name(protocol)
     target = endpoint(str(to_address(family, destination)), port)
     return f"{direction!s:<4}{name} {to_address(family, source)} -> {target}"

@@ -9,7 +9,7 @@ from typing import Final
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import Packet
-from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, protocol_name
+from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, packet_protocol_name
 
 MAX_BOOT_EXEMPTIONS: Final = 1024
 """Windows' own limit is not documented; a choice (spec 6.3)."""
@@ -87,7 +87,7 @@ class BootExemption:
 
     def __str__(self) -> str:
         way = "inbound" if self.direction is Direction.IN else "outbound"
-        name = protocol_name(self.protocol) if self.protocol else "0"
+        name = packet_protocol_name(self.protocol)
         if self.protocol in (TCP, UDP):
             return f"{name}:{self.source_port}:{self.destination_port}:{way}"
         return f"{name}:{way}"

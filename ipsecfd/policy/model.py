@@ -37,6 +37,11 @@ def protocol_name(protocol: int) -> str:
     return PROTOCOL_NAMES.get(protocol, str(protocol))
 
 
+def packet_protocol_name(protocol: int) -> str:
+    """The same for the protocol of a packet: there 0 is a number like others, not any protocol."""
+    return protocol_name(protocol) if protocol else "0"
+
+
 class Store(enum.IntEnum):
     """Where a policy comes from; the value orders names in logs, never verdicts (spec 1.5, 3.2)."""
 

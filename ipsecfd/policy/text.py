@@ -55,8 +55,10 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise PolicyError([Mistake(file, "", "", "expected TOML that is nested less")]) from error
-    except ValueError as error:  # syntax, and numbers too long for Python
+    except tomllib.TOMLDecodeError as error:
         raise PolicyError([_syntax_mistake(str(error), text, file)]) from error
+    except ValueError as error:  # Python's own limit, which guards against quadratic time
+        raise PolicyError([Mistake(file, "", "", "expected numbers of fewer digits")]) from error
 
 
 def _syntax_mistake(message: str, text: str, file: str) -> Mistake:

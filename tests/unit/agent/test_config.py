@@ -50,6 +50,7 @@ def test_defaults_are_the_designs() -> None:
         ('profile = "win2000"\nexempt = 3', 'x: exempt: "3": expected one of 0, 1 in profile'),
         ("exempt = 4", 'x: exempt: "4": expected one of 0, 1, 2, 3 in profile linux'),
         ('exempt = "3"', 'x: exempt: "3": expected a number from 0 to 3'),
+        ('profile = "xp"\nexempt = 4', 'x: exempt: "4": expected a number from 0 to 3'),
         ('on_failure = "open"', 'x: on_failure: "open": expected "block" or "permit"'),
         ("forward = 1", 'x: forward: "1": expected true or false'),
         ('state_dir = "lib"', 'x: state_dir: "lib": expected an absolute path'),

@@ -137,6 +137,7 @@ def test_wrong_text_is_refused_with_the_piece(text: str, said: str) -> None:
         "forward icmp 10.0.0.1 -> 10.0.0.2",
         "in icmpv6 2001:db8::1 -> 2001:db8::10",
         "in 253 203.0.113.66 -> 192.0.2.10",
+        "in 0 203.0.113.66 -> 192.0.2.10",
     ],
 )
 def test_written_as_it_is_read(text: str) -> None:

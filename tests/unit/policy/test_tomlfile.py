@@ -230,7 +230,7 @@ def test_all_mistakes_at_once() -> None:
         ('name = "p', "line 1: not TOML: unterminated string"),
         ("name = [", "line 1: not TOML: invalid value"),
         ("a = " + "[" * 5000, "expected TOML that is nested less"),
-        ("a = " + "9" * 5000, "not TOML"),
+        ("a = " + "9" * 5000, "expected numbers of fewer digits"),
         ('name = "p"\nname = "q"', "line 2: not TOML: cannot overwrite a value"),
         ('name = "p"\nname = "q"\n', 'line 2, column 11: "name = "q"": not TOML'),
         ('name = ""', "name: expected the policy's name in quotes, on one line, not empty text"),
