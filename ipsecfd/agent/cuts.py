@@ -92,4 +92,7 @@ def _packets(one: TcpConnection) -> Iterator[tuple[Direction, bytes]]:
 
 
 def _address(text: str) -> IPAddress:
-    return ipaddress.ip_address(text.partition("%")[0])
+    found = ipaddress.ip_address(text.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        return found.ipv4_mapped  # of a server that takes IPv4 over an IPv6 socket, and says so
+    return found
