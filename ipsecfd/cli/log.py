@@ -163,7 +163,7 @@ class _Printer:
         for lines in files:
             if left is None:
                 shown.append(self._chosen(lines))
-            elif left:
+            elif left or not shown:  # who follows goes on behind the youngest, also with -n 0
                 last = deque(self._chosen(lines), left)
                 shown.append(last)
                 left -= len(last)

@@ -429,6 +429,23 @@ def test_follow_last_lines(path: Path) -> None:
     assert follower.end() == ""
 
 
+def test_follow_nothing_but_what_comes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """-f -n 0 leaves out what is there already."""
+    write(path, DROP | {"rule": "old"})
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) > 1:
+            raise KeyboardInterrupt
+        write(path, DROP | {"rule": "new"})
+
+    monkeypatch.setattr(time, "sleep", nap)
+    shown = CliRunner().invoke(app, ["log", "-f", "-n", "0", "--log", str(path)])
+    assert '"new"' in shown.stdout
+    assert '"old"' not in shown.stdout
+
+
 def test_broken_pipe(path: Path) -> None:
     """`| head` ends it without a word."""
     write(path, *(DROP for _ in range(5000)))
