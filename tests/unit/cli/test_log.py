@@ -429,21 +429,25 @@ def test_follow_last_lines(path: Path) -> None:
     assert follower.end() == ""
 
 
-def test_follow_nothing_but_what_comes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follow_nothing_but_what_comes(path: Path) -> None:
     """-f -n 0 leaves out what is there already."""
     write(path, DROP | {"rule": "old"})
-    naps: list[float] = []
+    follower = Follower(path, "-n", "0")
+    seen = threading.Event()
 
-    def nap(seconds: float) -> None:
-        naps.append(seconds)
-        if len(naps) > 1:
-            raise KeyboardInterrupt
-        write(path, DROP | {"rule": "new"})
+    def keep_writing() -> None:
+        while not seen.wait(0.1):
+            write(path, DROP | {"rule": "new"})
 
-    monkeypatch.setattr(time, "sleep", nap)
-    shown = CliRunner().invoke(app, ["log", "-f", "-n", "0", "--log", str(path)])
-    assert '"new"' in shown.stdout
-    assert '"old"' not in shown.stdout
+    writer = threading.Thread(target=keep_writing)
+    writer.start()
+    try:
+        first = follower.line()
+    finally:
+        seen.set()
+        writer.join()
+    assert '"new"' in first
+    assert '"old"' not in follower.end()
 
 
 def test_broken_pipe(path: Path) -> None:
