@@ -25,6 +25,7 @@ from typing import Final, Protocol
 
 from ipsecfd import __version__
 from ipsecfd.agent.drops import Drops
+from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
 from ipsecfd.driver.driver import Driver, Judge, Settings, is_dialup
@@ -40,7 +41,6 @@ DROPS_PER_MESSAGE: Final = 64
 """Records in one message to the agent; a message must fit the socket's buffer."""
 
 _PR_SET_PDEATHSIG = 1
-_NICE = -5  # every packet of the host waits for this process
 _CONTROL_BYTES = 1 << 16
 
 
@@ -65,6 +65,7 @@ class PacketProcess:
         control: socket.socket,
         outlet: socket.socket,
         drops: Drops,
+        precedence: Precedence,
     ) -> None:
         self._control = control
         self._control.setblocking(False)
@@ -73,6 +74,7 @@ class PacketProcess:
         self._outlet.setblocking(False)
         self._received = bytearray()
         self._drops = drops
+        self._precedence = precedence
         self._assembly = Assembly()
         self._driver: Driver | None = None
         self._comparison: Comparison | None = None
@@ -105,6 +107,7 @@ class PacketProcess:
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK
+            self._precedence.look(now)
             self._take_commands()
             self._hand_over_drops()
         if self._replies:
@@ -284,14 +287,13 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends this process
     if os.getppid() != agent:
         return  # it ended before it could be watched
-    with contextlib.suppress(PermissionError):  # the unit has done it already
-        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     control = socket.socket(fileno=control_fd)
     outlet = socket.socket(fileno=outlet_fd)
     # The agent may end at any moment, and then there is nobody to tell of it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         drops = Drops(level, interval, time.time)
-        process = PacketProcess(queue, length, Marks(mask), control, outlet, drops)
+        precedence = Precedence(time.monotonic())
+        process = PacketProcess(queue, length, Marks(mask), control, outlet, drops, precedence)
         # No cycles are made here, and a collection over a large table would hold packets up.
         gc.disable()
         process.run()

@@ -25,3 +25,10 @@ def test_packets_come_by_the_queue_statement_of_nftables(lab: Machines) -> None:
     guard.assign(BLOCK_PING)
     assert not lab.peer.succeeds(f"ping -c2 -i0.5 -W1 {GUARD}")
     assert [drop["destination"] for drop in guard.drops()] == [GUARD, GUARD]
+
+
+def test_packet_processes_go_before_all_others(lab: Machines) -> None:
+    """The unit lets its packet process be a real-time one, which it is while little is queued."""
+    (queue,) = lab.guard.status()["queues"]
+    first = f"chrt --pid {queue['pid']} | grep SCHED_FIFO"
+    lab.guard.run(f"timeout 60 sh -c 'until {first}; do sleep 0.5; done'")

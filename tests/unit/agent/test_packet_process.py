@@ -15,6 +15,7 @@ import pytest
 from ipsecfd.agent import packet_process
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.packet_process import PacketProcess
+from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import COUNTS, HEADER, pieces
 from ipsecfd.driver.decision import Decision, Reason, Verdict
 from ipsecfd.driver.modes import Mode
@@ -24,6 +25,11 @@ from ipsecfd.kernel.queue import Handlers
 from tests.builders import ME, ipv4, make_driver, udp
 
 PACKET = ipv4("203.0.113.66", ME, 17, udp(4000, 7))
+
+
+def ordinary() -> Precedence:
+    """What leaves the process that tests run in as it is."""
+    return Precedence(0, lambda: 0, lambda first: None)
 
 
 class FakeQueue:
@@ -68,7 +74,7 @@ class World:
         inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sockets = (self.control, control, inlet, outlet)
         drops = Drops(0, 0, time.time)
-        self.process = PacketProcess(88, 1024, Marks(0xFF), control, outlet, drops)
+        self.process = PacketProcess(88, 1024, Marks(0xFF), control, outlet, drops, ordinary())
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:

@@ -1,0 +1,95 @@
+"""Going before all ordinary processes, but not in a flood."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ipsecfd.agent.precedence import WINDOW, Precedence
+
+SECOND = 1_000_000_000
+
+
+class Scheduler:
+    """A kernel that tells how long the process wanted to run, and notes what it asked for."""
+
+    def __init__(self, *, permits: bool = True) -> None:
+        self.wanted_ns = 5 * SECOND
+        self.changes: list[bool] = []
+        self._permits = permits
+
+    def wanted(self) -> int:
+        return self.wanted_ns
+
+    def go_first(self, first: bool) -> None:
+        if not self._permits:
+            raise PermissionError
+        self.changes.append(first)
+
+
+def test_first_while_it_leaves_time_to_others() -> None:
+    """It goes first from the start, is an ordinary one in a flood, and goes first after it."""
+    kernel = Scheduler()
+    precedence = Precedence(100, kernel.wanted, kernel.go_first)
+    assert kernel.changes == [True]
+    for second, (share, first) in enumerate(
+        [(0.0, True), (0.85, True), (0.95, False), (1.0, False), (0.95, False), (0.85, True)], 101
+    ):
+        kernel.wanted_ns += int(share * SECOND)
+        precedence.look(second)
+        assert kernel.changes[-1] is first, share
+    assert kernel.changes == [True, False, True]
+
+
+def test_a_moment_of_work_is_no_flood() -> None:
+    """It is judged by a whole window, however often it looks."""
+    kernel = Scheduler()
+    precedence = Precedence(100, kernel.wanted, kernel.go_first)
+    for tick in range(1, 8):
+        kernel.wanted_ns += SECOND // 20  # busy for 0.35 s
+        precedence.look(100 + tick / 20)
+    precedence.look(100 + WINDOW)
+    assert kernel.changes == [True]
+
+
+def test_without_permission_it_is_an_ordinary_process() -> None:
+    """Who may not go first judges packets all the same."""
+    kernel = Scheduler(permits=False)
+    precedence = Precedence(100, kernel.wanted, kernel.go_first)
+    kernel.wanted_ns += SECOND
+    precedence.look(101)
+    precedence.look(102)
+    assert kernel.changes == []
+
+
+_CHILD = """
+import os, time
+from ipsecfd.agent.precedence import WINDOW, Precedence
+
+def spend(work):
+    end = time.monotonic() + 1.2 * WINDOW
+    while time.monotonic() < end:
+        if not work:
+            time.sleep(0.05)
+    precedence.look(time.monotonic())
+    print(os.sched_getscheduler(0))
+
+precedence = Precedence(time.monotonic())
+print(os.sched_getscheduler(0))
+spend(work=False)
+spend(work=True)
+spend(work=False)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_this_kernel() -> None:
+    """The kernel takes what is asked of it, and tells how much a process wanted to run."""
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD], capture_output=True, text=True, check=True, timeout=20
+    )
+    first, ordinary = str(os.SCHED_FIFO), str(os.SCHED_OTHER)
+    assert done.stdout.split() == [first, first, ordinary, first]
