@@ -97,10 +97,18 @@ def flood(lab: Lab, kind: str) -> Iterator[None]:
         sender.wait()
 
 
+def congestion_control() -> str:
+    """What steers a TCP stream here: how fast one is without a filter depends on it."""
+    return _CONGESTION_CONTROL.read_text().strip()
+
+
 def tcp_stream(lab: Lab, seconds: float) -> float:
     """Bits a second of one TCP stream from the peer to the guard."""
+    # What the stream before learnt of the way is forgotten: it may have met another filter.
+    lab["peer"].run(["ip", "tcp_metrics", "flush", "all"], check=True)
     lab["guard"].run(["iperf3", "--server", "--daemon", "--one-off"], check=True)
-    client = ["iperf3", "--client", "192.0.2.10", "--json", "--time", str(seconds)]
+    whole = max(1, round(seconds))  # 0 would be for ever
+    client = ["iperf3", "--client", "192.0.2.10", "--json", "--time", str(whole)]
     for _ in range(20):
         done = lab["peer"].run(client, timeout=seconds + 20)
         result = json.loads(done.stdout)
@@ -117,10 +125,23 @@ def ping_median(lab: Lab, count: int) -> float:
     return statistics.median(times)
 
 
+@contextlib.contextmanager
+def awake() -> Iterator[None]:
+    """Let no processor of this machine sleep meanwhile, so that none has to be woken.
+
+    Raises FileNotFoundError in a container that has no such device.
+    """
+    with LATENCY.open("wb", buffering=0) as wish:
+        wish.write(bytes(4))  # no latency at all, as long as the file is open
+        yield
+
+
 def _busy() -> float:
     """Seconds that all processors worked since the machine started."""
     user, nice, system, _, _, irq, softirq, *_ = map(int, _STAT.read_text().split()[1:11])
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
+LATENCY = Path("/dev/cpu_dma_latency")
 _STAT = Path("/proc/stat")
+_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")

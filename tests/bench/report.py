@@ -14,6 +14,7 @@ from rich.table import Table
 from ipsecfd import __version__
 from tests.bench import mix, steps
 from tests.bench.figures import Results
+from tests.bench.load import congestion_control
 
 PLOT = "performance.svg"
 _INTRODUCTION = """\
@@ -24,13 +25,16 @@ noisy: compare the ratios, which are taken within one run; absolute numbers are 
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
-of {streams} for the TCP streams.
+of {streams} for TCP streams and pings.
 """
 
 _ABOUT_THE_BOUNDS = """
-A ping and a TCP stream pay for waking a process, twice for each packet that is answered, and more
-where processors are virtual: what a bare queue adds is what no program can save. One sender cannot
-send several times what is judged; under full load it shows how much more a learnt flow may carry.
+A ping and a TCP stream pay for waking a process, more where processors are virtual and sleep: what
+a bare queue adds is what no program can save. "Processors awake" is the same while none of them
+sleeps, as `/dev/cpu_dma_latency` has it (tuned's profile `latency-performance`). A stream's bound
+is for the congestion control of this machine; another one may do more, or less, with a link that
+nothing slows. One sender cannot send several times what is judged; under full load it shows how
+much more a learnt flow may carry.
 """
 
 _ABOUT_THE_PLOT = """
@@ -56,8 +60,8 @@ def show(results: Results, console: Console) -> None:
         rates.add_row(*row)
     if rates.rows:
         console.print(rates)
-    for name, speed in _streams(results):
-        console.print(f"TCP stream, {name}: {speed:.1f} Gbit/s")
+    for speeds in _streams(results):
+        console.print(speeds)
     console.print(_mix())
     table = Table(title="\nRatios and bounds", title_justify="left")
     for title in ("what", "measured", "bound", ""):
@@ -95,9 +99,8 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
     yield f"|---|{'---:|' * len(_LOADS)}"
     for row in _rates(results):
         yield f"| {' | '.join(row)} |"
-    yield "\nOne TCP stream, Gbit/s:\n"
-    for name, speed in _streams(results):
-        yield f"* {name}: {speed:.1f}"
+    for speeds in _streams(results):
+        yield f"\n{speeds}."
 
 
 def _mix() -> str:
@@ -109,15 +112,17 @@ def _mix() -> str:
 
 def _rates(results: Results) -> Iterator[list[str]]:
     """A row for each contestant: its name, and its rate under each load it met."""
-    for name in dict.fromkeys(name for name, load in results.rates if load != steps.TCP):
+    for name in dict.fromkeys(name for name, load in results.rates if load in _LOADS):
         found = [results.median(name, load) for load in _LOADS]
         yield [name, *(f"{rate:,.0f}" if rate else "" for rate in found)]
 
 
-def _streams(results: Results) -> Iterator[tuple[str, float]]:
-    for name, load in results.rates:
-        if load == steps.TCP:
-            yield name, results.median(name, load) / 1e9
+def _streams(results: Results) -> Iterator[str]:
+    """How fast a TCP stream was through each contestant, if that was measured."""
+    names = [name for name, load in results.rates if load == steps.TCP]
+    if names:
+        speeds = (f"{name} {results.median(name, steps.TCP) / 1e9:.1f}" for name in names)
+        yield f"One TCP stream ({congestion_control()}), Gbit/s: {', '.join(speeds)}"
 
 
 def _plot(results: Results, path: Path) -> None:

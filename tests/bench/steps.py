@@ -8,6 +8,7 @@ import json
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,11 +22,11 @@ from tests.bench.figures import Results
 FEW, MANY, HUGE = 10, 10_000, 100_000
 SIZES = (10, 100, 1_000, 10_000)
 """Numbers of filters or rules in the plot."""
-QUEUED, CACHED = "ipsecfd, queued", "ipsecfd, cached"
+QUEUED, CACHED, BARE = "ipsecfd, queued", "ipsecfd, cached", "bare queue"
 ONE_FLOW, FULL_LOAD, NEW_FLOWS, MANY_FLOWS = "one flow", "full load", "new flows", "16 hosts"
 TCP = "TCP"
-TURNS = 3
-"""How often a TCP stream is measured in a round."""
+TURNS = 6
+"""How often a TCP stream or a ping is measured in a round."""
 _LENGTH = Config().queue.length
 
 
@@ -58,7 +59,7 @@ def queued(run: Run) -> None:
     run.floods(
         (ONE_FLOW, NEW_FLOWS),
         {
-            "bare queue": lambda lab: contestants.bare(lab, _LENGTH),
+            BARE: lambda lab: contestants.bare(lab, _LENGTH),
             names[FEW]: lambda lab: contestants.ipsecfd(lab, few),
             names[MANY]: lambda lab: contestants.ipsecfd(lab, many),
         },
@@ -66,12 +67,10 @@ def queued(run: Run) -> None:
     )
     results = run.results
     for size, fresh_bound in ((FEW, 0.5), (MANY, 0.3)):
-        one = results.ratio(names[size], "bare queue", ONE_FLOW)
-        new = results.ratio(names[size], "bare queue", NEW_FLOWS)
-        results.figure(f"queued, one flow, {size:,} filters / bare queue", one, ">= 0.9")
-        results.figure(
-            f"queued, new flows, {size:,} filters / bare queue", new, f">= {fresh_bound}"
-        )
+        one = results.ratio(names[size], BARE, ONE_FLOW)
+        new = results.ratio(names[size], BARE, NEW_FLOWS)
+        results.figure(f"queued, one flow, {size:,} filters / {BARE}", one, ">= 0.9")
+        results.figure(f"queued, new flows, {size:,} filters / {BARE}", new, f">= {fresh_bound}")
     both = results.ratio(names[MANY], names[FEW], ONE_FLOW)
     results.figure(f"queued, one flow, {MANY:,} filters / {FEW} filters", both, ">= 0.95")
 
@@ -132,7 +131,7 @@ def streams(run: Run) -> None:
     few = mix.policy_text(FEW)
     turns: dict[str, Setup] = {
         "no filter": contestants.nothing,
-        "bare queue": lambda lab: contestants.bare_segments(lab, _LENGTH),
+        BARE: lambda lab: contestants.bare_segments(lab, _LENGTH),
         QUEUED: lambda lab: contestants.ipsecfd(lab, few),
         CACHED: lambda lab: contestants.ipsecfd(lab, few, cache="on"),
     }
@@ -142,37 +141,46 @@ def streams(run: Run) -> None:
             for name in _turn(turns, number):
                 with turns[name](lab):
                     results.note(name, TCP, load.tcp_stream(lab, run.seconds / 2))
-    results.figure(
-        "queued, TCP stream / no filter", results.ratio(QUEUED, "no filter", TCP), ">= 0.8"
-    )
+    bounds = {QUEUED: ">= 0.8", CACHED: ">= 0.95"}
+    for name, short in ((QUEUED, "queued"), (CACHED, "cached"), (BARE, BARE)):
+        ratio = results.ratio(name, "no filter", TCP)
+        results.figure(f"{short}, TCP stream / no filter", ratio, bounds.get(name, ""))
     # What any queue gives on this machine, and what of that is ours.
-    any_queue = results.ratio("bare queue", "no filter", TCP)
-    results.figure("bare queue, TCP stream / no filter", any_queue)
-    results.figure("queued, TCP stream / bare queue", results.ratio(QUEUED, "bare queue", TCP))
-    results.figure(
-        "cached, TCP stream / no filter", results.ratio(CACHED, "no filter", TCP), ">= 0.95"
-    )
+    results.figure(f"queued, TCP stream / {BARE}", results.ratio(QUEUED, BARE, TCP))
 
 
 def pings(run: Run) -> None:
-    """What judging adds to a ping, beside what a queue adds whose callback only accepts."""
+    """What judging adds to a ping, beside what a queue adds whose callback only accepts; also while
+    no processor sleeps, for a ping through a queue waits for one to wake up most of the time."""
     few = mix.policy_text(FEW)
-    bounds = {"bare queue": "", "queued": "<= 80", "cached": "<= 10"}
+    bounds = {BARE: "", "queued": "<= 80", "cached": "<= 10"}
     turns: dict[str, Setup] = {
-        "bare queue": lambda lab: contestants.bare(lab, _LENGTH),
+        BARE: lambda lab: contestants.bare_segments(lab, _LENGTH),
         "queued": _with(few),
         "cached": _with(few, cache="on"),
     }
-    added: dict[str, list[float]] = {name: [] for name in turns}
+    ways: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+        "": contextlib.nullcontext,
+    }
+    if load.LATENCY.exists():
+        ways[", processors awake"] = load.awake
+    added: dict[str, list[float]] = defaultdict(list)
     with Lab() as lab:
-        for number in range(run.rounds):
-            without = load.ping_median(lab, 300)
+        for number in range(TURNS * run.rounds):
+            without = {}
+            for way, condition in ways.items():
+                with condition():
+                    without[way] = load.ping_median(lab, 300)
             for name in _turn(turns, number):
                 with turns[name](lab):
-                    added[name].append(load.ping_median(lab, 300) - without)
-    for name, bound in bounds.items():
-        what = f"{name}, added to a ping"
-        run.results.figure(what, statistics.median(added[name]), bound, "us")
+                    for way, condition in ways.items():
+                        with condition():
+                            added[name + way].append(load.ping_median(lab, 300) - without[way])
+    for way in ways:
+        for name in turns:
+            what = f"{name}, added to a ping{way}"
+            bound = "" if way else bounds[name]
+            run.results.figure(what, statistics.median(added[name + way]), bound, "us")
 
 
 def loading(run: Run) -> None:
