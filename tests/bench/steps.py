@@ -212,7 +212,7 @@ def huge(run: Run) -> None:
     run.floods(
         (ONE_FLOW,),
         {name: _with(texts[size]) for size, name in names.items()},
-        min(run.rounds, 3),
+        run.rounds,
     )
     ratio = run.results.ratio(names[HUGE], names[FEW], ONE_FLOW)
     run.results.figure(f"queued, one flow, {HUGE:,} filters / {FEW} filters", ratio, ">= 0.9")
