@@ -23,8 +23,10 @@ _SCHEDSTAT = Path("/proc/self/schedstat")
 
 def wanted() -> int:
     """Nanoseconds that this process ran, or waited for a processor; raises OSError where the
-    kernel does not tell."""
+    kernel does not tell, for then a flood could not be told either."""
     ran, waited, _ = map(int, _SCHEDSTAT.read_text().split())
+    if not ran:  # a kernel that keeps no such accounts fills in zeros
+        raise OSError(f"{_SCHEDSTAT}: nothing is counted")
     return ran + waited
 
 

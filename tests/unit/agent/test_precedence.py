@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,22 @@ def test_without_permission_it_is_an_ordinary_process() -> None:
     precedence.look(101)
     precedence.look(102)
     assert kernel.changes == []
+
+
+def test_without_accounts_it_is_an_ordinary_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where the kernel does not count, a flood could not be told from nothing to do."""
+    for accounts in ("0 0 0\n", None):
+        path = tmp_path / "schedstat"
+        path.unlink(missing_ok=True)
+        if accounts is not None:
+            path.write_text(accounts)
+        monkeypatch.setattr("ipsecfd.agent.precedence._SCHEDSTAT", path)
+        kernel = Scheduler()
+        precedence = Precedence(100, go_first=kernel.go_first)
+        precedence.look(101)
+        assert kernel.changes == []
 
 
 _CHILD = """
