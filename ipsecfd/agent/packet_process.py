@@ -41,6 +41,7 @@ DROPS_PER_MESSAGE: Final = 64
 """Records in one message to the agent; a message must fit the socket's buffer."""
 
 _PR_SET_PDEATHSIG = 1
+_NICE = -5  # every packet of the host waits for this process, also where it may not go first
 _CONTROL_BYTES = 1 << 16
 
 
@@ -91,7 +92,10 @@ class PacketProcess:
         while True:
             events = select.POLLIN | select.POLLOUT if self._replies else select.POLLIN
             self._poll.register(self._control, events)
-            for descriptor, _ in self._poll.poll(TICK * 1000):
+            start = time.monotonic()
+            ready = self._poll.poll(TICK * 1000)
+            self._precedence.idled(time.monotonic() - start)
+            for descriptor, _ in ready:
                 if self._queue is not None and descriptor != self._control.fileno():
                     self._queue.judge_waiting()
                 else:
@@ -287,6 +291,8 @@ def main(arguments: list[str]) -> None:
         signal.signal(number, signal.SIG_IGN)  # meant for the agent, which ends this process
     if os.getppid() != agent:
         return  # it ended before it could be watched
+    with contextlib.suppress(PermissionError):  # the unit has done it already
+        os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     control = socket.socket(fileno=control_fd)
     outlet = socket.socket(fileno=outlet_fd)
     # The agent may end at any moment, and then there is nobody to tell of it.

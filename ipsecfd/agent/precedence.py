@@ -2,8 +2,8 @@
 
 Each packet that is queued waits for its process to be run. As an ordinary one, whatever its nice
 value, it may have to wait for others' slices, milliseconds each, on a host that has much to do. As
-a real-time process it never does, but a flood would then take a whole processor from everybody
-else; so in a flood it is an ordinary one again.
+a real-time process it need not; but in a flood it would keep a processor from everybody else, so
+while packets never stop waiting for it, it is an ordinary one again.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from typing import Final
 
 WINDOW: Final = 0.5
 """Seconds over which a process is watched."""
-_LEISURE = 0.1  # of its time, that a process must not want to run to go before all others
-_NICE = -5
+_LEISURE = 0.2  # of its time, that a process must not want to run to go before all others
 _SCHEDSTAT = Path("/proc/self/schedstat")
 
 
 def wanted() -> int:
     """Nanoseconds that this process ran, or waited for a processor; raises OSError where the
-    kernel does not tell, for then a flood could not be told either."""
+    kernel does not tell."""
     ran, waited, _ = map(int, _SCHEDSTAT.read_text().split())
     if not ran:  # a kernel that keeps no such accounts fills in zeros
         raise OSError(f"{_SCHEDSTAT}: nothing is counted")
@@ -44,7 +43,8 @@ def go_first(first: bool) -> None:
 class Precedence:
     """Whether this process goes first, from `now` on, in seconds of a clock that never jumps.
 
-    Where the kernel or its administrator does not let it, it is an ordinary process.
+    Where the kernel or its administrator does not let it, or nobody could tell a flood, it is an
+    ordinary process.
     """
 
     def __init__(
@@ -57,25 +57,36 @@ class Precedence:
         self._go_first = go_first
         self._since = now
         self._before = 0
+        self._idle = 0.0
         self._first = False
-        with contextlib.suppress(PermissionError):  # the unit has done it already
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
         with contextlib.suppress(OSError):
             self._before = wanted()
             self._change(True)
 
+    def idled(self, seconds: float) -> None:
+        """The process asked for something to do for so long."""
+        self._idle += seconds
+
     def look(self, now: float) -> None:
-        """Go first or not, by how much of the time since the last look it did not want to run."""
+        """Go first or not, by how much of the time since the last look it did not want to run.
+
+        The kernel's account may leave out interrupts and stolen time; so whatever it says, time in
+        which the process did not even ask for something to do is time that it wanted.
+        """
         elapsed = now - self._since
         if elapsed < WINDOW:
             return
-        with contextlib.suppress(OSError):
+        try:
             total = self._wanted()
-            wanted = (total - self._before) / 1e9
-            self._since, self._before = now, total
-            self._change(wanted < (1 - _LEISURE) * elapsed)
+        except OSError:
+            self._change(False)
+            return
+        busy = max((total - self._before) / 1e9, elapsed - self._idle)
+        self._since, self._before, self._idle = now, total, 0.0
+        self._change(busy < (1 - _LEISURE) * elapsed)
 
     def _change(self, first: bool) -> None:
         if first is not self._first:
-            self._go_first(first)
-            self._first = first
+            with contextlib.suppress(PermissionError):
+                self._go_first(first)
+                self._first = first

@@ -96,7 +96,7 @@ def bare(lab: Lab, length: int) -> Iterator[None]:
 @contextlib.contextmanager
 def bare_segments(lab: Lab, length: int) -> Iterator[None]:
     """The same at its best for what comes one by one: segments as large as the kernel makes them,
-    accepted in batches, by a process that goes before all ordinary ones, as ours does."""
+    accepted in batches, by a process that goes before all ordinary ones, as ours does then."""
     with _callback(lab, _BARE_SEGMENTS.format(length=length)):
         yield
 

@@ -125,13 +125,15 @@ def ping_median(lab: Lab, count: int) -> float:
     return statistics.median(times)
 
 
+def can_stay_awake() -> bool:
+    """Whether this kernel manages how its processors sleep, and takes wishes about it."""
+    return _LATENCY.exists() and _CPUIDLE.exists() and _CPUIDLE.read_text().strip() != "none"
+
+
 @contextlib.contextmanager
 def awake() -> Iterator[None]:
-    """Let no processor of this machine sleep meanwhile, so that none has to be woken.
-
-    Raises FileNotFoundError in a container that has no such device.
-    """
-    with LATENCY.open("wb", buffering=0) as wish:
+    """Let no processor of this machine sleep meanwhile, so that none has to be woken."""
+    with _LATENCY.open("wb", buffering=0) as wish:
         wish.write(bytes(4))  # no latency at all, as long as the file is open
         yield
 
@@ -142,6 +144,7 @@ def _busy() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
-LATENCY = Path("/dev/cpu_dma_latency")
+_LATENCY = Path("/dev/cpu_dma_latency")
+_CPUIDLE = Path("/sys/devices/system/cpu/cpuidle/current_driver")
 _STAT = Path("/proc/stat")
 _CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")

@@ -122,7 +122,7 @@ def _streams(results: Results) -> Iterator[str]:
     names = [name for name, load in results.rates if load == steps.TCP]
     if names:
         speeds = (f"{name} {results.median(name, steps.TCP) / 1e9:.1f}" for name in names)
-        yield f"One TCP stream ({congestion_control()}), Gbit/s: {', '.join(speeds)}"
+        yield f"One TCP stream ({congestion_control()}), Gbit/s: {'; '.join(speeds)}"
 
 
 def _plot(results: Results, path: Path) -> None:

@@ -162,7 +162,7 @@ def pings(run: Run) -> None:
     ways: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
         "": contextlib.nullcontext,
     }
-    if load.LATENCY.exists():
+    if load.can_stay_awake():
         ways[", processors awake"] = load.awake
     added: dict[str, list[float]] = defaultdict(list)
     with Lab() as lab:

@@ -1,6 +1,8 @@
-"""A stock kernel has nftables' own queue statement, and packets come by it."""
+"""How packets come to their process on a stock kernel, and how soon it is run."""
 
 from __future__ import annotations
+
+import shlex
 
 import pytest
 
@@ -32,3 +34,21 @@ def test_packet_processes_go_before_all_others(lab: Machines) -> None:
     (queue,) = lab.guard.status()["queues"]
     first = f"chrt --pid {queue['pid']} | grep SCHED_FIFO"
     lab.guard.run(f"timeout 60 sh -c 'until {first}; do sleep 0.5; done'")
+
+
+BOTH_WAYS = """
+import os
+os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+print("ordinary:", os.sched_getscheduler(0) == os.SCHED_OTHER, os.nice(0))
+"""
+
+
+def test_packet_processes_may_be_ordinary_ones_again(lab: Machines) -> None:
+    """In a flood, what the unit grants is enough for the way back, to the nice value it has."""
+    unit = lab.guard.run("systemctl cat ipsecfd")
+    grants = [line for line in unit.splitlines() if line.startswith(("LimitRTPRIO=", "Nice="))]
+    assert len(grants) == 2
+    granted = " ".join(f"-p {one}" for one in [*grants, "CapabilityBoundingSet=~CAP_SYS_NICE"])
+    command = f"systemd-run --quiet --wait --pipe {granted} python3 -c {shlex.quote(BOTH_WAYS)}"
+    assert "ordinary: True -5" in lab.guard.run(command)
