@@ -76,13 +76,15 @@ class Precedence:
         elapsed = now - self._since
         if elapsed < WINDOW:
             return
+        idle = self._idle
+        self._since, self._idle = now, 0.0
         try:
             total = self._wanted()
         except OSError:
             self._change(False)
             return
-        busy = max((total - self._before) / 1e9, elapsed - self._idle)
-        self._since, self._before, self._idle = now, total, 0.0
+        busy = max((total - self._before) / 1e9, elapsed - idle)
+        self._before = total
         self._change(busy < (1 - _LEISURE) * elapsed)
 
     def _change(self, first: bool) -> None:
