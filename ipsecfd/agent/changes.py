@@ -77,14 +77,17 @@ class Changes:
             load = Remembering(agent.parts.load, agent.policies)
             places = self._remembered()
             new = await self._read(places, load)
+            reassigned = _assigned(new.held) != _assigned(agent.policies.held)
+            on_trial = self.trials.notes() if reassigned else []
             if new.sources == agent.policies.sources:
-                reassigned = _assigned(new.held) != _assigned(agent.policies.held)
                 agent.policies = replace(agent.policies, held=new.held)
                 if not agent.trouble:
-                    return load.notes + (self._standing_in(agent.places) if reassigned else [])
+                    standing_in = self._standing_in(agent.places) if reassigned else []
+                    return load.notes + standing_in + on_trial
             await agent.put_in_force(new, Event.APPLIED, "the stores changed", places)
             self._forget_superseded(new)
-            return load.notes + hand_mode.notes(agent) + self._standing_in(agent.places)
+            standing_in = self._standing_in(agent.places)
+            return load.notes + hand_mode.notes(agent) + standing_in + on_trial
 
     async def resolve(self) -> tuple[Renewal, ...]:
         """Resolve the DNS names of the policies in force anew, and filter by the answers.

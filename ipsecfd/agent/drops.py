@@ -7,6 +7,7 @@ together, and nothing is ever left out of the counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import Final, NamedTuple, TypeVar
 
@@ -124,7 +125,7 @@ class Drops:
         group.last = now
 
     def due(self) -> list[DropRecord]:
-        """What may be handed over now; call it every 0.1 seconds or so."""
+        """What may be handed over now; call it every 0.1 seconds or so, or after `quiet` ones."""
         now = self._clock()
         # A clock that was set back must not hold records up: it counts as if time had passed.
         elapsed = now - self._refilled if now >= self._refilled else COUNT_PERIOD
@@ -138,6 +139,14 @@ class Drops:
             self._budget -= GROUPS
             records += _take(self._flows, mixed=False)
         return records
+
+    def quiet(self) -> float:
+        """Seconds until something is due, if no drop is added meanwhile; endless without any."""
+        if self._single or len(self._flows) >= GROUPS:
+            return 0.0
+        if not (self._flows or self._kinds):
+            return math.inf
+        return max(0.0, self._counted + (self._interval or COUNT_PERIOD) - self._clock())
 
     def drain(self) -> list[DropRecord]:
         """Everything that is held, due or not: for the end of the process."""

@@ -69,6 +69,16 @@ class Trials:
                 " `ipsecfd confirm` or `ipsecfd rollback`"
             )
 
+    def notes(self) -> list[str]:
+        """What to tell whoever has assigned something else all the same, in the store itself."""
+        if self.pending is None or self.pending.previous is None:
+            return []
+        note = (
+            f"{self.pending.what} is on trial for another {self.left:.0f} s: unless `ipsecfd"
+            " confirm` is given by then, what was assigned before it is assigned again"
+        )
+        return [note]
+
     @asynccontextmanager
     async def change(
         self, what: str, seconds: int | None, *, mode: str | None, assigns: bool

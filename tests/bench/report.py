@@ -25,7 +25,7 @@ noisy: compare the ratios, which are taken within one run; absolute numbers are 
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
-of {streams} for TCP streams and pings.
+of {floods} where numbers of filters are compared, of {streams} for TCP streams and pings.
 """
 
 _ABOUT_THE_BOUNDS = """
@@ -85,6 +85,7 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
         python=platform.python_version(),
         processors=os.cpu_count(),
         rounds=rounds,
+        floods=steps.FLOOD_TURNS * rounds,
         streams=steps.TURNS * rounds,
     )
     yield "| what | measured | at least or at most | |"

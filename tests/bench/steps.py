@@ -27,6 +27,9 @@ ONE_FLOW, FULL_LOAD, NEW_FLOWS, MANY_FLOWS = "one flow", "full load", "new flows
 TCP = "TCP"
 TURNS = 6
 """How often a TCP stream or a ping is measured in a round."""
+FLOOD_TURNS = 2
+"""How often a flood is measured in a round where numbers of filters are compared: they differ by
+less than the noise of one."""
 _LENGTH = Config().queue.length
 
 
@@ -63,7 +66,7 @@ def queued(run: Run) -> None:
             names[FEW]: lambda lab: contestants.ipsecfd(lab, few),
             names[MANY]: lambda lab: contestants.ipsecfd(lab, many),
         },
-        run.rounds,
+        FLOOD_TURNS * run.rounds,
     )
     results = run.results
     for size, fresh_bound in ((FEW, 0.5), (MANY, 0.3)):
@@ -212,7 +215,7 @@ def huge(run: Run) -> None:
     run.floods(
         (ONE_FLOW,),
         {name: _with(texts[size]) for size, name in names.items()},
-        run.rounds,
+        FLOOD_TURNS * run.rounds,
     )
     ratio = run.results.ratio(names[HUGE], names[FEW], ONE_FLOW)
     run.results.figure(f"queued, one flow, {HUGE:,} filters / {FEW} filters", ratio, ">= 0.9")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import time
@@ -173,3 +174,30 @@ def test_failure_by_choice_is_open(lab: Lab) -> None:
     assert len(never.arrived) < never.sent / 2
     lost = set(range(opened, always.sent)) - set(always.arrived)
     assert len(lost) < 50, len(lost)  # a queue that is just being bound drops
+
+
+def test_nothing_to_do(lab: Lab) -> None:
+    """Where nothing comes, a packet process sleeps: nobody's processor is woken for it. The first
+    drop is in the log at once all the same, and so are those after it."""
+    guard = lab["guard"]
+    with Daemon(guard, POLICY, {"queue": {"processes": 1}}) as daemon:
+        (process,) = pids(daemon)
+        time.sleep(1)
+        before = wake_ups(guard, process)
+        time.sleep(4)
+        assert wake_ups(guard, process) - before < 24  # 8 of its own, and the agent asks
+        tail = daemon.log()
+        for number in range(3):
+            with lab["peer"].socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+                mouth.sendto(b"anybody?", (GUARD, NEVER))
+            start, found = time.monotonic(), 0
+            while not found:
+                assert time.monotonic() < start + 0.4, number
+                found = sum(one["event"] == 4289 for one in tail.new())
+
+
+def wake_ups(host: Host, process: int) -> int:
+    """How often a process of a host was woken since it started."""
+    status = host.run(["cat", f"/proc/{process}/status"], check=True).stdout
+    (count,) = re.findall(r"^voluntary_ctxt_switches:\s*(\d+)$", status, re.MULTILINE)
+    return int(count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import tracemalloc
 from ipaddress import ip_address
@@ -299,6 +300,35 @@ def test_clock_set_back(interval: float, clock: Clock) -> None:
     drops.add(BLOCKED, IN, 2, udp())
     clock.now += interval + 1
     assert total(drops.due()) == 1
+
+
+@pytest.mark.parametrize("interval", [0, 60, 3600])
+def test_quiet(interval: float, clock: Clock) -> None:
+    """Whoever waits as long as that hands all over in time, and wakes up for nothing else."""
+    drops = Drops(7, interval, clock)
+    assert drops.quiet() == math.inf
+    for _ in range(BURST + 10):
+        drops.add(BLOCKED, IN, 2, udp())
+    if not interval:
+        assert drops.quiet() == 0
+        assert total(drops.due()) == BURST
+    clock.now += 0.25
+    assert drops.due() == []
+    clock.now += drops.quiet() - 0.01
+    assert drops.due() == []
+    clock.now += 0.01
+    assert drops.quiet() == 0
+    assert total(drops.due()) == (BURST + 10 if interval else 10)
+    assert drops.quiet() == math.inf
+
+
+def test_quiet_while_full(clock: Clock) -> None:
+    """What is given out before its interval does not wait for the interval either."""
+    drops = Drops(7, 3600, clock)
+    for number in range(GROUPS):
+        drops.add(BLOCKED, IN, 2, udp(number))
+    assert drops.quiet() == 0
+    assert len(drops.due()) == GROUPS
 
 
 def test_drain(clock: Clock) -> None:

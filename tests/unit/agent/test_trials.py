@@ -256,6 +256,24 @@ async def test_one_change_at_a_time(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_assigned_in_the_store_meanwhile(stage: Stage) -> None:
+    """netsh, which knows of no trial, assigns all the same; it tells that this may not last."""
+    agent, changes = await with_closed_on_trial(stage)
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    [note] = await changes.take_stores()
+    assert note.startswith("policy /etc/ipsecfd/closed is on trial for another 60 s")
+    assert in_force(agent) == ["mine"]
+    stage.stores.replace(Store.LOCAL, content("mine", "any -> me:80 tcp"))
+    assert await changes.take_stores() == []
+    await after(stage, changes, 60)
+    assert in_force(agent) == ["web"]
+    assert stage.stores.read(Store.LOCAL).assigned is None
+    await changes.set_mode("permit", 60)
+    stage.stores.replace(Store.LOCAL, content("mine"))
+    assert not any("on trial" in one for one in await changes.take_stores())
+    await agent.stop()
+
+
 @pytest.mark.parametrize("seconds", [0, -1, 86_401])
 async def test_odd_times(stage: Stage, seconds: int) -> None:
     """Refused, and nothing is changed."""
