@@ -106,7 +106,7 @@ class PacketProcess:
                     self._queue.judge_waiting()
                 else:
                     self._take_commands()
-            self._look_after_the_rest()
+            self._do_what_is_due()
 
     def _rest(self) -> float:
         """For how many seconds there is nothing to do, unless something comes."""
@@ -121,9 +121,9 @@ class PacketProcess:
         """Do everything else between two batches: in a flood the control socket is not polled."""
         if time.monotonic() >= self._next_tick:
             self._take_commands()
-        self._look_after_the_rest()
+        self._do_what_is_due()
 
-    def _look_after_the_rest(self) -> None:
+    def _do_what_is_due(self) -> None:
         now = time.monotonic()
         if now >= self._next_tick:
             self._next_tick = now + TICK

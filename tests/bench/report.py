@@ -25,7 +25,8 @@ noisy: compare the ratios, which are taken within one run; absolute numbers are 
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
-of {floods} where numbers of filters are compared, of {streams} for TCP streams and pings.
+of {floods} for the bounds on numbers of filters, of {streams} for TCP streams and pings; the plot
+is one turn.
 """
 
 _ABOUT_THE_BOUNDS = """
