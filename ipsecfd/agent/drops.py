@@ -146,7 +146,8 @@ class Drops:
             return 0.0
         if not (self._flows or self._kinds):
             return math.inf
-        return max(0.0, self._counted + (self._interval or COUNT_PERIOD) - self._clock())
+        elapsed, period = self._clock() - self._counted, self._interval or COUNT_PERIOD
+        return period - elapsed if 0 <= elapsed < period else 0.0
 
     def drain(self) -> list[DropRecord]:
         """Everything that is held, due or not: for the end of the process."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import math
 import os
 import pickle
 import resource
@@ -36,10 +37,6 @@ from ipsecfd.kernel.queue import DIRECTION_OF_HOOK, Handler, Handlers, Queue
 
 TICK: Final = 0.05
 """Seconds between two looks at drops that are due and, in a flood, at the control socket."""
-
-LONGEST_REST: Final = 0.5
-"""Seconds after which it looks around when there was nothing to do: whoever wakes up more often
-keeps processors from sleeping, and holds up those that it goes before."""
 
 DROPS_PER_MESSAGE: Final = 64
 """Records in one message to the agent; a message must fit the socket's buffer."""
@@ -97,9 +94,9 @@ class PacketProcess:
         while True:
             events = select.POLLIN | select.POLLOUT if self._replies else select.POLLIN
             self._poll.register(self._control, events)
-            rest = TICK if ready else self._rest()
+            rest = TICK if ready else max(TICK, self._drops.quiet())
             start = time.monotonic()
-            ready = self._poll.poll(rest * 1000)
+            ready = self._poll.poll(None if rest == math.inf else rest * 1000)
             self._precedence.idled(time.monotonic() - start)
             for descriptor, _ in ready:
                 if self._queue is not None and descriptor != self._control.fileno():
@@ -107,10 +104,6 @@ class PacketProcess:
                 else:
                     self._take_commands()
             self._do_what_is_due()
-
-    def _rest(self) -> float:
-        """For how many seconds there is nothing to do, unless something comes."""
-        return min(LONGEST_REST, max(TICK, self._drops.quiet()))
 
     def _on_drop(
         self, decision: Decision, direction: Direction, interface: int, data: bytes

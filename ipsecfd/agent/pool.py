@@ -146,13 +146,18 @@ class Pool:
         found = await asyncio.gather(*map(ask, self._processes.values()))
         return [one for one in found if one is not None]
 
-    def end_stopped(self) -> None:
-        """Have processes replaced that were stopped already when this was called last; call it
-        every second or so. One that is only slow gets its time."""
+    def end_stopped(self) -> bool:
+        """Have processes replaced that were stopped already when this was called last. One that is
+        only slow gets its time.
+
+        Tells whether others are stopped, so that it has to be called again, half a second later or
+        so.
+        """
         stopped = {process for process in self._processes.values() if process.stopped}
         for process in stopped & self._stopped:
             process.kill()
-        self._stopped = stopped
+        self._stopped = stopped - self._stopped
+        return bool(self._stopped)
 
     async def close(self) -> None:
         """End all processes."""

@@ -54,7 +54,7 @@ COUNT_SECONDS: Final = 5.0
 """Pause between two readings of what the kernel has learnt."""
 
 STOPPED_SECONDS: Final = 0.5
-"""A packet process that a signal stopped is replaced after as long, or twice that at most."""
+"""A packet process that a signal stopped is replaced if it still is after as long."""
 
 CLOCK_SECONDS: Final = 1.0
 """How often the wall clock is looked at."""
@@ -197,10 +197,15 @@ async def _follow_clock(agent: Agent) -> None:
 
 
 async def _end_stopped(agent: Agent) -> None:
-    """Have packet processes replaced that a signal stopped."""
+    """Have packet processes replaced that a signal stopped; the kernel tells when one may be."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, told.set)
     while True:
-        agent.pool.end_stopped()
-        await asyncio.sleep(STOPPED_SECONDS)
+        if agent.pool.end_stopped():
+            await asyncio.sleep(STOPPED_SECONDS)
+        else:
+            await told.wait()
+            told.clear()
 
 
 async def _keep_rules(agent: Agent, watch: RuleWatch) -> None:

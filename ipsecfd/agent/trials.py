@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -29,7 +29,8 @@ from ipsecfd.kernel.boottime import BootTime
 LONGEST: Final = 86_400
 """Seconds that a trial may last: whoever needs more has not been locked out."""
 LOOK_SECONDS: Final = 0.5
-"""How often the time left is looked at."""
+"""How often the time left of a trial is looked at: no timer here goes on while the host is
+suspended."""
 RETRY_SECONDS: Final = 5.0
 """A pause after a change could not be taken back."""
 _BACK: Final = "the policies before are back"
@@ -47,6 +48,8 @@ class Trials:
         self.pending: Trial | None = None
         self._unwritten: Trial | None = None
         """A change that is taken back, but for the disk, which took no change."""
+        self._wake = asyncio.Event()
+        """Set when there is something to look after again."""
         self._last = ""
         """What became of the latest change, for those who come too late."""
 
@@ -116,6 +119,7 @@ class Trials:
             raise
         if trial is not None:
             self.pending = trial
+            self._wake.set()
             agent.warnings.pop(_ABOUT, None)
             agent.event(
                 Event.APPLIED,
@@ -158,6 +162,7 @@ class Trials:
             trouble = trouble or await self._forget_record()
             if trouble is not None:
                 self._unwritten = trial
+                self._wake.set()
                 self._warn(
                     f"{trial.what} is taken back, but that cannot be written down, so a start may"
                     f" find it on trial again: {trouble}"
@@ -211,8 +216,9 @@ class Trials:
                 except IpsecfdError as error:
                     agent.event(Event.FAILURE, f"mode {trial.mode} cannot be set again: {error}")
 
-    async def check(self) -> float:
-        """Take back what was not confirmed in time; seconds until the next call."""
+    async def check(self) -> float | None:
+        """Take back what was not confirmed in time; seconds until the next call, None for no call
+        before something is on trial."""
         if self._unwritten is not None:
             try:
                 async with self._agent.lock:
@@ -220,7 +226,7 @@ class Trials:
             except IpsecfdError:
                 return RETRY_SECONDS
         if self.pending is None:
-            return LOOK_SECONDS
+            return None
         if self.left:
             return min(self.left, LOOK_SECONDS)
         try:
@@ -229,13 +235,16 @@ class Trials:
             if self.pending is not None:
                 self._warn(f"{self.pending.what} cannot be taken back yet: {error}")
             return RETRY_SECONDS
-        return LOOK_SECONDS
+        return None
 
     async def watch(self) -> None:
         """Take back whatever is not confirmed in time, for ever."""
         while True:
+            self._wake.clear()
             pause = await self.check()
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     def _undo_on_disk(self, was: Assignment) -> None:
         self.assignments.put_back(was)

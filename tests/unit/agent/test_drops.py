@@ -322,6 +322,17 @@ def test_quiet(interval: float, clock: Clock) -> None:
     assert drops.quiet() == math.inf
 
 
+@pytest.mark.parametrize("interval", [0, 3600])
+def test_quiet_when_clock_is_set_back(interval: float, clock: Clock) -> None:
+    """What is due then is not waited for."""
+    drops = Drops(7, interval, clock)
+    for _ in range(BURST + 1):
+        drops.add(BLOCKED, IN, 2, udp())
+    drops.due()
+    clock.now -= 7200
+    assert drops.quiet() == 0
+
+
 def test_quiet_while_full(clock: Clock) -> None:
     """What is given out before its interval does not wait for the interval either."""
     drops = Drops(7, 3600, clock)

@@ -133,16 +133,17 @@ async def test_change_waits_for_a_process_that_starts(stage: Stage) -> None:
 
 
 async def test_stopped_process_is_replaced(stage: Stage) -> None:
-    """One that is still stopped at the second look; not one that went on meanwhile."""
+    """One that is still stopped at the second look; not one that went on meanwhile. Another look is
+    wanted only after one that found it stopped."""
     one = pool(stage, range(88, 89))
     await one.open(SECURE)
     stage.happened()
     for stopped in (True, False, True):
         stage.processes[88].stopped = stopped
-        one.end_stopped()
+        assert one.end_stopped() is stopped
     await asyncio.sleep(0.01)
     assert stage.happened() == []
-    one.end_stopped()
+    assert not one.end_stopped()
     await asyncio.sleep(0.01)
     assert stage.happened() == ["88: ends", "88: starts", "88: secure v0"]
     await one.close()

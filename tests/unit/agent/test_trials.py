@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ipsecfd.agent import state, trial
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
+from ipsecfd.agent.trials import LOOK_SECONDS
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy import durable
@@ -83,6 +85,22 @@ async def test_unconfirmed_file_is_taken_back(stage: Stage) -> None:
     assert trial.load(stage.state_dir) is None
     await after(stage, changes, 1000)
     assert stage.happened() == []
+    await agent.stop()
+
+
+async def test_a_trial_wakes_whoever_watches(stage: Stage) -> None:
+    """Nobody looks at the time while nothing is on trial; each trial ends in time all the same."""
+    agent, changes = await started(stage, stage.policy_file("web", WEB))
+    watching = asyncio.create_task(changes.trials.watch())
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        await changes.assign_file(stage.policy_file("closed", CLOSED), 60)
+        await asyncio.sleep(0.01)
+        assert in_force(agent) == ["closed"]
+        stage.clock.seconds += 60
+        await asyncio.sleep(2 * LOOK_SECONDS)
+        assert in_force(agent) == ["web"]
+    watching.cancel()
     await agent.stop()
 
 
