@@ -97,18 +97,22 @@ def flood(lab: Lab, kind: str) -> Iterator[None]:
         sender.wait()
 
 
-def congestion_control() -> str:
-    """What steers a TCP stream here: how fast one is without a filter depends on it."""
-    return _CONGESTION_CONTROL.read_text().strip()
+def congestion_controls() -> list[str]:
+    """What may steer a TCP stream: how fast one is without a filter depends on it. First this
+    machine's own, then that of most hosts, if it is another and there."""
+    own = _OWN_CONTROL.read_text().strip()
+    usual_too = own != _USUAL_CONTROL and _USUAL_CONTROL in _CONTROLS.read_text().split()
+    return [own, _USUAL_CONTROL] if usual_too else [own]
 
 
-def tcp_stream(lab: Lab, seconds: float) -> float:
-    """Bits a second of one TCP stream from the peer to the guard."""
+def tcp_stream(lab: Lab, seconds: float, control: str) -> float:
+    """Bits a second of one TCP stream from the peer to the guard, by a congestion control."""
     # What the stream before learnt of the way is forgotten: it may have met another filter.
     lab["peer"].run(["ip", "tcp_metrics", "flush", "all"], check=True)
     lab["guard"].run(["iperf3", "--server", "--daemon", "--one-off"], check=True)
     whole = max(1, round(seconds))  # 0 would be for ever
     client = ["iperf3", "--client", "192.0.2.10", "--json", "--time", str(whole)]
+    client += ["--congestion", control]
     for _ in range(20):
         done = lab["peer"].run(client, timeout=seconds + 20)
         result = json.loads(done.stdout)
@@ -147,4 +151,6 @@ def _busy() -> float:
 _LATENCY = Path("/dev/cpu_dma_latency")
 _CPUIDLE = Path("/sys/devices/system/cpu/cpuidle/current_driver")
 _STAT = Path("/proc/stat")
-_CONGESTION_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+_OWN_CONTROL = Path("/proc/sys/net/ipv4/tcp_congestion_control")
+_CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
+_USUAL_CONTROL = "cubic"

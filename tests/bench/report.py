@@ -14,7 +14,7 @@ from rich.table import Table
 from ipsecfd import __version__
 from tests.bench import mix, steps
 from tests.bench.figures import Results
-from tests.bench.load import congestion_control
+from tests.bench.load import congestion_controls
 
 PLOT = "performance.svg"
 _INTRODUCTION = """\
@@ -33,8 +33,8 @@ _ABOUT_THE_BOUNDS = """
 A ping and a TCP stream pay for waking a process, more where processors are virtual and sleep: what
 a bare queue adds is what no program can save. "Processors awake" is the same while none of them
 sleeps, as `/dev/cpu_dma_latency` has it (tuned's profile `latency-performance`). A stream's bound
-is for the congestion control of this machine; another one may do more, or less, with a link that
-nothing slows. One sender cannot send several times what is judged; under full load it shows how
+is for the congestion control of this machine; what the usual one makes of a link that nothing slows
+is told beside it. One sender cannot send several times what is judged; under full load it shows how
 much more a learnt flow may carry.
 """
 
@@ -120,11 +120,12 @@ def _rates(results: Results) -> Iterator[list[str]]:
 
 
 def _streams(results: Results) -> Iterator[str]:
-    """How fast a TCP stream was through each contestant, if that was measured."""
-    names = [name for name, load in results.rates if load == steps.TCP]
-    if names:
-        speeds = (f"{name} {results.median(name, steps.TCP) / 1e9:.1f}" for name in names)
-        yield f"One TCP stream ({congestion_control()}), Gbit/s: {'; '.join(speeds)}"
+    """How fast a TCP stream was through each contestant, where that was measured."""
+    for stream in map(steps.stream, congestion_controls()):
+        names = [name for name, load in results.rates if load == stream]
+        if names:
+            speeds = (f"{name} {results.median(name, stream) / 1e9:.1f}" for name in names)
+            yield f"One {stream}, Gbit/s: {'; '.join(speeds)}"
 
 
 def _plot(results: Results, path: Path) -> None:

@@ -24,7 +24,6 @@ SIZES = (10, 100, 1_000, 10_000)
 """Numbers of filters or rules in the plot."""
 QUEUED, CACHED, BARE = "ipsecfd, queued", "ipsecfd, cached", "bare queue"
 ONE_FLOW, FULL_LOAD, NEW_FLOWS, MANY_FLOWS = "one flow", "full load", "new flows", "16 hosts"
-TCP = "TCP"
 TURNS = 6
 """How often a TCP stream or a ping is measured in a round."""
 FLOOD_TURNS = 2
@@ -132,6 +131,7 @@ def streams(run: Run) -> None:
     by a sixth between turns; so they are shorter and more than elsewhere.
     """
     few = mix.policy_text(FEW)
+    controls = load.congestion_controls()
     turns: dict[str, Setup] = {
         "no filter": contestants.nothing,
         BARE: lambda lab: contestants.bare_segments(lab, _LENGTH),
@@ -143,13 +143,18 @@ def streams(run: Run) -> None:
         for number in range(TURNS * run.rounds):
             for name in _turn(turns, number):
                 with turns[name](lab):
-                    results.note(name, TCP, load.tcp_stream(lab, run.seconds / 2))
-    bounds = {QUEUED: ">= 0.8", CACHED: ">= 0.95"}
-    for name, short in ((QUEUED, "queued"), (CACHED, "cached"), (BARE, BARE)):
-        ratio = results.ratio(name, "no filter", TCP)
-        results.figure(f"{short}, TCP stream / no filter", ratio, bounds.get(name, ""))
-    # What any queue gives on this machine, and what of that is ours.
-    results.figure(f"queued, TCP stream / {BARE}", results.ratio(QUEUED, BARE, TCP))
+                    for control in controls:
+                        rate = load.tcp_stream(lab, run.seconds / 2, control)
+                        results.note(name, stream(control), rate)
+    for control in controls:
+        kind = stream(control)
+        # The bounds are for this machine's own.
+        bounds = {QUEUED: ">= 0.8", CACHED: ">= 0.95"} if control == controls[0] else {}
+        for name, short in ((QUEUED, "queued"), (CACHED, "cached"), (BARE, BARE)):
+            ratio = results.ratio(name, "no filter", kind)
+            results.figure(f"{short}, {kind} / no filter", ratio, bounds.get(name, ""))
+        # What any queue gives on this machine, and what of that is ours.
+        results.figure(f"queued, {kind} / {BARE}", results.ratio(QUEUED, BARE, kind))
 
 
 def pings(run: Run) -> None:
@@ -237,6 +242,11 @@ def sizes(run: Run) -> None:
         turns[sized("iptables", size)] = _rules(contestants.iptables, size)
         turns[sized("nftables, linear", size)] = _rules(contestants.nftables, size)
     run.floods((ONE_FLOW,), turns, 1)
+
+
+def stream(control: str) -> str:
+    """What the rate of a TCP stream by a congestion control is noted as."""
+    return f"TCP stream ({control})"
 
 
 def work(kind: str) -> str:
