@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from ipsecfd.policy.model import ICMP, TCP, Address, Connection, Filter, Me, Policy, Prefix
+from ipsecfd.policy.model import ICMP, TCP, UDP, Address, Connection, Filter, Me, Policy, Prefix
 
 Doubt: TypeAlias = tuple[str, str, str]
 """Place, offending text, and why it is probably not meant."""
 
 _ESP_AND_AH: Final = {50: "ESP", 51: "AH"}
+_BETWEEN_SIDES: Final = re.compile(r"<?->|\s+")
+_PORT: Final = re.compile("[1-9][0-9]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,11 @@ def about_filter(one: Filter) -> Iterator[str]:
     if isinstance(one.source, Me) and isinstance(one.destination, Me):
         yield "matches nothing: what the host sends to itself is not filtered"
     yield from about_ports(one.protocol, one.source_port, one.destination_port)
-    if one.protocol == ICMP and (_is_ipv6(one.source) or _is_ipv6(one.destination)):
-        yield "matches nothing: IPv6 has icmpv6, not icmp"
+    if _is_ipv6(one.source) or _is_ipv6(one.destination):
+        if one.protocol == ICMP:
+            yield "matches nothing: IPv6 has icmpv6, not icmp"
+        if one.protocol in (TCP, UDP) and not (one.source_port or one.destination_port):
+            yield from _about_missing_brackets(one.text)
 
 
 def about_ports(protocol: int, *ports: int) -> Iterator[str]:
@@ -73,6 +80,24 @@ def _same_names(policy: Policy) -> Iterator[Doubt]:
         earlier = first.setdefault(rule.name, number)
         if earlier != number:
             yield f"rule[{number}].name", rule.name, f"rule[{earlier}] has the same name"
+
+
+def _about_missing_brackets(text: str) -> Iterator[str]:
+    """Addresses whose last group may be meant as the port that this filter does not have."""
+    for side in _BETWEEN_SIDES.split(text):
+        address, _, port = side.rpartition(":")
+        if _PORT.fullmatch(port) and _is_written_ipv6(address):
+            yield (
+                f"{side} is an address, without a port; port {port} of {address} is written"
+                f" [{address}]:{port}"
+            )
+
+
+def _is_written_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
 
 
 def _is_ipv6(address: Address) -> bool:

@@ -344,6 +344,11 @@ def test_a_refused_action_is_reported_once() -> None:
         (rule("any <-> me:50 tcp"), "TCP port 50 is not ESP, which is protocol 50"),
         (rule("any:51 <-> me tcp"), "TCP port 51 is not AH, which is protocol 51"),
         (rule("2001:db8::1 -> me icmp"), "IPv6 has icmpv6, not icmp"),
+        (
+            rule("me<->2001:DB8::1:80 tcp"),
+            "an address, without a port; port 80 of 2001:DB8::1 is written [2001:DB8::1]:80",
+        ),
+        (rule("::1:53 -> me udp"), "port 53 of ::1 is written [::1]:53"),
         (rule("10.0.0.1/8 -> me"), '"10.0.0.1/8": host bits are set; it means 10.0.0.0/8'),
         (
             rule().replace("[]", '[{source = "me", destination = "10.0.0.1/8"}]'),
@@ -417,6 +422,9 @@ filters = ["any -> me"]
         rule("any <-> me:80 tcp", "me <-> any:80 tcp"),
         rule("any -> me", "me -> any"),
         rule("any <-> me:50 udp", "any <-> me 50"),
+        rule("2001:db8::80 <-> me tcp", "2001:db8:1:2:3:4:5:80 <-> me tcp"),
+        rule("2001:db8::1:80 <-> me:80 tcp", "2001:db8::1:80 <-> me", "2001:db8::1:ab <-> me tcp"),
+        rule("[2001:db8::1:80]:22 <-> me tcp", "2001:db8::1:80/128 <-> me tcp"),
         rule("10.0.0.0/8 <-> me", "10.0.0.1 <-> me", "::/0 <-> me"),
         rule("me <-> any", "any <-> me:80 tcp"),
         rule("any -> me") + rule("any -> me", more="active = false"),
