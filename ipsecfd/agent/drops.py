@@ -132,7 +132,7 @@ class Drops:
         self._budget = min(BURST, self._budget + elapsed * RATE)
         self._refilled = now
         records, self._single = self._single, []
-        if not 0 <= now - self._counted < (self._interval or COUNT_PERIOD):
+        if not self._until_counts(now):
             self._counted = now
             records += self._take_groups()
         elif len(self._flows) >= GROUPS and self._budget >= GROUPS:
@@ -146,8 +146,7 @@ class Drops:
             return 0.0
         if not (self._flows or self._kinds):
             return math.inf
-        elapsed, period = self._clock() - self._counted, self._interval or COUNT_PERIOD
-        return period - elapsed if 0 <= elapsed < period else 0.0
+        return self._until_counts(self._clock())
 
     def drain(self) -> list[DropRecord]:
         """Everything that is held, due or not: for the end of the process."""
@@ -174,6 +173,11 @@ class Drops:
         if group is None:
             group = self._kinds[kind] = _Group(now, data[:HEADER_BYTES])
         return group
+
+    def _until_counts(self, now: float) -> float:
+        """Seconds until counts are due: none either when the clock was set back since the last."""
+        elapsed, period = now - self._counted, self._interval or COUNT_PERIOD
+        return period - elapsed if 0 <= elapsed < period else 0.0
 
     def _take_groups(self) -> list[DropRecord]:
         return _take(self._flows, mixed=False) + _take(self._kinds, mixed=True)

@@ -83,20 +83,27 @@ class NetworkWatcher:
         self._stamp = stamp(self._root)
         return read_host(self._root, delivered=True), dict(socket.if_nameindex())
 
+    def _read_changed_files(self) -> tuple[Host, Links] | None:
+        """Run in a thread, too: their file system may hang, and the service must not."""
+        return None if self._stamp == stamp(self._root) else self._read()
+
     async def _follow(self) -> None:
         loop = asyncio.get_running_loop()
         resync = loop.time() + RESYNC
         while True:
             changed = await self._event() or loop.time() >= resync
             try:
-                if not changed and self._stamp == stamp(self._root):
-                    continue
-                (host, links), worked = await asyncio.to_thread(_timed, self._read)
+                found, worked = await asyncio.to_thread(
+                    _timed, self._read if changed else self._read_changed_files
+                )
             except (KernelError, OSError) as error:
                 self._stamp = None  # so that the next look at the files tries again
                 loop.call_exception_handler({"message": str(error), "exception": error})
                 await asyncio.sleep(POLL)
                 continue
+            if found is None:
+                continue
+            host, links = found
             if host != self.host or links != self._links:
                 self.host, self._links = host, links
                 loop.call_soon(self._on_change, host)  # its errors are not ours
