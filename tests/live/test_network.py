@@ -7,6 +7,7 @@ import ctypes
 import ipaddress
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ipsecfd.driver.host import Host
-from ipsecfd.kernel.network.host import read_host
+from ipsecfd.kernel.network.host import Stamp, read_host, stamp
 from ipsecfd.kernel.network.watcher import NetworkWatcher
 from ipsecfd.policy.model import IPAddress, ServerKind
 
@@ -245,6 +246,34 @@ def test_names_of_interfaces(tmp_path: Path) -> None:
                 await changes.until(lambda _: True)
                 assert changes.hosts[-1] == before
                 changes.hosts.clear()
+
+    in_namespace(body)
+
+
+def test_files_that_hang_hold_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a look at the resolver's files waits for their file system, the service goes on; what
+    changed meanwhile is known as soon as it answers."""
+    hang, waits, answers, waited = (threading.Event() for _ in range(4))
+
+    def slow(root: Path) -> Stamp:
+        if hang.is_set():
+            waits.set()
+            answers.wait(2)
+            waited.set()
+        return stamp(root)
+
+    monkeypatch.setattr("ipsecfd.kernel.network.watcher.stamp", slow)
+
+    async def body() -> None:
+        changes = Changes()
+        async with NetworkWatcher(changes.hosts.append, tmp_path) as watcher:
+            await quiet(watcher, changes)
+            hang.set()
+            assert await asyncio.to_thread(waits.wait, 5)
+            assert not waited.is_set()
+            batch("address add 192.0.2.10/24 dev eth0")
+            answers.set()
+            await changes.until(partial(has, ip("192.0.2.10")))
 
     in_namespace(body)
 
