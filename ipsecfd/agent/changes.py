@@ -47,6 +47,7 @@ class Changes:
         async with agent.lock:
             try:
                 with self._refusing(_NOT_RELOADED):
+                    await self.trials.write_down()
                     config = await asyncio.to_thread(agent.parts.load_config)
             except IpsecfdError:
                 await self._note_pending()
@@ -75,7 +76,7 @@ class Changes:
         async with agent.lock:
             await self._note_pending()
             load = Remembering(agent.parts.load, agent.policies)
-            places = self._remembered()
+            places = await self._remembered()
             new = await self._read(places, load)
             reassigned = _assigned(new.held) != _assigned(agent.policies.held)
             on_trial = self.trials.notes() if reassigned else []
@@ -96,7 +97,7 @@ class Changes:
         """
         agent = self._agent
         async with agent.lock:
-            places = self._remembered()
+            places = await self._remembered()
             names = agent.policies.dns_names
             renewals = await asyncio.to_thread(agent.parts.renew, names)
             if not renewals:
@@ -162,7 +163,7 @@ class Changes:
         async with agent.lock:
             if revision != agent.dynamic_revision:
                 raise IpsecfdError("somebody else has just changed the dynamic rules: try again")
-            places = replace(self._remembered(), dynamic=content)
+            places = replace(await self._remembered(), dynamic=content)
             load = Remembering(agent.parts.load, agent.policies)
             new = await self._read(places, load)
             await self._keep_dynamic(content)
@@ -248,14 +249,15 @@ class Changes:
             return ["ipsecfd runs with --policy: the policy of the local store is not in force"]
         return []
 
-    def _remembered(self) -> Places:
-        """The places; what could not be recalled at the start must be by now, and what was must
-        not be lost.
+    async def _remembered(self) -> Places:
+        """The places; what could not be recalled at the start must be by now, what was must not be
+        lost, and what was taken back must be written down.
 
         Raises IpsecfdError: as long as nobody knows what was assigned, nothing is opened.
         """
         agent = self._agent
         with self._refusing("the change is not in force"):
+            await self.trials.write_down()
             if agent.trouble:
                 return agent.memory.recall(agent.places)
             agent.memory.check(agent.places)

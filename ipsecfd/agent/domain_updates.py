@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final
 
@@ -31,7 +31,7 @@ class DomainUpdates:
     knows.
     """
 
-    def __init__(self, agent: Agent, places: Callable[[], Places]) -> None:
+    def __init__(self, agent: Agent, places: Callable[[], Awaitable[Places]]) -> None:
         self._agent = agent
         self._places = places
         self._looking = asyncio.Lock()  # one look at a time, which holds up no other change
@@ -73,7 +73,7 @@ class DomainUpdates:
     async def _take(self, domain: Domain, content: Content, event: Event) -> None:
         agent = self._agent
         async with agent.lock:
-            places = replace(self._places(), domain=domain.policy_with(content))
+            places = replace(await self._places(), domain=domain.policy_with(content))
             load = Remembering(agent.parts.load, agent.policies)
             new = await agent.read(places, load=load)
             await agent.put_in_force(new, event, "domain policy applied", places)

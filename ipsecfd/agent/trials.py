@@ -96,7 +96,7 @@ class Trials:
             raise IpsecfdError(f"{seconds} s on trial: expected 1 to {LONGEST}")
         previous: Assignment | None = None
         if assigns or seconds is not None:
-            await self._write_down()
+            await self.write_down()
         if assigns:
             previous = await asyncio.to_thread(
                 self.assignments.now,
@@ -170,6 +170,27 @@ class Trials:
             await agent.keep_boot_file()
             return trial.what
 
+    async def write_down(self) -> None:
+        """Have the disk say, too, what was taken back, if it does not.
+
+        Policies are read from disk only after this: before, it says what locked people out. For
+        whoever holds the agent's lock. Raises IpsecfdError when the disk still takes nothing.
+        """
+        trial = self._unwritten
+        if trial is None:
+            return
+        try:
+            if trial.previous is not None:
+                await self._assign_again(trial.previous)
+            await asyncio.to_thread(record.forget, self._state_dir)
+        except IpsecfdError as error:
+            raise IpsecfdError(
+                f"{trial.what} is taken back, and that must be written down first: {error}"
+            ) from error
+        self._unwritten = None
+        self._agent.warnings.pop(_ABOUT, None)
+        self._agent.event(Event.APPLIED, f"{trial.what} is taken back on disk, too")
+
     async def before_start(self) -> None:
         """What comes before anything else of a start: a change whose time is up is undone on disk.
 
@@ -222,7 +243,7 @@ class Trials:
         if self._unwritten is not None:
             try:
                 async with self._agent.lock:
-                    await self._write_down()
+                    await self.write_down()
             except IpsecfdError:
                 return RETRY_SECONDS
         if self.pending is None:
@@ -249,18 +270,6 @@ class Trials:
     def _undo_on_disk(self, was: Assignment) -> None:
         self.assignments.put_back(was)
         self.assignments.kept(was, Places(assigned=state.load(self._state_dir).assigned))
-
-    async def _write_down(self) -> None:
-        """Have the disk say, too, what was taken back, if it does not. Raises IpsecfdError."""
-        trial = self._unwritten
-        if trial is None:
-            return
-        if trial.previous is not None:
-            await self._assign_again(trial.previous)
-        await asyncio.to_thread(record.forget, self._state_dir)
-        self._unwritten = None
-        self._agent.warnings.pop(_ABOUT, None)
-        self._agent.event(Event.APPLIED, f"{trial.what} is taken back on disk, too")
 
     def _nothing(self) -> IpsecfdError:
         """Why there is nothing to end; and what holds now, for the latest trial may be history."""

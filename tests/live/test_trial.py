@@ -180,6 +180,8 @@ def test_read_only_disk_locks_nobody_out(lab: Lab, session: Session) -> None:
     assert session.lives(30)
     assert "cannot be written down" in " ".join(daemon.cli("status").stdout.split())
     assert guard.path(f"{state}/trial.json").exists()
+    assert "must be written down first" in daemon.cli("reload", check=False).stderr
+    assert session.lives(1)
     guard.run(["mount", "-o", "remount,rw", state], check=True)
     deadline = time.monotonic() + 30
     while guard.path(f"{state}/trial.json").exists() and time.monotonic() < deadline:

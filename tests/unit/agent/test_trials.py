@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from ipsecfd.agent import state, trial
+from ipsecfd.agent import dynamictext, state, trial
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
@@ -18,6 +19,7 @@ from ipsecfd.kernel.errors import KernelError
 from ipsecfd.policy import durable
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.stores.content import Content
+from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.builders import policy
 from tests.unit.agent.stage import Stage, content
 
@@ -427,6 +429,33 @@ async def test_full_disk_and_a_store(stage: Stage, monkeypatch: pytest.MonkeyPat
     await after(stage, changes, 5)
     assert in_force(agent) == ["mine"]
     assert stage.stores.read(Store.LOCAL).assigned == "mine"
+    await agent.stop()
+
+
+async def test_full_disk_and_a_reload(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk still says what was taken back, no change reads the policies from there: they
+    are refused, and once there is room the first of them finds what was before."""
+    agent, changes = await with_closed_on_trial(stage)
+    with monkeypatch.context() as patched:
+        full_disk(patched)
+        await after(stage, changes, 61)
+        warnings = dict(agent.warnings)
+        for change in (
+            changes.reload,
+            changes.take_stores,
+            changes.resolve,
+            partial(
+                changes.set_dynamic, agent.dynamic_revision, dynamictext.render(DynamicContent())
+            ),
+        ):
+            with pytest.raises(IpsecfdError, match=r"is taken back, .* first: .*No space left"):
+                await change()
+            assert in_force(agent) == ["web"]
+        assert agent.warnings == warnings
+    await changes.reload()
+    assert in_force(agent) == ["web"]
+    assert state.load(stage.state_dir).assigned == Path("/etc/ipsecfd/web")
+    assert (trial.load(stage.state_dir), agent.warnings) == (None, {})
     await agent.stop()
 
 
