@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from ipsecfd.agent.boot_keys import misread
 from ipsecfd.agent.config_words import flat, mistakes, toml_text
 from ipsecfd.driver.driver import DIALUP_INTERFACES
 from ipsecfd.driver.exemptions import PROFILES, Profile
@@ -278,10 +279,16 @@ def load(path: Path | None) -> Config:
 
 def parse(text: str, file: str) -> Config:
     """The configuration that a text means; raises PolicyError with every mistake in it."""
+    values = parse_toml(text, file)
+    unclear = {one.place: one for one in misread(text, values, file)}
     try:
-        return Config.model_validate(parse_toml(text, file))
+        config = Config.model_validate(values)
     except ValidationError as error:
-        raise PolicyError(mistakes(Config, error, file)) from error
+        unclear |= {one.place: one for one in mistakes(Config, error, file)}
+        raise PolicyError(unclear.values()) from error
+    if unclear:
+        raise PolicyError(unclear.values())
+    return config
 
 
 def _over(section: BaseModel, values: dict[str, Any]) -> dict[str, Any]:
