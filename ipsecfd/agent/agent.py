@@ -105,6 +105,7 @@ class Agent:
             drops,
             lambda text: self.event(Event.FAILURE, text),
             self.tally.judged,
+            self.tally.died,
         )
 
     async def stop(self) -> None:

@@ -9,7 +9,13 @@ from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import Changes
-from ipsecfd.agent.counts import cache_report, count_report, filter_page, why_off
+from ipsecfd.agent.counts import (
+    cache_report,
+    count_report,
+    filter_page,
+    unreported_report,
+    why_off,
+)
 from ipsecfd.agent.desk import (
     desk_report,
     domain_report,
@@ -199,6 +205,7 @@ class Answers:
             since=local_time(self._agent.started),
             counts=[count_report(cause, row) for cause, row in by_packets],
             cache=cache_report(self._agent),
+            unreported=unreported_report(self._agent),
         )
 
     async def filter_stats(self, *, every: bool, first: int) -> FilterPage:

@@ -15,6 +15,7 @@ from ipsecfd.agent.packet_reports import (
     Count,
     FilterCount,
     FilterPage,
+    UnreportedReport,
 )
 from ipsecfd.agent.policies import PolicySet
 from ipsecfd.agent.tally import Cause, Row
@@ -47,6 +48,14 @@ def cache_report(agent: Agent) -> CacheReport:
         lost_since=_time(loss.since if loss else None),
         lost_until=_time(loss.until if loss else None),
     )
+
+
+def unreported_report(agent: Agent) -> UnreportedReport:
+    """What packet processes took with them."""
+    loss = agent.tally.unreported
+    if loss is None:
+        return UnreportedReport(0, None, None)
+    return UnreportedReport(loss.times, _time(loss.since), _time(loss.until))
 
 
 def why_off(agent: Agent) -> str | None:
@@ -100,6 +109,7 @@ def filter_page(agent: Agent, *, every: bool, first: int) -> FilterPage:
         left_out=end - first - len(places),
         next=end if end < len(keys) else None,
         cache=cache_report(agent),
+        unreported=unreported_report(agent),
     )
 
 

@@ -55,6 +55,16 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreportedReport:
+    """What packet processes judged and no count has: they died before they told."""
+
+    deaths: int
+    since: str | None
+    until: str | None
+    """Of the last one: what it judged between these, if anything."""
+
+
+@dataclass(frozen=True, slots=True)
 class StatsReport:
     """How often each decision was made."""
 
@@ -63,6 +73,7 @@ class StatsReport:
     counts: list[Count]
     """The most frequent first."""
     cache: CacheReport
+    unreported: UnreportedReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +109,7 @@ class FilterPage:
     next: int | None
     """Where the next part begins; None at the end."""
     cache: CacheReport
+    unreported: UnreportedReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,9 @@ Say = Callable[[str], None]
 Count = Callable[[Sequence[Judged]], None]
 """Takes what packet processes judged, as `agent.tally.Tally.judged` does."""
 
+Died = Callable[[float], None]
+"""Told that a process died, and for how many seconds it had not said what it judged."""
+
 
 class Pool:
     """Packet processes on consecutive queues, all judging by the same settings."""
@@ -69,14 +72,17 @@ class Pool:
         drops: tuple[int, float],
         say: Say,
         count: Count,
+        died: Died,
     ) -> None:
         self._numbers = numbers
         self._start = start
         self._drops = drops
         self._say = say
         self._count = count
+        self._on_death = died
         self._settings: Settings | None = None
         self._processes: dict[int, Process] = {}
+        self._told: dict[Process, float] = {}  # when it last said what it judged
         self._stopped: set[Process] = set()
         self._guards: list[asyncio.Task[None]] = []
         self.restarts = 0
@@ -89,7 +95,7 @@ class Pool:
             for number in self._numbers:
                 self._processes[number] = await self._start(number, self._drops)
             for process in self._processes.values():
-                self._count(await process.install(settings))
+                self._counted(process, await process.install(settings))
         except BaseException:
             await self.close()
             raise
@@ -103,7 +109,7 @@ class Pool:
         self._settings = settings
 
         async def install(process: Process) -> None:
-            self._count(await process.install(settings))
+            self._counted(process, await process.install(settings))
 
         await self._on_all(install)
 
@@ -125,7 +131,7 @@ class Pool:
         async def ask(number: int, process: Process) -> None:
             try:
                 report = await process.report()
-                self._count(report.judged)
+                self._counted(process, report.judged)
                 found[number] = report
             except (KernelError, OSError):
                 found[number] = None
@@ -166,7 +172,12 @@ class Pool:
         await asyncio.gather(*self._guards, return_exceptions=True)
         processes = list(self._processes.values())
         self._processes.clear()
+        self._told.clear()
         await asyncio.gather(*(process.stop() for process in processes))
+
+    def _counted(self, process: Process, judged: Sequence[Judged]) -> None:
+        self._count(judged)
+        self._told[process] = asyncio.get_running_loop().time()
 
     async def _on_all(self, act: Callable[[Process], Awaitable[None]]) -> None:
         async def one(process: Process) -> None:
@@ -184,7 +195,8 @@ class Pool:
         while True:
             born = loop.time()
             why = await asyncio.shield(self._processes[number].died)
-            del self._processes[number]
+            told = self._told.pop(self._processes.pop(number), born)
+            self._on_death(loop.time() - told)
             deaths = 0 if loop.time() - born > CALM_SECONDS else deaths
             self._say(f"the packet process of queue {number} died ({why}); starting another")
             while number not in self._processes:
@@ -207,7 +219,7 @@ class Pool:
         self._processes[number] = process
         assert self._settings is not None
         try:
-            self._count(await process.install(self._settings))
+            self._counted(process, await process.install(self._settings))
         except BaseException:
             self._processes.pop(number, None)  # `close` may have been quicker
             await process.stop()

@@ -80,13 +80,13 @@ class Passed(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What the kernel decided by itself and no count has: its own counts went before a reading."""
+    """What was decided and no count has: whoever counted it went before telling."""
 
     times: int
     """How often that happened."""
     since: datetime.datetime
     until: datetime.datetime
-    """Of the last time: the reading before it, or the table's beginning, and its end."""
+    """Of the last time: when it was complete, and the end of whoever counted it."""
 
 
 class Tally:
@@ -100,6 +100,9 @@ class Tally:
         self.read: datetime.datetime | None = None
         """When the kernel's counts were last read."""
         self.loss: Loss | None = None
+        """Of the kernel's own counts, with our table."""
+        self.unreported: Loss | None = None
+        """Of a packet process' counts, with its life."""
         self._known = self._begun = now()  # up to when counts are complete; of the reading after it
 
     @property
@@ -127,6 +130,12 @@ class Tally:
             if one.decision.learnable:
                 row.learnable += one.packets
                 row.learnable_octets += one.octets
+
+    def died(self, silent: float) -> None:
+        """A packet process died that had told nothing for so many seconds."""
+        now = self._now()
+        times = self.unreported.times if self.unreported else 0
+        self.unreported = Loss(times + 1, now - datetime.timedelta(seconds=silent), now)
 
     def reading(self) -> None:
         """A reading of the kernel's counts begins."""

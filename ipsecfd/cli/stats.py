@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         FilterCount,
         FilterPage,
         StatsReport,
+        UnreportedReport,
     )
 
 TOP: Final = 50
@@ -99,7 +100,7 @@ def stats_lines(found: StatsReport, top: int, columns: int) -> list[str]:
         rest = sum(one.packets for one in left)
         more = many(len(left), "more line")
         lines.append(f"{rest:>{digits},}  in {more}: --top {len(found.counts)}")
-    return [*lines, *_cache_lines(found.cache, columns)]
+    return [*lines, *_notes(found.cache, found.unreported, columns)]
 
 
 def _label(one: Count, digits: int) -> str:
@@ -157,7 +158,7 @@ def filter_lines(
         lines.append(f"{many(silent, 'filter')} decided nothing: --all")
     elif not ordered:
         lines.append("  no filter is in force")
-    return [*lines, *_cache_lines(pages[0].cache, columns)]
+    return [*lines, *_notes(pages[0].cache, pages[0].unreported, columns)]
 
 
 def _last(iso: str | None) -> str:
@@ -168,37 +169,44 @@ def _last(iso: str | None) -> str:
     return f"{at:%H:%M:%S}" if at.date() == datetime.datetime.now(at.tzinfo).date() else f"{at:%F}"
 
 
-def _cache_lines(cache: CacheReport, columns: int) -> Iterator[str]:
+def _notes(cache: CacheReport, unreported: UnreportedReport, columns: int) -> Iterator[str]:
+    """What there is to know about the counts, behind an empty line."""
+    texts = [*_about_kernel(cache), *_about_deaths(unreported)]
+    if texts:
+        yield ""
+    for text in texts:
+        yield from wrap("", text, columns)
+
+
+def _about_deaths(unreported: UnreportedReport) -> Iterator[str]:
+    if unreported.since is not None and unreported.until is not None:
+        deaths, since = unreported.deaths, time(unreported.since)
+        died = "A packet process died" if deaths == 1 else f"{deaths:,} packet processes died, last"
+        yield f"{died} at {time(unreported.until)}: what it judged since {since} is in no count."
+
+
+def _about_kernel(cache: CacheReport) -> Iterator[str]:
     """What of it the kernel decided, and what may be missing."""
     if cache.read is None:
         return
-    yield ""
-    yield from wrap(
-        "",
+    yield (
         f"The kernel decided {many(cache.packets, 'packet')} ({size(cache.octets)}) by itself, as"
-        f" last read {time(cache.read)}.",
-        columns,
+        f" last read {time(cache.read)}."
     )
     if cache.missing_packets:
         be = "is" if cache.missing_packets == 1 else "are"
         packets = many(cache.missing_packets, "packet")
-        yield from wrap(
-            "",
+        yield (
             f"Of these {packets} ({size(cache.missing_octets)}) {be} in no line above: of flows"
-            " that ended between two readings.",
-            columns,
+            " that ended between two readings."
         )
     if cache.lost_since is not None and cache.lost_until is not None:
         again = f"{cache.losses:,} times, last " if cache.losses > 1 else ""
-        yield from wrap(
-            "",
+        yield (
             f"Another program took our rules or counters away {again}at {time(cache.lost_until)}:"
-            f" what the kernel decided by itself since {time(cache.lost_since)} is in no count.",
-            columns,
+            f" what the kernel decided by itself since {time(cache.lost_since)} is in no count."
         )
     if cache.refused:
         be = "was" if cache.refused == 1 else "were"
         packets = many(cache.refused, "packet")
-        yield from wrap(
-            "", f"{packets} {be} judged because their flows found no room: a set was full.", columns
-        )
+        yield f"{packets} {be} judged because their flows found no room: a set was full."

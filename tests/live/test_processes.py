@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -109,6 +110,9 @@ def test_one_fails(lab: Lab, number: signal.Signals, seconds: float, cache: str)
     assert always.arrived[-1] == always.sent - 1
     assert [one != two for one, two in zip(pids(daemon), before, strict=True)].index(True) == own
     assert status(daemon)["restarts"] == 1
+    unreported = json.loads(daemon.cli("stats", "--json").stdout)["unreported"]
+    assert unreported["deaths"] == 1
+    assert unreported["since"] <= unreported["until"]
     assert passing(lab, HTTP, SSH) == [True, False]
     assert sum("died" in one.get("message", "") for one in daemon.records()) == 1
 

@@ -39,7 +39,7 @@ from ipsecfd.agent.report import (
     TrialReport,
 )
 from ipsecfd.errors import IpsecfdError
-from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, FLOW, SHADOW, SINCE
+from tests.unit.cli.fake_daemon import CACHE, CALM, COUNT, FILTER, FLOW, SHADOW, SINCE
 
 METHODS = {name for name in vars(Control) if name[0].isupper()}
 GROUP = 54321
@@ -61,10 +61,10 @@ class FakeService:
         raise ZeroDivisionError
 
     async def stats(self) -> StatsReport:
-        return StatsReport(SINCE, [COUNT], CACHE)
+        return StatsReport(SINCE, [COUNT], CACHE, CALM)
 
     async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
-        return FilterPage(SINCE, 3, [FILTER] if every else [], 2, first or None, CACHE)
+        return FilterPage(SINCE, 3, [FILTER] if every else [], 2, first or None, CACHE, CALM)
 
     async def list_flows(
         self,

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from ipsecfd.agent import pool as pool_module
-from ipsecfd.agent.pool import Pool
+from ipsecfd.agent.pool import Died, Pool
 from ipsecfd.driver.driver import Settings
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.errors import KernelError
@@ -25,9 +25,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return Stage(tmp_path)
 
 
-def pool(stage: Stage, numbers: range) -> Pool:
+def pool(stage: Stage, numbers: range, died: Died = lambda _: None) -> Pool:
     """A pool on these queues."""
-    return Pool(numbers, stage.start_process, (7, 0.0), stage.said.append, lambda _: None)
+    return Pool(numbers, stage.start_process, (7, 0.0), stage.said.append, lambda _: None, died)
 
 
 async def test_one_process_for_each_queue(stage: Stage) -> None:
@@ -57,6 +57,24 @@ async def test_dead_process_is_replaced_at_once(stage: Stage) -> None:
     await asyncio.sleep(0.01)
     assert stage.happened() == ["88: ends", "88: starts", "88: permit v0"]
     assert one.restarts == 1
+    await one.close()
+
+
+async def test_what_a_dead_process_had_not_told(stage: Stage) -> None:
+    """For how long it had said nothing of what it judged: since it began, or was asked last."""
+    silences: list[float] = []
+    one = pool(stage, range(88, 89), silences.append)
+    await one.open(PERMIT)
+    await asyncio.sleep(0.02)
+    stage.processes[88].die("signal 9")
+    await asyncio.sleep(0.01)
+    assert silences[0] >= 0.02
+    await asyncio.sleep(0.02)
+    asked = asyncio.get_running_loop().time()
+    await one.reports()
+    stage.processes[88].die("signal 9")
+    await asyncio.sleep(0.01)
+    assert silences[1] <= asyncio.get_running_loop().time() - asked - 0.01
     await one.close()
 
 

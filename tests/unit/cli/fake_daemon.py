@@ -19,6 +19,7 @@ from ipsecfd.agent.packet_reports import (
     ShadowFlow,
     ShadowReport,
     StatsReport,
+    UnreportedReport,
     Why,
 )
 from ipsecfd.agent.report import (
@@ -40,6 +41,7 @@ POLICY = PolicyReport("Web server", "local", "/etc/ipsecfd/web.toml", "", 2, 123
 DOMAIN = DomainReport(
     *("https://policies.example/web.toml", "Web server", True, False, SINCE, None, SINCE, '"1"')
 )
+CALM = UnreportedReport(0, None, None)
 CACHE = CacheReport(
     *(True, None, 321, 8_765_432, 12_345_678_901, 1234, 98_765, 2, SINCE, 0, None, None)
 )
@@ -109,8 +111,8 @@ class FakeDaemon:
             "GetMode": "block",
             "SetMode": None,
             "Status": STATUS,
-            "Stats": StatsReport(SINCE, [COUNT], CACHE),
-            "FilterStats": FilterPage(SINCE, 3, [FILTER], 2, None, CACHE),
+            "Stats": StatsReport(SINCE, [COUNT], CACHE, CALM),
+            "FilterStats": FilterPage(SINCE, 3, [FILTER], 2, None, CACHE, CALM),
             "ListFlows": FlowList(None, 1, 1_234_567, 987_654_321, [FLOW]),
             "GetShadow": SHADOW,
             "StartShadow": [],

@@ -13,17 +13,18 @@ from ipsecfd.agent.packet_reports import (
     FilterCount,
     FilterPage,
     StatsReport,
+    UnreportedReport,
 )
 from ipsecfd.cli.stats import filter_lines, stats_lines
 from ipsecfd.errors import IpsecfdError
-from tests.unit.cli.fake_daemon import CACHE, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
+from tests.unit.cli.fake_daemon import CACHE, CALM, COUNT, FILTER, SINCE, FakeDaemon, ipsecfd
 
 NO_CACHE = CacheReport(False, "off", 0, 0, 0, 0, 0, 0, None, 0, None, None)
 
 
 def page(*filters: FilterCount, left_out: int = 0, **changes: object) -> FilterPage:
     """A part of the list of filters."""
-    made = FilterPage(SINCE, 3, list(filters), left_out, None, NO_CACHE)
+    made = FilterPage(SINCE, 3, list(filters), left_out, None, NO_CACHE, CALM)
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -31,19 +32,19 @@ def test_the_most_frequent_come_first_and_the_rest_is_counted() -> None:
     """With bytes, and how much of it the kernel decided by itself."""
     counts = [replace(COUNT, packets=number, learnt=10) for number in (5000, 20)]
     counts.append(replace(COUNT, packets=1, learnt=0))
-    lines = stats_lines(StatsReport(SINCE, counts, NO_CACHE), 2, 80)
+    lines = stats_lines(StatsReport(SINCE, counts, NO_CACHE, CALM), 2, 80)
     assert lines[1:] == [
         "packets     bytes  kernel  way  verdict  why",
         "  5,000    9.9 kB      0%  in   block    me <-> any (its mirror) [Block]",
         "     20    9.9 kB     50%  in   block    me <-> any (its mirror) [Block]",
         "      1  in 1 more line: --top 3",
     ]
-    assert stats_lines(StatsReport(SINCE, [], NO_CACHE), 5, 80)[-1] == "  none"
+    assert stats_lines(StatsReport(SINCE, [], NO_CACHE, CALM), 5, 80)[-1] == "  none"
 
 
 def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
     """Below the table, as of the last reading."""
-    lines = stats_lines(StatsReport(SINCE, [COUNT], CACHE), 2, 80)
+    lines = stats_lines(StatsReport(SINCE, [COUNT], CACHE, CALM), 2, 80)
     assert lines[3:] == [
         "",
         "The kernel decided 8,765,432 packets (12.3 GB) by itself, as last read",
@@ -52,20 +53,33 @@ def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
         "between two readings.",
         "2 packets were judged because their flows found no room: a set was full.",
     ]
-    calm = stats_lines(StatsReport(SINCE, [COUNT], replace(CACHE, refused=0)), 2, 80)
+    calm = stats_lines(StatsReport(SINCE, [COUNT], replace(CACHE, refused=0), CALM), 2, 80)
     assert calm == lines[:-1]
 
 
 def test_what_nobody_will_know_is_said() -> None:
     """From when to when the kernel's own counts are lost, and how often that happened."""
     lost = replace(CACHE, losses=1, lost_since=SINCE, lost_until="2026-01-02T03:04:12+00:00")
-    told = stats_lines(StatsReport(SINCE, [COUNT], lost), 2, 80)
+    told = stats_lines(StatsReport(SINCE, [COUNT], lost, CALM), 2, 80)
     assert told[8:-1] == [
         "Another program took our rules or counters away at 2026-01-02 03:04:12: what the",
         "kernel decided by itself since 2026-01-02 03:04:05 is in no count.",
     ]
-    again = stats_lines(StatsReport(SINCE, [COUNT], replace(lost, losses=3)), 2, 80)
+    again = stats_lines(StatsReport(SINCE, [COUNT], replace(lost, losses=3), CALM), 2, 80)
     assert "our rules or counters away 3 times, last at 2026-01-02" in again[8]
+
+
+def test_what_a_dead_process_judged_is_said() -> None:
+    """Since when nothing is counted; also where the kernel decides nothing by itself."""
+    lost = UnreportedReport(1, SINCE, "2026-01-02T03:04:08+00:00")
+    told = stats_lines(StatsReport(SINCE, [COUNT], NO_CACHE, lost), 2, 80)
+    assert told[3:] == [
+        "",
+        "A packet process died at 2026-01-02 03:04:08: what it judged since 2026-01-02",
+        "03:04:05 is in no count.",
+    ]
+    again = filter_lines([page(unreported=replace(lost, deaths=3))], [], 2, 80)
+    assert again[-2].startswith("3 packet processes died, last at 2026-01-02 03:04:08: what it")
 
 
 def test_filters_by_hits() -> None:
