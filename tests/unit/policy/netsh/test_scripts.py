@@ -147,8 +147,9 @@ def groups(count: int) -> list[str]:
 
 @pytest.mark.parametrize("shape", [filters, groups])
 def test_long_scripts(shape: object) -> None:
-    """10,000 commands take well under 2 s, and twice as many about twice as long."""
+    """10,000 commands take well under 2 s, and twice as many about twice as long. Whatever else the
+    machine does only adds to a time, so the least of three counts."""
     assert callable(shape)
-    once, twice = seconds(shape(10_000)), seconds(shape(20_000))
+    once, twice = (min(seconds(shape(count)) for _ in range(3)) for count in (10_000, 20_000))
     assert once < 2
     assert twice < 3.5 * once
