@@ -506,6 +506,7 @@ def test_ten_thousand_commands_take_little_time() -> None:
         return time.process_time() - start
 
     seconds(100)
-    half, whole = min(seconds(5_000) for _ in range(2)), seconds(10_000)
+    # Whatever else the machine does only adds to a time.
+    half, whole = (min(seconds(count) for _ in range(3)) for count in (5_000, 10_000))
     assert whole < 3
     assert whole < half * 4
