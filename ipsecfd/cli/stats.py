@@ -90,7 +90,7 @@ def stats_lines(found: StatsReport, top: int, columns: int) -> list[str]:
     """The counts as a table, the most frequent first."""
     lines = [f"Packets judged since {time(found.since)}"]
     if not found.counts:
-        return [*lines, "  none"]
+        return [*lines, "  none", *_notes(found.cache, found.unreported, columns)]
     digits = max(7, len(f"{found.counts[0].packets:,}"))
     lines.append(f"{'packets':>{digits}}  {'bytes':>8}  kernel  way  verdict  why")
     for one in found.counts[:top]:

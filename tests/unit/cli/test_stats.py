@@ -78,6 +78,8 @@ def test_what_a_dead_process_judged_is_said() -> None:
         "A packet process died at 2026-01-02 03:04:08: what it judged since 2026-01-02",
         "03:04:05 is in no count.",
     ]
+    nothing_else = stats_lines(StatsReport(SINCE, [], NO_CACHE, lost), 2, 80)
+    assert nothing_else[1:] == ["  none", *told[3:]]
     again = filter_lines([page(unreported=replace(lost, deaths=3))], [], 2, 80)
     assert again[-2].startswith("3 packet processes died, last at 2026-01-02 03:04:08: what it")
 
