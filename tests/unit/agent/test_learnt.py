@@ -169,8 +169,8 @@ def test_flows_that_hash_alike_as_integers() -> None:
     crafted = [network | sys.hash_info.modulus * number for number in range(10_000)]
     others = [network | chance.getrandbits(80) for _ in crafted]
     assert len({*map(hash, crafted)}) == 1
-    taken = []
-    for sources in (others, crafted):
+
+    def seconds(sources: list[int]) -> float:
         world = World()
         world.flows = [
             Flow(
@@ -181,9 +181,13 @@ def test_flows_that_hash_alike_as_integers() -> None:
         ]
         begin = time.thread_time()
         world.learnt.counts()
-        taken.append(time.thread_time() - begin)
+        taken = time.thread_time() - begin
         assert len(world.learnt) == len(sources)
-    assert taken[1] < 5 * taken[0]
+        return taken
+
+    # Whatever else the machine does only adds to a time.
+    usual, theirs = (min(seconds(sources) for _ in range(3)) for sources in (others, crafted))
+    assert theirs < 5 * usual
 
 
 def test_what_is_remembered_of_a_flow_is_small() -> None:
