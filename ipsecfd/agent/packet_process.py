@@ -26,6 +26,7 @@ from typing import Final, Protocol
 
 from ipsecfd import __version__
 from ipsecfd.agent.drops import Drops
+from ipsecfd.agent.placement import Placement
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
@@ -68,6 +69,7 @@ class PacketProcess:
         outlet: socket.socket,
         drops: Drops,
         precedence: Precedence,
+        placement: Placement,
     ) -> None:
         self._control = control
         self._control.setblocking(False)
@@ -77,6 +79,7 @@ class PacketProcess:
         self._received = bytearray()
         self._drops = drops
         self._precedence = precedence
+        self._placement = placement
         self._assembly = Assembly()
         self._driver: Driver | None = None
         self._comparison: Comparison | None = None
@@ -121,6 +124,8 @@ class PacketProcess:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self._precedence.look(now)
+            if self._precedence.first:  # the kernel itself moves others to who wakes them
+                self._placement.look(now)
             self._hand_over_drops()
         if self._replies:
             self._replies.send_some()
@@ -306,8 +311,10 @@ def main(arguments: list[str]) -> None:
     # The agent may end at any moment, and then there is nobody to tell of it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         drops = Drops(level, interval, time.time)
-        precedence = Precedence(time.monotonic())
-        process = PacketProcess(queue, length, Marks(mask), control, outlet, drops, precedence)
+        precedence, placement = Precedence(time.monotonic()), Placement(time.monotonic())
+        process = PacketProcess(
+            queue, length, Marks(mask), control, outlet, drops, precedence, placement
+        )
         # No cycles are made here, and a collection over a large table would hold packets up.
         gc.disable()
         process.run()

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -212,6 +213,34 @@ def test_nothing_to_do(lab: Lab) -> None:
             while not found:
                 assert time.monotonic() < start + 0.4, number
                 found = sum(one["event"] == 4289 for one in tail.new())
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_where_it_runs(lab: Lab) -> None:
+    """A packet process goes to the processor that packets come in on, wherever that is."""
+    guard, peer = lab["guard"], lab["peer"]
+    one, other = sorted(os.sched_getaffinity(0))[:2]
+    with Daemon(guard, POLICY, {"queue": {"processes": 1}, "cache": "off"}) as daemon:
+        (process,) = pids(daemon)
+        for there in (one, other, one):
+            ping = peer.popen(
+                ["taskset", "-c", str(there), "ping", "-q", "-i", "0.005", "-w", "30", GUARD],
+                stdout=subprocess.DEVNULL,
+            )
+            try:
+                deadline = time.monotonic() + 25
+                while runs_on(guard, process) != there:
+                    assert time.monotonic() < deadline, there
+                    time.sleep(0.05)
+            finally:
+                peer.send_signal(ping, signal.SIGKILL)
+                ping.wait()
+
+
+def runs_on(host: Host, process: int) -> int:
+    """The processor that it ran on last, by its `stat` in /proc."""
+    stat = host.run(["cat", f"/proc/{process}/stat"], check=True).stdout
+    return int(stat.rpartition(")")[2].split()[36])
 
 
 def woken(status: str) -> int:

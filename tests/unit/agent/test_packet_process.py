@@ -15,6 +15,7 @@ import pytest
 from ipsecfd.agent import packet_process
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.packet_process import PacketProcess
+from ipsecfd.agent.placement import Placement
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import COUNTS, HEADER, pieces
 from ipsecfd.driver.decision import Decision, Reason, Verdict
@@ -74,7 +75,9 @@ class World:
         inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sockets = (self.control, control, inlet, outlet)
         drops = Drops(0, 0, time.time)
-        self.process = PacketProcess(88, 1024, Marks(0xFF), control, outlet, drops, ordinary())
+        self.process = PacketProcess(
+            88, 1024, Marks(0xFF), control, outlet, drops, ordinary(), Placement(0)
+        )
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
