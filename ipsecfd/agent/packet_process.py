@@ -26,7 +26,7 @@ from typing import Final, Protocol
 
 from ipsecfd import __version__
 from ipsecfd.agent.drops import Drops
-from ipsecfd.agent.placement import Placement
+from ipsecfd.agent.placement import Placement, Processors
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
@@ -124,8 +124,8 @@ class PacketProcess:
         if now >= self._next_tick:
             self._next_tick = now + TICK
             self._precedence.look(now)
-            if self._precedence.first:  # the kernel itself moves others to who wakes them
-                self._placement.look(now)
+            if self._queue is not None:
+                self._placement.look(now, self._queue.judged)
             self._hand_over_drops()
         if self._replies:
             self._replies.send_some()
@@ -311,7 +311,8 @@ def main(arguments: list[str]) -> None:
     # The agent may end at any moment, and then there is nobody to tell of it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         drops = Drops(level, interval, time.time)
-        precedence, placement = Precedence(time.monotonic()), Placement(time.monotonic())
+        precedence = Precedence(time.monotonic())
+        placement = Placement(time.monotonic(), Processors())
         process = PacketProcess(
             queue, length, Marks(mask), control, outlet, drops, precedence, placement
         )

@@ -41,7 +41,7 @@ def go_first(first: bool) -> None:
 
 
 class Precedence:
-    """Whether this process goes `first`, from `now` on, in seconds of a clock that never jumps.
+    """Whether this process goes first, from `now` on, in seconds of a clock that never jumps.
 
     Where the kernel or its administrator does not let it, or nobody could tell a flood, it is an
     ordinary process.
@@ -58,7 +58,7 @@ class Precedence:
         self._since = now
         self._before = 0
         self._idle = 0.0
-        self.first = False
+        self._first = False
         with contextlib.suppress(OSError):
             self._before = wanted()
             self._change(True)
@@ -88,7 +88,7 @@ class Precedence:
         self._change(busy < (1 - _LEISURE) * elapsed)
 
     def _change(self, first: bool) -> None:
-        if first is not self.first:
+        if first is not self._first:
             with contextlib.suppress(PermissionError):
                 self._go_first(first)
-                self.first = first
+                self._first = first

@@ -117,6 +117,11 @@ class Queue:
         """The descriptor to poll for packets."""
         return int(self._queue.get_fd())
 
+    @property
+    def judged(self) -> int:
+        """How many packets were judged, or a few less, modulo 2^32: the kernel numbers them."""
+        return self._last
+
     def use(self, handlers: Handlers) -> None:
         """Judge by these from the next packet on; call it when no verdict is held back."""
         self._handlers = handlers

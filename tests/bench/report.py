@@ -30,13 +30,14 @@ is one turn.
 """
 
 _ABOUT_THE_BOUNDS = """
-A ping and a TCP stream pay for waking a process, more where processors are virtual and sleep: what
-a bare queue adds is what no program can save. "Processors awake" is the same while none of them
-sleeps, as `/dev/cpu_dma_latency` has it (tuned's profile `latency-performance`). A stream's bound
-is for the congestion control of this machine; what the usual one makes of a link that nothing slows
-is told beside it; the first second of each stream is not counted. One sender cannot send several
-times what is judged ("no filter, one flow / queued" is all that the cache could reach there); under
-full load it shows how much more learnt flows carry, also than what is judged at its best.
+A ping and a TCP stream pay for waking a process, more where processors are virtual and sleep, and
+where it is not the processor that packets come in on; a bare queue stays on either by chance.
+"Processors awake" is the same while none of them sleeps, as `/dev/cpu_dma_latency` has it (tuned's
+profile `latency-performance`). A stream's bound is for the congestion control of this machine; what
+the usual one makes of a link that nothing slows is told beside it; the first second of each stream
+is not counted. One sender cannot send several times what is judged ("no filter, one flow / queued"
+is all that the cache could reach there); under full load it shows how much more learnt flows carry,
+also than what is judged at its best.
 """
 
 _ABOUT_THE_PLOT = """

@@ -15,7 +15,7 @@ import pytest
 from ipsecfd.agent import packet_process
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.packet_process import PacketProcess
-from ipsecfd.agent.placement import Placement
+from ipsecfd.agent.placement import Placement, Processors
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import COUNTS, HEADER, pieces
 from ipsecfd.driver.decision import Decision, Reason, Verdict
@@ -33,10 +33,16 @@ def ordinary() -> Precedence:
     return Precedence(0, lambda: 0, lambda first: None)
 
 
+def still() -> Placement:
+    """What leaves it where it runs."""
+    return Placement(0, Processors(), dict)
+
+
 class FakeQueue:
     """A queue in which one packet waits for each byte of a pipe."""
 
     taken = False
+    judged = 0
 
     def __init__(self, *arguments: Any) -> None:
         if self.taken:
@@ -76,7 +82,7 @@ class World:
         self._sockets = (self.control, control, inlet, outlet)
         drops = Drops(0, 0, time.time)
         self.process = PacketProcess(
-            88, 1024, Marks(0xFF), control, outlet, drops, ordinary(), Placement(0)
+            88, 1024, Marks(0xFF), control, outlet, drops, ordinary(), still()
         )
         self._thread = threading.Thread(target=self._run)
 

@@ -1,41 +1,52 @@
-"""A packet process runs where packets come in, while they are few."""
+"""A packet process runs where its packets come in, while they are few."""
 
 from __future__ import annotations
 
+import errno
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 import pytest
 
 from ipsecfd.agent import placement
-from ipsecfd.agent.placement import ENOUGH, FEW, WINDOW, Placement
+from ipsecfd.agent.placement import ENOUGH, FEW, LATEST, SOON, Placement, Processors, received
 
 WRAP = 1 << 32
 
 
-class Processors:
+class Host(Processors):
     """Processors that tell how much each took in, and a process that is moved at once."""
 
-    def __init__(self, *counts: int, here: int = 0) -> None:
+    def __init__(self, *counts: int, judged: int = 0) -> None:
+        super().__init__()
         self.counts = dict(enumerate(counts))
-        self.here = here
+        self.judged = judged
+        self.at = 0
         self.moves: list[int] = []
+        self.looks = -1  # the first is where it starts
+        self.placement = Placement(0, self, self.received)
 
     def received(self) -> Mapping[int, int]:
+        self.looks += 1
         return {one: count % WRAP for one, count in self.counts.items()}
 
-    def come(self, *counts: int) -> None:
-        for one, count in enumerate(counts):
-            self.counts[one] = self.counts.get(one, 0) + count
+    def here(self) -> int:
+        return self.at
 
-    def move(self, to: int) -> None:
-        self.here = to
+    def move(self, to: int, present: Set[int]) -> None:
+        assert present == self.counts.keys()
+        self.at = to
         self.moves.append(to)
 
-    def placement(self, now: float) -> Placement:
-        return Placement(now, self.received, lambda: self.here, self.move)
+    def come(self, *counts: int, judged: int | None = None) -> None:
+        """So many packets at each processor; all are judged, or so many."""
+        for one, count in enumerate(counts):
+            self.counts[one] = self.counts.get(one, 0) + count
+        self.judged += sum(counts) if judged is None else judged
+
+    def look(self, now: float) -> None:
+        self.placement.look(now, self.judged % WRAP)
 
 
 @pytest.mark.parametrize(
@@ -51,64 +62,93 @@ class Processors:
         ((0, 34, 33, 33), []),  # from everywhere: no place is better than others
         ((0, ENOUGH - 1), []),  # too few to tell
         ((0, ENOUGH), [1]),
-        ((0, int(FEW * WINDOW)), [1]),
-        ((0, int(FEW * WINDOW) + 1), []),  # a processor that has enough to do
-        ((), []),
+        ((0, int(FEW * SOON)), [1]),
+        ((0, int(FEW * SOON) + 1), []),  # a processor that has enough to do
     ],
 )
 @pytest.mark.parametrize("start", [0, WRAP - 5])
 def test_where_packets_come_in(came: tuple[int, ...], moves: list[int], start: int) -> None:
     """It moves to a processor that takes in a large share, also while the counts begin anew."""
-    processors = Processors(*(start for _ in came))
-    place = processors.placement(0)
-    processors.come(*came)
-    place.look(WINDOW)
-    assert processors.moves == moves
+    host = Host(*(start for _ in came))
+    host.come(*came)
+    host.look(SOON)
+    assert host.moves == moves
 
 
-def test_the_last_packets_count() -> None:
-    """It looks once in a while, follows, and stays where both requests and answers are counted."""
-    processors = Processors(1000, 0)
-    place = processors.placement(0)
-    processors.come(0, 50)
-    place.look(WINDOW / 2)
-    assert processors.moves == []
-    place.look(WINDOW)
+@pytest.mark.parametrize(
+    ("judged", "moves"), [(0, []), (24, []), (25, [1]), (100, [1]), (200, [1])]
+)
+@pytest.mark.parametrize("start", [0, WRAP - 5])
+def test_packets_of_others(judged: int, moves: list[int], start: int) -> None:
+    """Where others send each other something is no place for the process."""
+    host = Host(0, 0)
+    host.come(0, judged=start)
+    host.come(50, 0)
+    host.look(SOON)
+    host.come(0, 100, judged=judged)
+    host.look(2)
+    assert host.moves == moves
+
+
+def test_it_follows() -> None:
+    """By the packets since it last looked; not before, and it stays where all of them come in."""
+    host = Host(1000, 0)
+    host.come(0, 50)
+    host.look(SOON / 2)
+    assert host.moves == []
+    host.look(SOON)
     for second in range(1, 5):
-        processors.come(0, 50)
-        place.look(second)
-    assert processors.moves == [1]
-    processors.come(25, 25)
-    place.look(5)
-    assert processors.moves == [1, 0]
+        host.come(0, 50)
+        host.look(second)
+    assert host.moves == [1]
+    host.come(50, 0)
+    host.look(5)
+    assert host.moves == [1, 0]
+
+
+def test_packets_at_several_processors() -> None:
+    """Where moving does not help it becomes rare, and so does looking where all is well."""
+    for counts, moves in (((50, 50), 13), ((100, 0), 0)):
+        host = Host(0, 0)
+        for tick in range(1, 201):  # ten seconds
+            host.come(*counts)
+            host.look(tick * 0.05)
+        assert len(host.moves) <= moves
+        assert 10 <= host.looks <= 14
 
 
 def test_rare_packets_add_up() -> None:
     """One a second tells after a few seconds."""
-    processors = Processors(0, 0)
-    place = processors.placement(100)
+    host = Host(0, 0)
     for second in range(ENOUGH):
-        assert processors.moves == []
-        processors.come(0, 1)
-        place.look(101 + second)
-    assert processors.moves == [1]
+        assert host.moves == []
+        host.come(0, 1)
+        host.look(1 + second)
+    assert host.moves == [1]
 
 
 def test_a_processor_is_switched_on_and_off() -> None:
     """Nothing but what is counted since the last look matters; one that is off counts nothing."""
-    processors = Processors(1000, 1000)
-    place = processors.placement(100)
-    del processors.counts[1]
-    processors.come(100)
-    place.look(101)
-    assert processors.moves == []
-    processors.counts[1] = 1100
-    processors.come(20)
-    place.look(102)
-    assert processors.moves == []
-    processors.come(0, 100)
-    place.look(103)
-    assert processors.moves == [1]
+    host = Host(1000, 1000)
+    del host.counts[1]
+    host.come(100)
+    host.look(1)
+    host.counts[1] = 1100
+    host.come(20)
+    host.look(3)
+    assert host.moves == []
+    host.come(0, 100)
+    host.look(5)
+    assert host.moves == [1]
+
+
+@pytest.mark.parametrize("counts", [(), (5,)])
+def test_nowhere_to_go(counts: tuple[int, ...]) -> None:
+    """On a host with one processor, or a kernel that does not number them, nobody looks again."""
+    host = Host(*counts)
+    host.come(*(1000 for _ in counts))
+    host.look(100 * LATEST)
+    assert (host.looks, host.moves) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -126,38 +166,86 @@ def test_a_processor_is_switched_on_and_off() -> None:
 def test_what_the_kernel_tells(
     text: str | None, found: dict[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numbers are hexadecimal; where there are none, nobody moves."""
+    """Numbers are hexadecimal."""
     path = tmp_path / "softnet_stat"
     if text is not None:
         path.write_text(text)
     monkeypatch.setattr(placement, "_SOFTNET", path)
-    assert placement.received() == found
+    assert received() == found
 
 
-def test_this_kernel_tells_of_all_processors() -> None:
-    """A line for each that is on."""
-    online = Path("/sys/devices/system/cpu/online").read_text()
-    numbers = {
-        one
-        for first, last in re.findall(r"(\d+)(?:-(\d+))?", online)
-        for one in range(int(first), int(last or first) + 1)
-    }
-    assert set(placement.received()) == numbers
+class Kernel:
+    """Affinity as Linux keeps it: a wish, of which counts what is on and the cpuset allows."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *present: int) -> None:
+        self.present = {*present}
+        self.wish = {*present}
+        self.ran: list[set[int]] = []
+        self.refuses: list[set[int]] = []
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: self.wish & self.present)
+        monkeypatch.setattr(os, "sched_setaffinity", self.set)
+
+    def set(self, process: int, processors: Iterable[int]) -> None:
+        assert process == 0
+        wanted = {*processors}
+        if not wanted & self.present or wanted in self.refuses:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        self.wish = wanted
+        self.ran.append(wanted & self.present)
 
 
-def test_moving() -> None:
-    """The process is there then, and as free as before; where it may not run, it does not go."""
-    child = os.fork()
-    if not child:
-        allowed = os.sched_getaffinity(0)
-        right = True
+def test_moving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It runs there, and may run everywhere again, also where a processor is switched on later."""
+    kernel, processors = Kernel(monkeypatch, 0, 1), Processors()
+    processors.move(1, kernel.present)
+    assert kernel.ran == [{1}, {0, 1}]
+    kernel.present = {0, 1, 2}
+    assert os.sched_getaffinity(0) == {0, 1, 2}
+    processors.move(2, kernel.present)
+    assert kernel.ran[2:] == [{2}, {0, 1, 2}]
+
+
+def test_a_confined_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who says on which processors it runs is right, from the start or later."""
+    kernel, processors = Kernel(monkeypatch, 0, 1, 2), Processors()
+    kernel.wish = {0, 1}
+    processors.move(1, kernel.present)
+    kernel.wish = {0, 1, 2}
+    processors.move(1, kernel.present)
+    kernel.wish = {2}
+    processors.move(1, kernel.present)
+    assert kernel.ran == [{1}, {0, 1, 2}]
+    assert kernel.wish == {2}
+
+
+def test_a_move_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To a processor that was just switched off: it may run wherever it might before."""
+    kernel, processors = Kernel(monkeypatch, 0, 1), Processors()
+    kernel.refuses = [{1}]
+    processors.move(1, kernel.present)
+    assert os.sched_getaffinity(0) == {0, 1}
+    kernel.refuses = []
+    processors.move(1, kernel.present)
+    assert kernel.ran[-2:] == [{1}, {0, 1}]
+
+
+def test_affinity_where_all_of_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's filter of system calls ends nothing."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", refuse)
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    Processors().move(1, {0, 1})
+
+
+def test_here() -> None:
+    """The kernel tells of the processor that a process runs on."""
+    allowed = os.sched_getaffinity(0)
+    try:
         for one in allowed:
-            placement.move(one)
-            right &= os.sched_getaffinity(0) == allowed
-        first, *others = sorted(allowed)
-        os.sched_setaffinity(0, {first})
-        for other in (*others, 10_000):
-            placement.move(other)
-            right &= os.sched_getaffinity(0) == {first} and placement.processor() == first
-        os._exit(0 if right else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            os.sched_setaffinity(0, {one})
+            assert Processors().here() == one
+    finally:
+        os.sched_setaffinity(0, allowed)
