@@ -26,7 +26,7 @@ from typing import Final, Protocol
 
 from ipsecfd import __version__
 from ipsecfd.agent.drops import Drops
-from ipsecfd.agent.placement import Placement, Processors
+from ipsecfd.agent.placement import Placement
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import HEADER, Assembly, Judged, PacketReport, Replies, answer
 from ipsecfd.driver.decision import Decision, Direction
@@ -311,8 +311,7 @@ def main(arguments: list[str]) -> None:
     # The agent may end at any moment, and then there is nobody to tell of it.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         drops = Drops(level, interval, time.time)
-        precedence = Precedence(time.monotonic())
-        placement = Placement(time.monotonic(), Processors())
+        precedence, placement = Precedence(time.monotonic()), Placement(time.monotonic())
         process = PacketProcess(
             queue, length, Marks(mask), control, outlet, drops, precedence, placement
         )

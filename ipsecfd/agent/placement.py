@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Final
 
+PAUSE: Final = 0.25
+"""Seconds between two looks: where packets come in on several processors, moving does not help."""
 SOON: Final = 0.1
-"""Seconds from a move, or too few packets, to the next look at where they come in."""
-LATEST: Final = 1.0
-"""Seconds between two looks while moving changes nothing."""
+"""Seconds to the next look while there are too few packets."""
 ENOUGH: Final = 10
 """Packets that have to come in before anything can be told from where."""
 FEW: Final = 10_000
@@ -45,31 +46,24 @@ def received() -> Mapping[int, int]:
     return {int(row[_PROCESSOR], 16): int(row[0], 16) for row in rows if len(row) > _PROCESSOR}
 
 
-class Processors:
-    """Those that this process may run on."""
+def processor() -> int:
+    """The number of the one that this process runs on."""
+    return int(_c.sched_getcpu())
 
-    def __init__(self) -> None:
-        self._left: Set[int] = frozenset()
 
-    def here(self) -> int:
-        """The number of the one that it runs on."""
-        return int(_c.sched_getcpu())
+def move(to: int, present: Set[int]) -> None:
+    """Run on this processor, until the kernel has a reason to run the process elsewhere.
 
-    def move(self, to: int, present: Set[int]) -> None:
-        """Run on this one, until the kernel has a reason to run the process elsewhere.
-
-        Nothing is done where somebody has confined the process to some of those present: by
-        `taskset`, `CPUAffinity=`, a cpuset or `isolcpus=`.
-        """
-        with contextlib.suppress(OSError):  # the kernel, or a filter of system calls, refuses
-            if os.sched_getaffinity(0) not in (present, self._left):
-                return
+    Nothing is done where somebody has confined the process to some of those present: by `taskset`,
+    `CPUAffinity=`, a cpuset or `isolcpus=`.
+    """
+    with contextlib.suppress(OSError):  # the kernel, or a filter of system calls, refuses
+        if os.sched_getaffinity(0) == present:
             try:
                 os.sched_setaffinity(0, {to})
             finally:
-                # Not those that were allowed before: one that is switched on later is not in there.
+                # Not those present now: one that is switched on later would not be allowed.
                 os.sched_setaffinity(0, _ALL)
-                self._left = os.sched_getaffinity(0)
 
 
 class Placement:
@@ -78,17 +72,17 @@ class Placement:
     def __init__(
         self,
         now: float,
-        processors: Processors,
         received: Callable[[], Mapping[int, int]] = received,
+        processor: Callable[[], int] = processor,
+        move: Callable[[int, Set[int]], None] = move,
     ) -> None:
-        self._processors = processors
         self._received = received
+        self._processor = processor
+        self._move = move
+        self._since = now
         self._before = received()
         self._judged = 0
-        self._since = now
-        self._pause = SOON
-        self._next = now + SOON if len(self._before) > 1 else float("inf")
-        self._moved = False
+        self._next = now + SOON if len(self._before) > 1 else math.inf
 
     def look(self, now: float, judged: int) -> None:
         """Move to where packets came in since the last look, if they were few.
@@ -97,7 +91,6 @@ class Placement:
         """
         if now < self._next:
             return
-        self._next = now + SOON
         counts = self._received()
         new = {
             one: (count - self._before.get(one, count)) % _WRAP  # it may have been switched on
@@ -105,19 +98,13 @@ class Placement:
         }
         total = sum(new.values())
         if total < ENOUGH:
+            self._next = now + SOON
             return
         ours, elapsed = (judged - self._judged) % _WRAP, now - self._since
         self._before, self._judged, self._since = counts, judged, now
-        to = None
+        self._next = now + PAUSE
         if ours >= _OURS * total and total <= FEW * elapsed:
-            new.pop(self._processors.here(), None)
+            new.pop(self._processor(), None)
             busiest = max(new, key=new.__getitem__, default=None)
             if busiest is not None and new[busiest] >= _ALMOST_HALF * total:
-                to = busiest
-        if to is not None:
-            self._processors.move(to, counts.keys())
-        # Where packets come in on several, moving does not help; so it becomes rare.
-        fresh = to is not None and not self._moved
-        self._pause = SOON if fresh else min(2 * self._pause, LATEST)
-        self._moved = to is not None
-        self._next = now + self._pause
+                self._move(busiest, counts.keys())

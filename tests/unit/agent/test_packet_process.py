@@ -15,7 +15,7 @@ import pytest
 from ipsecfd.agent import packet_process
 from ipsecfd.agent.drops import Drops
 from ipsecfd.agent.packet_process import PacketProcess
-from ipsecfd.agent.placement import Placement, Processors
+from ipsecfd.agent.placement import Placement
 from ipsecfd.agent.precedence import Precedence
 from ipsecfd.agent.transfer import COUNTS, HEADER, pieces
 from ipsecfd.driver.decision import Decision, Reason, Verdict
@@ -35,7 +35,7 @@ def ordinary() -> Precedence:
 
 def still() -> Placement:
     """What leaves it where it runs."""
-    return Placement(0, Processors(), dict)
+    return Placement(0, dict)
 
 
 class FakeQueue:
