@@ -35,9 +35,10 @@ where it is not the processor that packets come in on; a bare queue stays on eit
 "Processors awake" is the same while none of them sleeps, as `/dev/cpu_dma_latency` has it (tuned's
 profile `latency-performance`). A stream's bound is for the congestion control of this machine; what
 the usual one makes of a link that nothing slows is told beside it; the first second of each stream
-is not counted. One sender cannot send several times what is judged ("no filter, one flow / queued"
-is all that the cache could reach there); under full load it shows how much more learnt flows carry,
-also than what is judged at its best.
+is not counted. Single streams differ by a tenth and more from one turn to the next, so the ratios
+of two medians are good to some hundredths. One sender cannot send several times what is judged ("no
+filter, one flow / queued" is all that the cache could reach there); under full load it shows how
+much more learnt flows carry, also than what is judged at its best.
 """
 
 _ABOUT_THE_PLOT = """
