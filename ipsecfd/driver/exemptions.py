@@ -91,7 +91,8 @@ def default_exemption(
     """The exemption that keeps this packet from the filters in secure mode, or None (spec 4.2).
 
     `exempt` is the NoDefaultExempt value 0-3; `group` is "multicast" or "broadcast" for packets to
-    such a destination. Routed packets are never exempt: nobody wrote them for this host.
+    such a destination, of which IPv4's alone are exempt. Routed packets are never exempt: nobody
+    wrote them for this host.
     """
     if direction is Direction.FORWARD:
         return None
@@ -110,7 +111,7 @@ def default_exemption(
             and KERBEROS_PORT in (packet.source_port, packet.destination_port)
         ):
             return "EX:KRB"
-    if group is not None:
+    if group is not None and packet.family == 4:
         name = "EX:MCAST" if group == "multicast" else "EX:BCAST"
         if exempt in (0, 1):
             return name

@@ -129,7 +129,7 @@ class World:
                 return "EX:RSVP"
             if facts.protocol in (TCP, UDP) and 88 in ports:
                 return "EX:KRB"
-        if self._is_group(facts.destination):
+        if facts.family == 4 and self._is_group(facts.destination):
             name = "EX:MCAST" if facts.destination.is_multicast else "EX:BCAST"
             if self.exempt in (0, 1):
                 return name

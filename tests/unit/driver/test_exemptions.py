@@ -35,6 +35,10 @@ MATRIX = {
 IN_GROUP = "in udp 192.0.2.77:5353 -> 224.0.0.251:5353"
 IN_BROADCAST = "in udp 192.0.2.77:137 -> 192.0.2.255:137"
 IN_LIMITED = "in udp 192.0.2.77:137 -> 255.255.255.255:137"
+IPV6_GROUPS = [
+    "in udp [2001:db8::77]:5353 -> [ff02::fb]:5353",
+    "out udp [2001:db8::10]:5353 -> [ff02::fb]:5353",
+]
 
 
 class TestMatrix:
@@ -172,6 +176,14 @@ class TestLimits:
         """Multicast is 224.0.0.0/4 exactly."""
         driver = make_driver("block any -> any", exempt=1)
         assert verdict(driver, f"out udp 192.0.2.10:1 -> {address}:2") == expected
+
+    @pytest.mark.parametrize("exempt", range(4))
+    @pytest.mark.parametrize("profile", ["vista", "linux"])
+    @pytest.mark.parametrize("packet", IPV6_GROUPS)
+    def test_ipv6_multicast_is_none(self, packet: str, profile: str, exempt: int) -> None:
+        """Spec 4.2 names IPv4's multicast alone: IPv6's is filtered with every value."""
+        driver = make_driver("block any <-> any", profile=profile, exempt=exempt)
+        assert verdict(driver, packet) == "block"
 
     @pytest.mark.parametrize("exempt", range(4))
     @pytest.mark.parametrize("packet", [*MATRIX, IN_GROUP])
