@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -37,6 +37,7 @@ from ipsecfd.cli.wanted import (
     rule_option,
 )
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import printable
 
 POLL: Final = 0.2
 """Seconds between two looks at a log that is followed."""
@@ -101,13 +102,16 @@ def log(
         if follow and lines is None:
             lines = FOLLOW_LINES
         moved = rotated(path)
-        older = [lines_of(one) for one in _older(path, moved, wanted.since, lines)]
+        damaged: list[Path] = []
+        older = [_readable(one, damaged) for one in _older(path, moved, wanted.since, lines)]
         if follow:
             _follow(path, older, printer, lines)
         else:
             there = not moved or path.exists()
             printer.print_last([lines_of(path), *older] if there else older, lines)
         sys.stdout.flush()
+        if damaged:
+            raise typer.Exit(1)
     except PermissionError as error:
         raise unreadable(path, error) from error
     except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
@@ -145,6 +149,15 @@ def _older(
     return moved if lines is not None else moved[:1] if empty else []
 
 
+def _readable(path: Path, damaged: list[Path]) -> Iterator[bytes]:
+    """The lines of a rotated file as far as it can be read, which keeps nobody from the others."""
+    try:
+        yield from lines_of(path)
+    except IpsecfdError as error:
+        print(f"ipsecfd: {printable(str(error))}", file=sys.stderr)
+        damaged.append(path)
+
+
 class _Printer:
     """Prints the wanted ones of a log's lines."""
 
@@ -177,6 +190,7 @@ class _Printer:
         sys.stdout.flush()
 
     def _chosen(self, lines: Iterable[bytes]) -> Iterable[bytes]:
+        lines = filter(bytes.strip, lines)
         return lines if self._wanted.everything else filter(self._is_wanted, lines)
 
     def _is_wanted(self, line: bytes) -> bool:
@@ -187,9 +201,8 @@ class _Printer:
         record = _record(line)
         width = shutil.get_terminal_size().columns if self._sized else 0
         if record is None:
-            if line.strip():
-                out = sys.stderr if self._as_json else sys.stdout
-                print(format_damaged(line, width, self._color and not self._as_json), file=out)
+            out = sys.stderr if self._as_json else sys.stdout
+            print(format_damaged(line, width, self._color and not self._as_json), file=out)
         elif self._as_json:
             print(line.decode().rstrip("\n"))
         else:

@@ -305,6 +305,12 @@ def test_damaged(path: Path) -> None:
         assert "damaged line skipped: " in result.stderr
 
 
+def test_empty_lines(path: Path) -> None:
+    """They are no records: none of the last ones is one."""
+    path.write_text(f"{json.dumps(DROP)}\n\n \n\n")
+    assert "drop in" in show(path, "-n", "1")
+
+
 def test_half_last_line(path: Path) -> None:
     """A last line without its end is read if it is whole, and damaged if not."""
     path.write_text(json.dumps(DROP))
