@@ -13,7 +13,10 @@ from ipsecfd.driver.decision import Decision, Direction, Reason
 from ipsecfd.driver.packet import to_address
 from ipsecfd.policy.model import ANY_PROTOCOL, TCP, UDP
 
-_MULTICAST: Final = {4: 0xE00000FB, 6: (0xFF02 << 112) + 0xFB}
+_MULTICAST: Final = {
+    4: (0xE00000FB, "multicast"),
+    6: ((0xFF02 << 112) + 0xFB, "IPv6 multicast"),  # never exempt, where IPv4's may be
+}
 """The group of multicast DNS, by family."""
 
 
@@ -81,7 +84,7 @@ def groups(asked: Questions) -> Iterator[str]:
     settings = asked.settings
     passing: dict[Reason, dict[str, None]] = {Reason.EXEMPTION: {}, Reason.NO_FILTER: {}}
     for family in asked.families if asked.blocked[Direction.IN] else ():
-        tried = [(_MULTICAST[family], "multicast")]
+        tried = [_MULTICAST[family]]
         known = sorted(int(one) for one in settings.host.broadcasts if one.version == family)
         tried += [(one, "broadcast") for one in known[-PROBES:]]
         for port in asked.ports(UDP):
