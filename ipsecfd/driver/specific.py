@@ -189,7 +189,7 @@ def _expand(
         SpecificFilter(one, other, port, other_port, protocol, False, *written)
         for one, other in pairs
     ]
-    if generic.mirrored:
+    if rule.mirrors(generic):
         found += [
             SpecificFilter(other, one, other_port, port, protocol, True, *written)
             for one, other in pairs

@@ -245,6 +245,11 @@ class Rule:
     tunnel: bool = False
     """Whether it has a tunnel end point: its filters come before those of all others (spec 3.2)."""
 
+    def mirrors(self, one: Filter) -> bool:
+        """Whether the mirror of a filter of its list counts: in tunnel rules it never does, they
+        come in pairs of one way each (spec 2.3)."""
+        return one.mirrored and not self.tunnel
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

@@ -164,7 +164,7 @@ class _Host:
                     continue  # the host's traffic with itself is never filtered (spec 2.1)
                 ports = one.source_port, one.destination_port
                 yield self._shown(source, destination, ports, one, place, rule)
-                if one.mirrored and (source, ports[0]) != (destination, ports[1]):
+                if rule.mirrors(one) and (source, ports[0]) != (destination, ports[1]):
                     yield self._shown(destination, source, ports[::-1], one, place, rule)
 
     def _shown(

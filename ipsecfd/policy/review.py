@@ -8,7 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
-from ipsecfd.policy.model import ICMP, TCP, UDP, Address, Connection, Filter, Me, Policy, Prefix
+from ipsecfd.policy.model import (
+    ICMP,
+    TCP,
+    UDP,
+    Address,
+    Connection,
+    Filter,
+    Me,
+    Policy,
+    Prefix,
+    Rule,
+)
 
 Doubt: TypeAlias = tuple[str, str, str]
 """Place, offending text, and why it is probably not meant."""
@@ -49,7 +60,10 @@ def about_list(name: str, filters: Iterable[Filter]) -> Iterator[Doubt]:
 
 def about_policy(policy: Policy) -> Iterator[Doubt]:
     """The doubts about the filters of a policy that no file wrote, as far as they are in force."""
-    lists = {id(rule.filter_list): rule.filter_list for rule in policy.rules if rule.active}
+    active = [rule for rule in policy.rules if rule.active]
+    for rule in active:
+        yield from _about_tunnel(rule)
+    lists = {id(rule.filter_list): rule.filter_list for rule in active}
     for one in lists.values():
         yield from about_list(one.name, one.filters)
 
@@ -64,6 +78,15 @@ def about_filter(one: Filter) -> Iterator[str]:
             yield "matches nothing: IPv6 has icmpv6, not icmp"
         if one.protocol in (TCP, UDP) and not (one.source_port or one.destination_port):
             yield from _about_missing_brackets(one.text)
+
+
+def _about_tunnel(rule: Rule) -> Iterator[Doubt]:
+    idle = [one for one in rule.filter_list.filters if one.mirrored and not rule.mirrors(one)]
+    if idle:
+        more = f", nor of {len(idle) - 1:,} more of its filters" if len(idle) > 1 else ""
+        why = f"its mirror does not count in a tunnel rule{more}"
+        how = "for the other way add a rule with filters of that way"
+        yield f'rule "{rule.name}"', idle[0].text or str(idle[0]), f"{why}: {how}"
 
 
 def about_ports(protocol: int, *ports: int) -> Iterator[str]:

@@ -170,7 +170,8 @@ class World:
                         continue
                     if isinstance(generic.source, Me) and isinstance(generic.destination, Me):
                         continue  # spec 2.1: matches nothing
-                    for mirrored in (False, True) if generic.mirrored else (False,):
+                    both = generic.mirrored and not rule.tunnel  # spec 2.3
+                    for mirrored in (False, True) if both else (False,):
                         source, destination = generic.source, generic.destination
                         ports = generic.source_port, generic.destination_port
                         if mirrored:

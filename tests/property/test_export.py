@@ -98,12 +98,15 @@ def check_rules(what: str, wanted: Policy, made: Policy, exported: Exported) -> 
         for field in ("action.inbound", "action.outbound", "connection"):
             assert attrgetter(field)(rule) is attrgetter(field)(found)
         filters, those = (
-            {replace(one, description="") for one in each.filter_list.filters}
+            {
+                replace(one, description="", mirrored=each.mirrors(one)): one
+                for one in each.filter_list.filters
+            }
             for each in (rule, found)
         )
-        assert those <= filters
-        for lost in filters - those:
-            assert noted(exported, place, str(lost), "not written")
+        assert those.keys() <= filters.keys()
+        for lost in filters.keys() - those.keys():
+            assert noted(exported, place, str(filters[lost]), "not written")
     assert not left
 
 

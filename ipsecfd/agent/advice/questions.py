@@ -105,7 +105,7 @@ class Questions:
         if direction is Direction.OUT:
             there, here = here, there
         for (far, far_port), (near, near_port) in ((there, here), (here, there))[
-            : 1 + one.mirrored
+            : 1 + rule.mirrors(one)
         ]:
             if self.own(near) is not None and not self._only_own(far):
                 yield Way(far, far_port, near, near_port, one, rule)

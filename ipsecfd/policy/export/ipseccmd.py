@@ -60,6 +60,8 @@ _LIFETIME: Final = re.compile(r":(\d+)k/(\d+)s", re.IGNORECASE)
 _LIKE_POLLING: Final = re.compile(r".+:[0-9]{1,8}", re.DOTALL)
 """A policy's name that needs its polling interval behind it to be told from it."""
 
+_NO_MIRRORS: Final = "mirrors do not count in a tunnel rule; not written"
+
 _Command: TypeAlias = tuple[str, Sequence[str], Sequence[str]]
 """What a command makes, its switches, and those of them that matter to packets here."""
 Stored = TypeVar("Stored", StoredPolicy, StoredRule, StoredList, StoredAction)
@@ -130,7 +132,7 @@ class _Script:
             place = f"rule '{name}' of {what}"
             if not rule.active:
                 self._note(place, "it is inactive, for which there is no switch; not written")
-            elif specs := self._specs(place, content.filter_lists[name_key(rule.filter_list)]):
+            elif specs := self._specs(place, content, rule):
                 if not rule.name:
                     self._note(place, "it has no name, and that of its filter list here")
                 action = content.filter_actions[name_key(rule.filter_action)]
@@ -143,27 +145,31 @@ class _Script:
             else:
                 self._note(place, "it has no filter to write; not written")
 
-    def _specs(self, place: str, filters: StoredList) -> list[str]:
-        """The filters that have a form here."""
+    def _specs(self, place: str, content: Content, rule: StoredRule) -> list[str]:
+        """The filters of a rule that have a form here."""
         specs = []
-        for one in filters.filters:
-            spec = _spec(one)
+        for one in content.filter_lists[name_key(rule.filter_list)].filters:
+            spec = _spec(one, rule)
             if spec is None:
                 self._note(place, f"the filter {one} has no form here; not written")
             else:
                 specs.append(spec)
             if one.description:
                 self._note(place, "descriptions of filters are not written")
+            if one.mirrored and rule.tunnel:
+                self._note(place, _NO_MIRRORS)
         return specs
 
     def _dynamic_rule(self, rule: DynamicRule) -> None:
         what = f"dynamic rule {rule.filter}"
-        spec = _spec(rule.filter)
+        spec = _spec(rule.filter, rule)
         if spec is None or rule.inbound is not rule.outbound:
             self._note(what, "it has no form here; not written")
         else:
             plain = ["-f", spec, *_connection(rule.connection), *_ACTIONS[rule.inbound]]
             self._run(what, [*plain, *_rest(rule)])
+            if rule.filter.mirrored and rule.tunnel:
+                self._note(what, _NO_MIRRORS)
 
     def _run(self, what: str, *variants: Sequence[str]) -> bool:
         """Write the first variant of a command that works; whether one did."""
@@ -220,8 +226,9 @@ class _Script:
         what = f"rule '{rule.name}' of policy '{policy.name}'"
         self._differences(what, rule, found)
         wanted_list = wanted.filter_lists[name_key(rule.filter_list)]
-        specs = {_spec(one) for one in wanted_list.filters} - {None}
-        if specs != {_spec(one) for one in made.filter_lists[name_key(found.filter_list)].filters}:
+        made_list = made.filter_lists[name_key(found.filter_list)]
+        specs = {_spec(one, rule) for one in wanted_list.filters} - {None}
+        if specs != {_spec(one, found) for one in made_list.filters}:
             self._note(what, "filters not kept")
         actions = [
             content.filter_actions[name_key(one.filter_action)]
@@ -244,9 +251,11 @@ def _kept_addresses(content: Content) -> Mapping[str, tuple[IPAddress, ...]]:
     return {one.name: one.addresses for one in sides if isinstance(one, DnsName)}
 
 
-def _spec(one: Filter) -> str | None:
-    """A filter's form here, but for its description."""
-    return format_filter(replace(one, description=""))
+def _spec(one: Filter, rule: StoredRule | DynamicRule) -> str | None:
+    """The form here of a filter of a rule, but for its description; in a tunnel rule without the
+    mirror, which does not count there (spec 2.3) and which -t refuses."""
+    mirrored = one.mirrored and not rule.tunnel
+    return format_filter(replace(one, description="", mirrored=mirrored))
 
 
 def _policy_name(policy: StoredPolicy) -> str:

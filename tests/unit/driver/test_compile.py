@@ -110,6 +110,12 @@ class TestOrderTable:
         assert actions[1] == verdict(driver, "in 50 198.51.100.7 -> 198.51.100.8")
         assert why(ask(driver, packet.replace("tcp", "udp"))) == "no filter"
 
+    def test_a_mirror_does_not_count_in_a_tunnel_rule(self) -> None:
+        """A tunnel takes two rules of one way each (spec 2.3)."""
+        driver = make_driver(rule("block", "me <-> 198.51.100.7:80 tcp", tunnel=True))
+        assert verdict(driver, "out tcp 192.0.2.10:4000 -> 198.51.100.7:80") == "block"
+        assert why(ask(driver, "in tcp 198.51.100.7:80 -> 192.0.2.10:4000")) == "no filter"
+
     def test_ipv6_rank(self) -> None:
         """In IPv6 a host has 128 bits and a subnet 1 to 127."""
         found = expand("permit 2001:db8::/127 -> 2001:db8::1", ipv6=True)

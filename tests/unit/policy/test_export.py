@@ -269,6 +269,25 @@ def test_a_rule_that_cannot_be_told_to_ipseccmd_whole() -> None:
     )
 
 
+def test_a_tunnel_rule_is_told_to_ipseccmd_without_mirrors() -> None:
+    """They do not count in it (spec 2.3), and ipseccmd refuses them."""
+    filters = one("me <-> any:80 tcp")
+    rule = StoredRule("R", "R", "BLOCK", tunnel="192.0.2.9")
+    store = content(
+        [StoredList("R", (filters,))],
+        [StoredAction("BLOCK", Behaviour.BLOCK)],
+        [StoredPolicy("P", rules=(rule,), default_rule=DefaultRule(False))],
+    )
+    dynamic = DynamicRule(filters, Action.BLOCK, Action.BLOCK, tunnel="192.0.2.9")
+    exported = export(store, "ipseccmd", dynamic=DynamicContent(rules={dynamic.identity: dynamic}))
+    assert "-r R -f 0=*:80:TCP -n BLOCK -t 192.0.2.9\n" in exported.text
+    assert "ipseccmd -f 0=*:80:TCP -n BLOCK -t 192.0.2.9\n" in exported.text
+    assert exported.notes == (
+        "rule 'R' of policy 'P': mirrors do not count in a tunnel rule; not written",
+        "dynamic rule me <-> any:80 tcp: mirrors do not count in a tunnel rule; not written",
+    )
+
+
 DYNAMIC = DynamicContent(
     {"mm": MainModePolicy("mm", 3, 60, 100, "3DES-SHA1-2")},
     {"qm": QuickModePolicy("qm", True, "GRP1", "AH[MD5]")},

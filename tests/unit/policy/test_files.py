@@ -93,6 +93,24 @@ def test_doubtful_filters_of_a_script_are_warnings(tmp_path: Path) -> None:
     )
 
 
+def test_a_mirror_that_does_not_count_is_a_warning(tmp_path: Path) -> None:
+    """A tunnel rule has none (spec 2.3), but netsh mirrors every filter unless told otherwise."""
+    path = tmp_path / "p.netsh"
+    path.write_text(
+        "ipsec static add filter l me 198.51.100.7\n"
+        "ipsec static add filter l me 198.51.100.8\n"
+        "ipsec static add filter l 198.51.100.9 me mirrored=no\n"
+        "ipsec static add filteraction b action=block\n"
+        "ipsec static add policy p assign=yes\n"
+        "ipsec static add rule r p l b tunnel=192.0.2.9\n"
+    )
+    (warning,) = load(path, Names()).warnings
+    assert str(warning) == (
+        f'{path}: rule "r": "me <-> 198.51.100.7": its mirror does not count in a tunnel rule,'
+        " nor of 1 more of its filters: for the other way add a rule with filters of that way"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
