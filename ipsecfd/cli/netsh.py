@@ -15,7 +15,7 @@ import typer
 from ipsecfd.cli.live import ConfigOption, SocketOption
 from ipsecfd.cli.netsh_script import Scripts, interruptible, say
 from ipsecfd.cli.script_file import script_text
-from ipsecfd.cli.usage import UsageError, usage_errors
+from ipsecfd.cli.usage import UsageError
 from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def netsh(
     """
     from ipsecfd.policy.netsh.errors import as_text
 
-    with usage_errors():
-        request = parse(arguments or ())
     try:
-        failed = _run(request, config, socket)
+        failed = _run(parse(arguments or ()), config, socket)
     except IpsecfdError as error:
         print(as_text(error))
         failed = True
@@ -84,11 +82,10 @@ def parse(arguments: Sequence[str]) -> Request:
             context = value
         elif option == "-f":
             script = value
-        elif option != "-r" or value.lower().strip("\\") not in (
-            *_HERE,
-            sockets.gethostname().lower(),
-        ):
-            raise UsageError(f"{option} {value}: expected -c or -f; netsh works on this host only")
+        elif option != "-r":
+            raise UsageError(f"{option} {value}: expected -c, -f, or a command")
+        elif value.lower().strip("\\") not in (*_HERE, sockets.gethostname().lower()):
+            raise UsageError(f"-r {value}: netsh works on this host only; use ssh for others")
     if script is not None and rest:
         raise UsageError(f"{rest[0]}: expected nothing behind -f FILE")
     return Request(context, script, rest)

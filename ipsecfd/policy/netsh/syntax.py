@@ -2,7 +2,7 @@
 
 One table of commands serves parsing, help and completion. Verbs, objects and tags may be shortened
 to a prefix that no other one begins with; a value without a tag fills the first tag that was not
-given before it.
+given before it, and behind tags the description.
 """
 
 from __future__ import annotations
@@ -168,7 +168,10 @@ def parse(command: Command, words: Sequence[Word]) -> Arguments:
         else:
             given[tag.name] = value
         order.append((tag.name, value))
-    _check_required(command, given, taken)
+    if missing := _missing(command, given, taken):
+        raise CommandError(
+            Code.MISSING, f'"{command.name}" needs {", ".join(missing)}; see "{command.name} ?"'
+        )
     values = {**command.defaults, **given}
     fields = {
         tag.field: values[tag.name] for tag in command.tags if tag.field and tag.name in values
@@ -187,6 +190,8 @@ def _next(
     word, after = words[at], words[at + 1 : at + 2]
     if word.tagged:
         tag_text, value = word.text[: word.equals], word.text[word.equals + 1 :]
+        if tag_text[-1].isspace():  # "name = x": blanks around the = within the quotes of it all
+            tag_text, value = tag_text.strip(), value.strip()
         tag = _tag(command, tag_text)
         if value or word.quoted:
             return tag, value, at + 1
@@ -199,7 +204,8 @@ def _next(
         if value or after[0].quoted:
             return tag, value, at + 2
         return _value_behind(command, tag, words, at + 2)
-    return _positional(command, word, given, taken), word.text, at + 1
+    behind_tags = any(one.tagged or one.joins for one in words[:at])
+    return _positional(command, word, given, taken, behind_tags=behind_tags), word.text, at + 1
 
 
 def _value_behind(
@@ -239,13 +245,26 @@ def _tag(command: Command, text: str) -> Tag:
 
 
 def _positional(
-    command: Command, word: Word, given: Mapping[str, Any], taken: Mapping[str, str]
+    command: Command,
+    word: Word,
+    given: Mapping[str, Any],
+    taken: Mapping[str, str],
+    *,
+    behind_tags: bool,
 ) -> Tag:
-    """The tag that a value without a tag is for."""
+    """The tag that a value without a tag is for.
+
+    Behind values with tags it is the description, once nothing that must be given is missing: one
+    word more must not name the end of a tunnel, or a policy anew (spec 8.1).
+    """
     lower = word.text.lower()
     for tag in command.tags:
         if tag.bare and tag.name == lower:
             return tag
+    if behind_tags and not _missing(command, given, taken) and "description" not in given:
+        for tag in command.tags:
+            if tag.name == "description":
+                return tag
     for tag in command.tags:
         if not tag.bare and tag.name not in given and tag.one_of not in taken:
             return tag
@@ -263,13 +282,11 @@ def _value(tag: Tag, text: str) -> Any:
         raise CommandError(Code.VALUE, f'"{text}" for {tag.name}: expected {error}') from error
 
 
-def _check_required(command: Command, given: Mapping[str, Any], taken: Mapping[str, str]) -> None:
+def _missing(command: Command, given: Mapping[str, Any], taken: Mapping[str, str]) -> list[str]:
+    """The tags that must be given and are not."""
     missing: dict[str, None] = {}
     for tag in command.tags:
         if tag.required and tag.name not in given and tag.one_of not in taken:
             others = [one.name for one in command.tags if tag.one_of and one.one_of == tag.one_of]
             missing[" or ".join(others) or tag.name] = None
-    if missing:
-        raise CommandError(
-            Code.MISSING, f'"{command.name}" needs {", ".join(missing)}; see "{command.name} ?"'
-        )
+    return list(missing)

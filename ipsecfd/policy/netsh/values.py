@@ -135,7 +135,10 @@ def _tunnel(text: str) -> str:
     """An end point's address or name as text; 0.0.0.0 is none."""
     if text == "0.0.0.0":
         return ""
-    one = grammar.parse_address(text, lambda _: ())
+    try:
+        one = grammar.parse_address(text, lambda _: ())
+    except GrammarError:
+        one = None
     host = isinstance(one, Prefix) and one.network.num_addresses == 1
     if not host and not isinstance(one, DnsName):
         raise ValueRefused("the address or the DNS name of one host")

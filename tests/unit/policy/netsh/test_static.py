@@ -196,6 +196,7 @@ def test_authentication_in_the_order_of_the_command() -> None:
         ("add rule R P L", "filteraction"),
         ("add rule R P L B conntype=wan", "lan, dialup or all"),
         ("add rule R P L B tunnel=10.0.0.0/8", "one host"),
+        ("add rule R P L B tunnel=no/where", "one host"),
         ("add policy p", "already a policy"),
         ("add filterlist l", "already a filter list"),
         ("add filteraction b", "already a filter action"),

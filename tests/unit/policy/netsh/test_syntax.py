@@ -19,6 +19,7 @@ from . import content, refused, session
         "add policy P d assign=y",
         "add policy P assign=y d",
         'add policy "name=P" "description=d" assign="yes"',
+        'add policy "name = P" "description =d" assign="yes"',
         'add policy assign = "yes" "P" "d"',
         "a policy P d no 0 480 yes 180 yes",
         "netsh ipsec static add policy name=P description=d assign=yes",
@@ -52,6 +53,23 @@ def test_trailing_word_is_the_description() -> None:
     """A trailing word after tagged arguments becomes the description (spec 8.1)."""
     one = session('add filterlist name="Domain Controllers" "all of them"')
     assert content(one).filter_lists["domain controllers"].description == "all of them"
+
+
+def test_trailing_word_makes_no_tunnel() -> None:
+    """Nor does it rename anything: behind tags it is the description; without, the order counts."""
+    one = session(
+        "add filterlist L",
+        "add filteraction B",
+        "add policy P",
+        "add rule name=R policy=P filterlist=L filteraction=B word",
+        "add rule S P L B 192.0.2.9",
+        "set rule name=S policy=P word",
+    )
+    rules = content(one).policies["p"].rules
+    assert [(it.name, it.tunnel, it.description) for it in rules] == [
+        ("R", "", "word"),
+        ("S", "192.0.2.9", "word"),
+    ]
 
 
 def test_empty_values() -> None:
