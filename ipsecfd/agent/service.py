@@ -67,7 +67,6 @@ _TURN_SECONDS: Final = 0.0005
 many small steps in which rules are put back would wait for Python's usual 5 ms."""
 
 _CAP_NET_ADMIN = 12
-_MAX_POLICY_BYTES = 64 << 20
 
 
 def run(config_path: Path | None, policies: Sequence[Path]) -> None:
@@ -275,8 +274,6 @@ def _load(path: Path, answers: names.Names) -> Loaded:
     with contextlib.suppress(OSError):  # files.load says it better
         if not path.is_file() and path.exists():
             raise IpsecfdError(f"{path}: not a plain file; the service reads no pipes or devices")
-        if path.stat().st_size > _MAX_POLICY_BYTES:
-            raise IpsecfdError(f"{path}: more than {_MAX_POLICY_BYTES >> 20} MiB for a policy")
     return files.load(path, answers)
 
 

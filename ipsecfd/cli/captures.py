@@ -13,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol, cast
 
 from ipsecfd.errors import IpsecfdError
 
@@ -31,6 +31,9 @@ _ADDRESS_FAMILIES = frozenset({2, 10, 24, 28, 30})
 
 _SECTION, _INTERFACE = 0x0A0D0D0A, 1
 _PACKET_BLOCKS = frozenset({2, 3, 6})
+_WITH_CAPTURED_LENGTH: Final = (2, 6)
+_PACKET_PLACE: Final = 20
+"""Where the packet begins in the body of these two; its captured length is at 12."""
 
 
 class CaptureError(IpsecfdError):
@@ -67,12 +70,13 @@ def records(path: Path) -> Iterator[Record]:
             plain: _Readable = whole
             if magic == _GZIP_MAGIC:
                 plain = gzip.GzipFile(fileobj=cast(BinaryIO, whole))  # of which it only reads
-            for link, frame, wire_length, time in _frames(name, _Watched(plain)):
+            source = _Watched(plain)
+            for link, frame, wire_length, time in _frames(name, source):
                 strip = LINK_TYPES.get(link)
                 if strip is None:
                     raise CaptureError(
-                        f"{name}: link type {link} is not known here; expected Ethernet,"
-                        " raw IP, Linux cooked, PPP or loopback"
+                        f"{name}: packet at byte {source.start}: link type {link} is not known"
+                        " here; expected Ethernet, raw IP, Linux cooked, PPP or loopback"
                     )
                 latest = max(latest, time or 0.0)
                 yield Record(strip(frame), latest, len(frame) < wire_length)
@@ -158,7 +162,11 @@ def _frames(name: str, source: _Watched) -> Iterator[_Frame]:
         raise CaptureError(
             f"{name}: not a pcap or pcapng capture, or one that ends in its first header"
         ) from error
-    following = _pcapng_frame if isinstance(reader, RawPcapNgReader) else _pcap_frame
+    following: Callable[[Any, _Watched], _Frame | None] = _pcap_frame
+    if isinstance(reader, RawPcapNgReader):
+        following = _pcapng_frame
+        for kind in _WITH_CAPTURED_LENGTH:
+            reader.blocktypes[kind] = _Checked(reader, reader.blocktypes[kind])
     while True:
         source.begin()
         try:
@@ -179,6 +187,19 @@ def _pcap_frame(reader: Any, source: _Watched) -> _Frame:
         raise EOFError
     time = about.sec + about.usec / (1e9 if reader.nano else 1e6)
     return reader.linktype & 0xFFFF, data, about.wirelen, time  # above: length of the checksum
+
+
+class _Checked(NamedTuple):
+    """How scapy reads a kind of packet block, which takes one that is too short for its packet."""
+
+    reader: Any
+    read: Callable[[bytes, int], Any]
+
+    def __call__(self, block: bytes, size: int) -> Any:
+        order: Literal["little", "big"] = "little" if self.reader.endian == "<" else "big"
+        if int.from_bytes(block[12:16], order) > len(block) - _PACKET_PLACE:
+            raise ValueError("a captured length beyond the end of the block")
+        return self.read(block, size)
 
 
 def _pcapng_frame(reader: Any, source: _Watched) -> _Frame | None:

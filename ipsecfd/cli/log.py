@@ -103,12 +103,14 @@ def log(
             lines = FOLLOW_LINES
         moved = rotated(path)
         damaged: list[Path] = []
-        older = [_readable(one, damaged) for one in _older(path, moved, wanted.since, lines)]
+        files = [_readable(one, damaged) for one in _older(path, moved, wanted.since, lines)]
         if follow:
-            _follow(path, older, printer, lines)
+            _follow(path, files, printer, lines)
         else:
-            there = not moved or path.exists()
-            printer.print_last([lines_of(path), *older] if there else older, lines)
+            if not moved or path.exists():
+                open_log(path).close()  # one that cannot even be opened is a mistake of the caller
+                files.insert(0, _readable(path, damaged))
+            printer.print_last(files, lines)
         sys.stdout.flush()
         if damaged:
             raise typer.Exit(1)
@@ -150,7 +152,8 @@ def _older(
 
 
 def _readable(path: Path, damaged: list[Path]) -> Iterator[bytes]:
-    """The lines of a rotated file as far as it can be read, which keeps nobody from the others."""
+    """The lines of a file as far as it can be read; the rest is told, and keeps nobody from the
+    other files."""
     try:
         yield from lines_of(path)
     except IpsecfdError as error:

@@ -104,8 +104,13 @@ def _run(request: Request, config: Path | None, socket: Path | None) -> bool:
         from ipsecfd.cli.netsh_prompt import prompt
 
         return prompt(host, request.context)
+    from ipsecfd.policy.text import LARGEST, TOO_LARGE
+
     # All of it first: nobody else is kept waiting for a slow writer.
-    return _run_script(host, request, "\n".join(sys.stdin.read().splitlines()), "")
+    text = sys.stdin.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise UsageError(f"standard input: {TOO_LARGE}")
+    return _run_script(host, request, "\n".join(text.splitlines()), "")
 
 
 def _run_command(host: Administration, request: Request) -> bool:

@@ -10,6 +10,10 @@ from typing import Any, Final
 from ipsecfd.policy.denied import reason
 from ipsecfd.policy.mistakes import Mistake, PolicyError
 
+LARGEST: Final = 64 << 20
+"""Bytes, many times the largest policy: a device never ends, and would take all memory."""
+TOO_LARGE: Final = f"expected at most {LARGEST >> 20} MiB, and there is more"
+
 _SYNTAX_ERROR: Final = re.compile(
     r"(.*) \(at (?:(line (\d+), column \d+)|end of document)\)", re.DOTALL
 )
@@ -21,12 +25,16 @@ def read_text(path: Path) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """What is in a file. Raises PolicyError."""
+    """What is in a file of at most LARGEST bytes. Raises PolicyError."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         why = reason(path, error) if isinstance(error, OSError) else str(error)
         raise PolicyError([Mistake(str(path), "", "", f"cannot be read: {why}")]) from error
+    if len(data) > LARGEST:
+        raise PolicyError([Mistake(str(path), "", "", TOO_LARGE)])
+    return data
 
 
 def utf8_text(data: bytes, file: str) -> str:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.scripts.encoding import EncodingError, decode
 from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import ScriptFiles
 from ipsecfd.policy.scripts.outcome import ImportResult, outcome, snapshot
 from ipsecfd.policy.scripts.performing import Performer
+from ipsecfd.policy.text import read_bytes
 from ipsecfd.policy.workspace import Workspace
 
 Source: TypeAlias = Path | tuple[str, bytes]
@@ -80,13 +82,14 @@ def _import_one(
     done = performer.done
     untranslated = len(performer.untranslated)
     try:
-        data = source[1] if isinstance(source, tuple) else source.read_bytes()
+        data = source[1] if isinstance(source, tuple) else read_bytes(source)
+    except PolicyError as error:
+        performer.untranslated += [Failure(name, 0, "", one.expected) for one in error.mistakes]
+        return
+    try:
         performer.perform(decode(data), name, ScriptFiles(given, folder), arguments)
     except EncodingError as error:
         performer.untranslated.append(Failure(name, error.line, "", error.why))
-    except OSError as error:
-        why = f"cannot be read: {error.strerror or error}"
-        performer.untranslated.append(Failure(name, 0, "", why))
     except (IpsecfdError, ValueError) as error:
         performer.untranslated.append(Failure(name, 0, "", str(error)))
     if performer.done == done and len(performer.untranslated) == untranslated:

@@ -210,9 +210,28 @@ def test_what_is_no_capture_is_refused_in_one_line(tmp_path: Path, content: byte
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [2, 6])
+@pytest.mark.parametrize("beyond", [1, 4, 1_000_000])
+def test_a_block_too_short_for_its_packet(
+    tmp_path: Path, order: str, kind: int, beyond: int
+) -> None:
+    """The packet is not all there: no record, whatever its length on the wire is."""
+    about = struct.pack(order + "5I", 0, 0, 0, 24 + beyond, 24 + beyond)
+    lying = block(kind, about + V4[:24], order)
+    whole = section(order) + interface(RAW, order) + enhanced(V4, 0, order)
+    got: list[bytes | None] = []
+    path = tmp_path / "capture"
+    path.write_bytes(whole + lying + enhanced(V6, 0, order))
+    with pytest.raises(CaptureError, match=f"cut short at byte {len(whole)}; what comes before"):
+        got.extend(record.data for record in records(path))
+    assert got == [V4]
+
+
 def test_unknown_link_type_is_named(tmp_path: Path) -> None:
     """An unknown link type is told by its number, with what is known."""
-    with pytest.raises(CaptureError, match="link type 147 is not known here; expected Ethernet"):
+    wrong = "packet at byte 24: link type 147 is not known here; expected Ethernet"
+    with pytest.raises(CaptureError, match=wrong):
         read(tmp_path, pcap([V4], 147))
 
 

@@ -305,6 +305,18 @@ def test_damaged(path: Path) -> None:
         assert "damaged line skipped: " in result.stderr
 
 
+@pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 1_000_000])
+def test_one_long_damaged_line(path: Path, length: int) -> None:
+    """However long it is, it is one line, and hides none of the last ones."""
+    path.write_bytes(json.dumps(DROP).encode() + b"\n" + b"x" * length + b"\n")
+    write(path, BLOCK_MODE)
+    lines = show(path, "-n", "3").splitlines()
+    assert "drop in" in lines[0]
+    assert lines[1].startswith("damaged line skipped: ")
+    assert "MODE 4292" in lines[2]
+    assert len(lines) == 3
+
+
 def test_empty_lines(path: Path) -> None:
     """They are no records: none of the last ones is one."""
     path.write_text(f"{json.dumps(DROP)}\n\n \n\n")

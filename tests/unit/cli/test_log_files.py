@@ -95,6 +95,18 @@ def test_a_rotated_file_by_its_name(path: Path) -> None:
     assert shown(Path(f"{path}.3.gz")) == (["17 a", "17 b"], "")
 
 
+def test_a_damaged_file_alone(path: Path) -> None:
+    """What can be read of it is shown, also the last of it."""
+    file = Path(f"{path}.3.gz")
+    file.write_bytes(file.read_bytes()[:-4])
+    for options in ((), ("-n", "2"), ("-n", "9")):
+        done = CliRunner().invoke(app, ["log", "--log", str(file), "--json", *options])
+        rules = [json.loads(line)["rule"] for line in done.stdout.splitlines()]
+        assert rules == ["17 a", "17 b"]
+        assert done.stderr.startswith(f"ipsecfd: {file}: cannot read the diagnostic log: ")
+        assert done.exit_code == 1
+
+
 @pytest.mark.parametrize("kept", [0, 0.5, 0.999])
 def test_a_damaged_rotated_file(path: Path, kept: float) -> None:
     """It is named, and costs nobody the records of other files or those before the damage."""

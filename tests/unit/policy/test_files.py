@@ -93,6 +93,12 @@ def test_doubtful_filters_of_a_script_are_warnings(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_never_ends() -> None:
+    """It is refused before it fills memory."""
+    with pytest.raises(PolicyError, match=r"^/dev/zero: expected at most 64 MiB"):
+        load(Path("/dev/zero"), Names())
+
+
 def test_a_mirror_that_does_not_count_is_a_warning(tmp_path: Path) -> None:
     """A tunnel rule has none (spec 2.3), but netsh mirrors every filter unless told otherwise."""
     path = tmp_path / "p.netsh"
