@@ -13,5 +13,7 @@ def width(most: int = 100) -> int:
 
 
 def colored() -> bool:
-    """Whether to write in colours: only to a terminal, and not where NO_COLOR is set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    """Whether to write in colours: only to a terminal that has them, and not where NO_COLOR is
+    set."""
+    able = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return able and not os.environ.get("NO_COLOR")

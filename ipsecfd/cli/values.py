@@ -55,7 +55,8 @@ def number(least: int, most: int | None = None) -> Callable[[str], int]:
             value = int(text)
             if least <= value and (most is None or value <= most):
                 return value
-        raise typer.BadParameter(f"{text}: expected a number {bounds}")
+        few = f", of at most {_DIGITS} digits" if most is None and len(text) > _DIGITS else ""
+        raise typer.BadParameter(f"{text}: expected a number {bounds}{few}")
 
     return parse
 

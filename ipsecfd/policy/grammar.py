@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.mistakes import quoted
 from ipsecfd.policy.model import (
     ANY_PROTOCOL,
     PROTOCOL_NUMBERS,
@@ -69,7 +70,7 @@ class GrammarError(IpsecfdError, ValueError):
         self.expected = expected
 
     def __str__(self) -> str:
-        return f'"{self.text}": {self.expected}'
+        return f"{quoted(self.text)}: {self.expected}"
 
 
 def parse_filter(text: str, resolve: Resolve) -> Filter:

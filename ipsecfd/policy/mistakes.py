@@ -24,11 +24,8 @@ class Mistake:
     expected: str
 
     def __str__(self) -> str:
-        text = printable(self.text)
-        if len(text) > _LONGEST_TEXT:
-            text = f"{text[:_LONGEST_TEXT]}..."
-        quoted = f'"{text}"' if text else ""
-        parts = (printable(self.file), printable(self.place), quoted, printable(self.expected))
+        offending = quoted(printable(self.text)) if self.text else ""
+        parts = (printable(self.file), printable(self.place), offending, printable(self.expected))
         return ": ".join(part for part in parts if part)
 
 
@@ -38,6 +35,11 @@ class PolicyError(IpsecfdError):
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
+
+
+def quoted(text: str) -> str:
+    """The offending text for a message, cut short where it would hide the rest."""
+    return f'"{text}"' if len(text) <= _LONGEST_TEXT else f'"{text[:_LONGEST_TEXT]}..."'
 
 
 def printable(text: str) -> str:

@@ -19,15 +19,23 @@ def test_width(columns: int, most: int, expected: int, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("terminal", "no_color", "expected"),
-    [(True, None, True), (True, "", True), (True, "1", False), (False, None, False)],
+    ("terminal", "variables", "expected"),
+    [
+        (True, {}, True),
+        (True, {"NO_COLOR": ""}, True),
+        (True, {"NO_COLOR": "1"}, False),
+        (True, {"TERM": "dumb"}, False),
+        (False, {}, False),
+    ],
 )
 def test_colours(
-    terminal: bool, no_color: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch
+    terminal: bool, variables: dict[str, str], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For terminals only, and NO_COLOR that is not empty turns them off (no-color.org)."""
+    """For terminals that have them only, and NO_COLOR that is not empty turns them off
+    (no-color.org)."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
     monkeypatch.delenv("NO_COLOR", raising=False)
-    if no_color is not None:
-        monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
     assert colored() is expected

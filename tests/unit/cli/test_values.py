@@ -52,6 +52,15 @@ def test_numbers_within_bounds(text: str, value: int) -> None:
     assert number(0, 7)(text) == value
 
 
+def test_without_an_upper_bound_there_are_the_digits() -> None:
+    """They are said where they matter."""
+    assert number(1)("9" * 18) == 10**18 - 1
+    for text, more in (("9" * 19, ", of at most 18 digits"), ("0", "")):
+        with pytest.raises(typer.BadParameter) as caught:
+            number(1)(text)
+        assert caught.value.message == f"{text}: expected a number of 1 or more{more}"
+
+
 @pytest.mark.parametrize("text", ["8", "-1", "x", "", "1.0", "٣", "9" * 5000])
 def test_other_numbers_are_told_the_bounds(text: str) -> None:
     """What was typed, and what was expected."""

@@ -239,3 +239,10 @@ def test_a_protocol_is_a_name_or_a_number(text: str, number: int) -> None:
 def test_host_bits_are_noticed(text: str, expected: bool) -> None:
     """A prefix written with an address inside it can be warned of."""
     assert expected == has_host_bits(text, parse_side(text, resolve)[0])
+
+
+def test_a_long_piece_does_not_hide_what_was_expected() -> None:
+    """Its beginning is quoted."""
+    with pytest.raises(GrammarError) as caught:
+        parse_filter(f"{'a' * 100_000} -> me", resolve)
+    assert len(str(caught.value)) < 300
