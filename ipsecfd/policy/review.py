@@ -24,6 +24,9 @@ from ipsecfd.policy.model import (
 Doubt: TypeAlias = tuple[str, str, str]
 """Place, offending text, and why it is probably not meant."""
 
+_UNSPECIFIED: Final = Prefix.of(ipaddress.ip_network("0.0.0.0/32"))
+_DHCP: Final = {67, 68}
+"""Ports of DHCP, which needs 0.0.0.0."""
 _ESP_AND_AH: Final = {50: "ESP", 51: "AH"}
 _BETWEEN_SIDES: Final = re.compile(r"<?->|\s+")
 _PORT: Final = re.compile("[1-9][0-9]*")
@@ -73,6 +76,11 @@ def about_filter(one: Filter) -> Iterator[str]:
     if isinstance(one.source, Me) and isinstance(one.destination, Me):
         yield "matches nothing: what the host sends to itself is not filtered"
     yield from about_ports(one.protocol, one.source_port, one.destination_port)
+    if _UNSPECIFIED in (one.source, one.destination) and not _DHCP & {
+        one.source_port,
+        one.destination_port,
+    }:
+        yield "0.0.0.0 is what a host without an address sends from; every address is any"
     if _is_ipv6(one.source) or _is_ipv6(one.destination):
         if one.protocol == ICMP:
             yield "matches nothing: IPv6 has icmpv6, not icmp"

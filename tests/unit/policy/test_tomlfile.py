@@ -343,6 +343,8 @@ def test_a_refused_action_is_reported_once() -> None:
         (rule("me <-> me"), 'rule[1].filters[1]: "me <-> me": matches nothing'),
         (rule("any <-> me:50 tcp"), "TCP port 50 is not ESP, which is protocol 50"),
         (rule("any:51 <-> me tcp"), "TCP port 51 is not AH, which is protocol 51"),
+        (rule("0.0.0.0 -> me:80 tcp"), "every address is any"),
+        (rule("me -> 0.0.0.0/32"), "every address is any"),
         (rule("2001:db8::1 -> me icmp"), "IPv6 has icmpv6, not icmp"),
         (
             rule("me<->2001:DB8::1:80 tcp"),
@@ -427,6 +429,7 @@ filters = ["any -> me"]
         rule("[2001:db8::1:80]:22 <-> me tcp", "2001:db8::1:80/128 <-> me tcp"),
         rule("10.0.0.0/8 <-> me", "10.0.0.1 <-> me", "::/0 <-> me"),
         rule("me <-> any", "any <-> me:80 tcp"),
+        rule("0.0.0.0:68 -> 255.255.255.255:67 udp"),
         rule("any -> me") + rule("any -> me", more="active = false"),
         rule("any -> me", more='connection = "lan"')
         + rule("any -> me", more='connection = "dialup"'),
