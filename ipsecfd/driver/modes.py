@@ -9,7 +9,7 @@ from typing import Final
 
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.packet import Packet
-from ipsecfd.policy.model import PROTOCOL_NUMBERS, TCP, UDP, packet_protocol_name
+from ipsecfd.policy.model import ICMP, PROTOCOL_NUMBERS, TCP, UDP, packet_protocol_name
 
 MAX_BOOT_EXEMPTIONS: Final = 1024
 """Windows' own limit is not documented; a choice (spec 6.3)."""
@@ -80,6 +80,8 @@ class BootExemption:
             return False
         if self.protocol in (TCP, UDP) and not packet.has_ports:
             return False
+        if self.protocol == ICMP and packet.family != 4:
+            return False  # protocol 1 is ICMP for IPv4 only (design)
         return self.source_port in (0, packet.source_port) and self.destination_port in (
             0,
             packet.destination_port,

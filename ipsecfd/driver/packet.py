@@ -1,8 +1,8 @@
 """Bytes to the few facts a filter needs: addresses, protocol, ports, fragment state.
 
 Never raises, never reads past the end, never loops: whatever cannot be understood is `Malformed`
-and says why. Nothing but the headers is looked at, so a copy of the first `COPY_RANGE` bytes of a
-packet is as good as the packet.
+and says why. Nothing but headers within the first `COPY_RANGE` bytes is looked at, so a copy of
+these is as good as the packet; one whose headers go on behind them is not understood.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
         if position + 8 > len(data):
             if fragmented:  # RFC 7112: the first fragment must hold all headers
                 return _hidden_transport(source, destination, hop_limit)
-            return Malformed("IPv6 extension header cut short")
+            return _endless_headers(data)
         following = data[position]
         if header == _FRAGMENT:
             if fragmented:
@@ -176,7 +176,7 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
     if position > len(data) and not offset:
         if fragmented:
             return _hidden_transport(source, destination, hop_limit)
-        return Malformed("IPv6 extension header cut short")
+        return _endless_headers(data)
     packet = _transport(
         data[position:],
         family=6,
@@ -188,6 +188,12 @@ def _parse_ipv6(data: bytes, cut: bool) -> Packet | Malformed:
         hop_limit=hop_limit,
     )
     return packet._replace(goes_on=True) if goes_on and isinstance(packet, Packet) else packet
+
+
+def _endless_headers(data: bytes) -> Malformed:
+    if len(data) == COPY_RANGE:
+        return Malformed("IPv6 extension headers beyond byte 256")
+    return Malformed("IPv6 extension header cut short")
 
 
 def _hidden_transport(source: int, destination: int, hop_limit: int) -> Packet:

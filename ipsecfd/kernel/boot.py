@@ -163,7 +163,9 @@ def _exemptions(exemptions: tuple[BootExemption, ...], direction: Direction) -> 
     forms: dict[str, dict[str, None]] = {}
     for one in exemptions:
         if one.direction is direction:
-            fields = {"meta l4proto": one.protocol}
+            fields: dict[str, int | str] = {"meta l4proto": one.protocol}
+            if one.protocol == ICMP:
+                fields["meta nfproto"] = "ipv4"
             if one.source_port:
                 fields["th sport"] = one.source_port
             if one.destination_port:

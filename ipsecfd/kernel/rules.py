@@ -223,14 +223,14 @@ def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
     """The rules of the chains that only chains of ours lead to, if any.
 
     Those to the queue tell the judge what IPsec protects: what came, or will leave, through a
-    transformation of the kernel's, and ESP and AH themselves: of those the kernel takes none in
-    without an association.
+    transformation of the kernel's, and this host's ESP and AH themselves: of those the kernel takes
+    none in without an association. Of what is only routed nobody knows.
     """
     protect = f"meta mark set meta mark | {config.marks.protected:#010x}"
     chains = {"defragment": defragmentation(forward=config.forward) if reassembles() else ""}
     for direction in config.directions:
-        matches = [f"meta l4proto {{ esp, ah }} {protect}"]
-        matches += [f"{one} {protect}" for one in _PROTECTED[direction] if _accepts(one)]
+        own = [] if direction is Direction.FORWARD else [f"meta l4proto {{ esp, ah }} {protect}"]
+        matches = own + [f"{one} {protect}" for one in _PROTECTED[direction] if _accepts(one)]
         chains[_QUEUES[direction]] = "\n".join([*matches, f"goto {judge}"])
     return chains
 

@@ -200,3 +200,17 @@ def test_a_negotiation_lets_pass_what_ipsec_protects(lab: Lab) -> None:
     other_esp = Probe.parse("50 198.51.100.7 -> 192.0.2.10")
     clear = Probe.parse("udp 203.0.113.66 -> 192.0.2.10:53")
     assert passing(lab, esp, other_esp, clear) == [True, False, False]
+
+
+def test_routed_esp_is_nobody_s_protection() -> None:
+    """What is only routed needs no association here: to a filter that negotiates it is a protocol
+    like any other (spec 1.2, 4.2)."""
+    negotiated = 'filters = ["10.1.0.0/24 <-> any"]'
+    with Lab(ROUTER, WEST, EAST) as lab:
+        lab["guard"].set_sysctl("net/ipv4/ip_forward", "1")
+        lab.start_daemon(
+            f'name = "Gateway"\n[[rule]]\naction = "negotiate"\n{negotiated}\n', {"forward": True}
+        )
+        esp, ah = (Probe.parse(f"{one} 10.1.0.2 -> 10.2.0.2") for one in (50, 51))
+        own = Probe.parse("50 10.1.0.2 -> 10.1.0.1")
+        assert passing(lab, esp, ah, own) == [False, False, True]

@@ -214,6 +214,7 @@ class TestBootExemptions:
             ("icmp:inbound", "in icmp 203.0.113.66 -> 192.0.2.10", True),
             ("icmp:inbound", "out icmp 192.0.2.10 -> 203.0.113.66", False),
             ("icmp:inbound", "in icmpv6 2001:db8::99 -> 2001:db8::10", False),
+            ("icmp:inbound", "in 1 2001:db8::99 -> 2001:db8::10", False),
             ("58:inbound", "in icmpv6 2001:db8::99 -> 2001:db8::10", True),
             ("50:outbound", "out 50 192.0.2.10 -> 203.0.113.66", True),
             ("raw:inbound", "in 255 203.0.113.66 -> 192.0.2.10", True),

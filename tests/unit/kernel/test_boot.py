@@ -100,11 +100,15 @@ def test_dhcp_one_way_each() -> None:
         (["tcp:0:3389:inbound"], ["meta l4proto . th dport { 6 . 3389 }"], []),
         (["tcp:3389:0:outbound"], [], ["meta l4proto . th sport { 6 . 3389 }"]),
         (["udp:1:2:inbound"], ["meta l4proto . th sport . th dport { 17 . 1 . 2 }"], []),
-        (["icmp:inbound", "raw:inbound"], ["meta l4proto { 1, 255 }"], []),
+        (["icmpv6:inbound", "raw:inbound"], ["meta l4proto { 58, 255 }"], []),
+        (["icmp:outbound"], [], ["meta l4proto . meta nfproto { 1 . ipv4 }"]),
         (["udp:0:0:inbound", "0:outbound"], ["meta l4proto { 17 }"], ["meta l4proto { 0 }"]),
         (
             ["tcp:0:22:inbound", "icmp:inbound", "udp:0:68:inbound", "TCP:0:22:INBOUND"],
-            ["meta l4proto . th dport { 6 . 22, 17 . 68 }", "meta l4proto { 1 }"],
+            [
+                "meta l4proto . th dport { 6 . 22, 17 . 68 }",
+                "meta l4proto . meta nfproto { 1 . ipv4 }",
+            ],
             [],
         ),
     ],
