@@ -130,7 +130,7 @@ class Answers:
 
     async def list_policies(self) -> list[PolicyReport]:
         """The policies in force, then those of the local store that are not."""
-        stored = await asyncio.to_thread(self._stored)
+        stored = await self._stored()
         in_force = [policy_report(one) for one in self._agent.policies.sources]
         return in_force + [stored_report(self._store_file, one) for one in stored]
 
@@ -143,7 +143,7 @@ class Answers:
         found = [one for one in sources if name_key(one.policy.name) == key]
         if found:
             return [PolicyText(policy_report(one), rule_reports(one.policy)) for one in found]
-        stored = await asyncio.to_thread(self._stored)
+        stored = await self._stored()
         texts = [
             PolicyText(stored_report(self._store_file, one), rule_reports(one))
             for one in stored
@@ -156,9 +156,13 @@ class Answers:
             )
         return texts
 
-    def _stored(self) -> list[Policy]:
+    async def _stored(self) -> list[Policy]:
         """The policies of the local store that are not in force."""
-        content = self._agent.parts.stores.read(Store.LOCAL)
+        try:
+            content = await asyncio.to_thread(self._agent.parts.stores.read, Store.LOCAL)
+        except IpsecfdError:
+            await self._changes.look_again()
+            raise
         in_force = {one.guid for one in self._agent.policies.sources}
         return [
             content.compiled(one) for one in content.policies.values() if one.guid not in in_force

@@ -57,7 +57,7 @@ class Changes:
                     places = await asyncio.to_thread(agent.memory.recall, agent.places)
                     new = await agent.read(places)
             except IpsecfdError as error:
-                self._note_mistakes(error)
+                self._note_mistakes("the last reload was refused", error)
                 raise
             if places.dynamic != agent.places.dynamic:
                 agent.dynamic_revision += 1
@@ -189,7 +189,14 @@ class Changes:
             agent.pending += behind
             await agent.keep_boot_file()
 
-    def _note_mistakes(self, error: IpsecfdError) -> None:
+    async def look_again(self) -> None:
+        """See whether what is in force could still be read: after a failure that may be of that."""
+        try:
+            await self._agent.read(self._agent.places)
+        except IpsecfdError as error:
+            self._note_mistakes("what is assigned can no longer be read", error)
+
+    def _note_mistakes(self, what: str, error: IpsecfdError) -> None:
         """Have `status` tell what the next start would find in the policies."""
         agent = self._agent
         if agent.trouble:
@@ -198,13 +205,15 @@ class Changes:
         mistake, *others = str(error).split("\n")
         more = f" (and {len(others):,} more: `ipsecfd reload`)" if others else ""
         outcome = "fail" if agent.given else "end in block mode"
-        agent.warnings[RELOAD] = (
-            f"the last reload was refused, and a start would {outcome}: {mistake}{more}"
-        )
+        agent.warnings[RELOAD] = f"{what}, and a start would {outcome}: {mistake}{more}"
 
     async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
-        with self._refusing("the change is not in force, the old policies stay"):
-            return await self._agent.read(places, load=load)
+        try:
+            with self._refusing("the change is not in force, the old policies stay"):
+                return await self._agent.read(places, load=load)
+        except IpsecfdError:
+            await self.look_again()
+            raise
 
     async def _choose(self, choice: Choice, message: str, confirm: int | None) -> list[str]:
         """Have another local policy in force."""
@@ -228,10 +237,14 @@ class Changes:
         """What would be in force with another assignment; nothing is changed."""
         agent = self._agent
         places = replace(agent.places, given=(), assigned=choice.file)
-        with self._refusing(_NOT_ASSIGNED):
-            if choice.file is not None and places.domain is not None:
-                await asyncio.to_thread(agent.parts.load, choice.file)  # wrong, in force or not
-            return places, await agent.read(places, Chosen(agent.parts.stores, choice))
+        try:
+            with self._refusing(_NOT_ASSIGNED):
+                if choice.file is not None and places.domain is not None:
+                    await asyncio.to_thread(agent.parts.load, choice.file)  # wrong, in force or not
+                return places, await agent.read(places, Chosen(agent.parts.stores, choice))
+        except IpsecfdError:
+            await self.look_again()
+            raise
 
     async def _keep_dynamic(self, content: DynamicContent) -> None:
         """Have dynamic rules at the next start, where that is asked for; raises IpsecfdError."""

@@ -34,7 +34,7 @@ def mode_named(agent: Agent, name: str) -> Mode:
         raise IpsecfdError(f"{name!r} is not a mode: expected one of {', '.join(MODES)}")
     if name == "secure" and agent.trouble:
         raise IpsecfdError(
-            f"the assigned policy cannot be applied, so there is no secure mode:\n"
+            f"what is assigned cannot be applied, so there is no secure mode:\n"
             f"{agent.trouble}\nmend it, then `ipsecfd reload`"
         )
     return MODES[name]

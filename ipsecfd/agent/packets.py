@@ -53,6 +53,8 @@ class PacketProcess:
         loop.add_reader(inlet, self._take_drops)
         self.died: asyncio.Future[str] = loop.create_future()
         """Done when the process has ended, with how it ended."""
+        self._killed_for = ""
+        """Why it was ended from here, which is the reason to tell then."""
         self._watch = asyncio.create_task(self._wait())
 
     @property
@@ -142,8 +144,9 @@ class PacketProcess:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
         return False
 
-    def kill(self) -> None:
-        """End the process at once, with all that waits for it."""
+    def kill(self, why: str) -> None:
+        """End the process at once, with all that waits for it; `why` goes into `died`."""
+        self._killed_for = self._killed_for or why
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
@@ -155,8 +158,7 @@ class PacketProcess:
         try:
             await asyncio.wait_for(asyncio.shield(self._watch), _END_SECONDS)
         except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self.kill(f"did not end in {_END_SECONDS:g} s")
             await self._watch
 
     async def _send_piece(self, piece: bytes) -> None:
@@ -179,11 +181,9 @@ class PacketProcess:
                 counts += content
         except TimeoutError:
             # Its answer may still come and be taken for another one's: only a new process helps.
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            raise KernelError(
-                f"packet process {self.pid} did not answer in {seconds:g} s"
-            ) from None
+            late = f"did not answer in {seconds:g} s"
+            self.kill(late)
+            raise KernelError(f"packet process {self.pid} {late}") from None
         except (EOFError, ConnectionError) as error:
             raise KernelError(f"packet process {self.pid} has ended") from error
 
@@ -210,4 +210,5 @@ class PacketProcess:
         self._writer.close()
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         if not self.died.done():
-            self.died.set_result(f"packet process {self.pid} ended with {how}")
+            why = self._killed_for or f"ended with {how}"
+            self.died.set_result(f"packet process {self.pid} {why}")

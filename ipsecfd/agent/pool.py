@@ -42,8 +42,8 @@ class Process(Protocol):
     def stopped(self) -> bool:
         """Whether somebody stopped it, so that it judges nothing."""
 
-    def kill(self) -> None:
-        """End it at once."""
+    def kill(self, why: str) -> None:
+        """End it at once; `why` is what is told of its death."""
 
     async def stop(self) -> None:
         """End the process."""
@@ -161,7 +161,7 @@ class Pool:
         """
         stopped = {process for process in self._processes.values() if process.stopped}
         for process in stopped & self._stopped:
-            process.kill()
+            process.kill("was stopped by a signal and is ended for that")
         self._stopped = stopped - self._stopped
         return bool(self._stopped)
 

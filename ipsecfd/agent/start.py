@@ -173,7 +173,7 @@ async def _first_mode(agent: Agent, reading: asyncio.Task[PolicySet]) -> Mode:
     if agent.trouble:
         if agent.memory.ever_assigned:
             agent.memory.note(agent.places)
-        agent.event(Event.FAILED, f"the assigned policy cannot be applied: {agent.trouble}")
+        agent.event(Event.FAILED, f"what is assigned cannot be applied: {agent.trouble}")
         return Mode.BLOCK
     agent.policies = policies
     if policies.sources:

@@ -333,7 +333,7 @@ class Trials:
         agent = self._agent
         agent.policies = PolicySet(version=agent.policies.version)
         agent.trouble = str(error)  # as at a start (spec 6.5)
-        agent.event(Event.FAILED, f"the assigned policy cannot be applied: {error}")
+        agent.event(Event.FAILED, f"what is assigned cannot be applied: {error}")
         await agent.enter(Mode.BLOCK)
 
     def _in(self, seconds: int) -> BootTime:

@@ -16,6 +16,7 @@ from ipsecfd.cli.group import Group
 from ipsecfd.cli.live import JsonOption, SocketOption, ask, print_json, print_notes
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.trial import ConfirmOption, YesOption, trial_notes
+from ipsecfd.errors import IpsecfdError
 
 if TYPE_CHECKING:
     from ipsecfd.agent.report import PolicyReport, PolicyText, RuleReport
@@ -29,15 +30,26 @@ app = typer.Typer(
 
 @app.command("list")
 def list_(as_json: JsonOption = False, socket: SocketOption = None) -> None:
-    """List the policies in force, and the others of the local store."""
-    policies: list[PolicyReport] = ask(socket, "ListPolicies")
+    """List the policies in force, and the others of the local store.
+
+    Where the store cannot be read, those in force, and exit status 1.
+    """
+    policies: list[PolicyReport]
+    unread: IpsecfdError | None = None
+    try:
+        policies = ask(socket, "ListPolicies")
+    except IpsecfdError as error:
+        policies = [one.policy for one in ask(socket, "ShowPolicy", name=None)]
+        unread = error
     if as_json:
         print_json(policies)
-        return
-    if not any(policy.in_force for policy in policies):
-        print("no policy is in force")
-    for policy in policies:
-        print("\n".join(policy_lines(policy, width())))
+    else:
+        if not any(policy.in_force for policy in policies):
+            print("no policy is in force")
+        for policy in policies:
+            print("\n".join(policy_lines(policy, width())))
+    if unread is not None:
+        raise unread
 
 
 @app.command()

@@ -49,7 +49,7 @@ def _head(found: StatusReport, columns: int) -> Iterator[str]:
     if found.mode_reason and found.mode_reason != found.trouble:
         yield from wrap("  ", found.mode_reason, columns)
     if found.trouble and not found.starting:
-        for line in ("the assigned policy cannot be applied:", *found.trouble.splitlines(), _WAYS):
+        for line in ("what is assigned cannot be applied:", *found.trouble.splitlines(), _WAYS):
             yield from wrap("  ", line, columns)
     if found.trial:
         yield from wrap("  ", trial_words(found.trial), columns)

@@ -135,8 +135,8 @@ class FakeProcess:
     async def set_diagnostics(self, level: int, interval: float) -> None:
         self.stage.note(f"{self.number}: level {level}, interval {interval:g}")
 
-    def kill(self) -> None:
-        self.die("signal 9")
+    def kill(self, why: str) -> None:
+        self.die(why)
 
     async def stop(self) -> None:
         self.die("signal 9")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ipsecfd.agent import dynamictext, state
 from ipsecfd.agent.agent import Agent
+from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
@@ -17,6 +19,7 @@ from ipsecfd.policy.model import AnyAddress, DnsName, Filter, Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
 from tests.unit.agent.stage import Stage, content, dynamic
+from tests.unit.agent.test_status import page
 
 WEB = "permit any <-> me:80 tcp"
 SSH = dynamic("any -> me:22 tcp")
@@ -243,6 +246,34 @@ async def test_damaged_store_does_not_undo_what_is_in_force(stage: Stage) -> Non
         await Changes(agent).take_stores()
     assert stage.happened() == ["event 5461"]
     assert (str(agent.mode), in_force(agent)) == ("secure", ["mine"])
+    await agent.stop()
+
+
+@pytest.mark.parametrize("by_file", [False, True])
+async def test_whoever_meets_a_damaged_store_has_it_told(stage: Stage, by_file: bool) -> None:
+    """The next start would meet it, too, whichever policy is in force: `status` warns until it is
+    mended, and not of what was wrong with a refused policy alone."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    stage.stores.replace(Store.LOCAL, content("mine", assigned=not by_file))
+    await changes.take_stores()
+    if by_file:
+        await changes.assign_file(stage.policy_file("web", WEB))
+    before, file = in_force(agent), stage.stores.path(Store.LOCAL)
+    good = file.read_text()
+    with pytest.raises(IpsecfdError):
+        await changes.assign_file(Path("/etc/ipsecfd/none.toml"))
+    assert agent.warnings == {}
+    answers = Answers(agent, changes, page(agent))
+    for meet in (changes.take_stores, lambda: changes.unassign(None), answers.list_policies):
+        file.write_text("version = [")
+        with pytest.raises(IpsecfdError, match="local"):
+            await meet()
+        assert in_force(agent) == before
+        told = "what is assigned can no longer be read, and a start would end in block mode: "
+        assert agent.warnings.pop("reload").startswith(f"{told}{file}: ")
+        file.write_text(good)
     await agent.stop()
 
 

@@ -16,6 +16,7 @@ from ipsecfd.agent.report import TrialReport
 from ipsecfd.cli import live
 from ipsecfd.cli.main import main
 from ipsecfd.cli.status import status_lines
+from ipsecfd.errors import IpsecfdError
 from tests.unit.cli.fake_daemon import STATUS, FakeDaemon, ipsecfd
 
 COMMANDS = [
@@ -56,7 +57,9 @@ def test_each_command_asks_and_prints(daemon: FakeDaemon, command: list[str], me
     assert [one[0] for one in daemon.asked] == [one for one in sockets for _ in asked]
 
 
-@pytest.mark.parametrize(("command", "methods"), COMMANDS)
+@pytest.mark.parametrize(
+    ("command", "methods"), [one for one in COMMANDS if one[0] != ["policy", "list"]]
+)
 def test_each_refusal_is_exit_status_1(
     daemon: FakeDaemon,
     command: list[str],
@@ -64,7 +67,8 @@ def test_each_refusal_is_exit_status_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The reason is on stderr, line by line, and nothing on stdout."""
+    """The reason is on stderr, line by line, and nothing on stdout: `policy list` alone has
+    something to show all the same."""
     daemon.answers[methods.rsplit(maxsplit=1)[-1]] = client.ClientError(
         "first mistake\nsecond mistake"
     )
@@ -197,13 +201,13 @@ def test_status_says_why_the_mode_is_not_secure() -> None:
 
 @pytest.mark.parametrize("reason", ["web.toml: mistake", "set by hand"])
 def test_status_says_what_to_do_about_trouble(reason: str) -> None:
-    """That the assigned policy cannot be applied stands there in any mode, once, with a way out."""
+    """That what is assigned cannot be applied stands there in any mode, once, with a way out."""
     trouble = "web.toml: mistake"
     blocked = replace(STATUS, mode="block", mode_reason=reason, trouble=trouble, policies=[])
     lines = status_lines(blocked, 80)
     assert lines.count("  web.toml: mistake") == 1
     page = " ".join(" ".join(lines).split())
-    assert "the assigned policy cannot be applied: web.toml: mistake mend it" in page
+    assert "what is assigned cannot be applied: web.toml: mistake mend it" in page
     assert "unless a store is damaged, `ipsecfd policy assign` takes another policy" in page
     assert "`ipsecfd policy unassign` does without" in page
     assert "`ipsecfd mode permit` opens this host" in page  # a damaged store refuses all others
@@ -240,3 +244,14 @@ def test_policy_show_prints_rules_and_filters(daemon: FakeDaemon) -> None:
     shown = ipsecfd("policy", "show").stdout
     assert "  Block: block, lan connections only, not active\n    as always\n" in shown
     assert "    me <-> any # all\n" in shown
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_policy_list_beside_a_damaged_store(daemon: FakeDaemon, options: list[str]) -> None:
+    """Those in force are shown all the same: whoever mends it has to know them."""
+    daemon.answers["ListPolicies"] = IpsecfdError("local.toml: damaged")
+    done = ipsecfd("policy", "list", *options)
+    assert "Web server" in done.stdout
+    assert (str(done.exception), done.exit_code) == ("local.toml: damaged", 1)
+    daemon.answers["ShowPolicy"] = client.ClientError("no daemon")
+    assert ipsecfd("policy", "list", *options).stdout == ""
