@@ -25,6 +25,11 @@ _EXEMPTIONS: Final = {
 }
 
 
+_ROOM: Final = 20
+"""Columns that an address with its prefix or port takes."""
+_INDENT: Final = "    "
+
+
 def decision_fields(decision: Decision | None) -> dict[str, object]:
     """A decision as the JSON of both commands has it; None is a packet that was not judged."""
     if decision is None:
@@ -90,11 +95,22 @@ def in_a_line(decision: Decision) -> str:
 
 
 def wrap(label: str, text: str, width: int) -> list[str]:
-    """Lines of at most `width` characters with the label before the first, the others below it."""
-    return textwrap.wrap(
+    """Lines of at most `width` characters, but for longer words, the label before the first and the
+    others below it.
+
+    Where that leaves no room for an address the label has a line of its own.
+    """
+    head, indent = label, " " * len(label)
+    lines = []
+    if width - len(label) < _ROOM and len(label) > len(_INDENT):
+        lines = [label.rstrip()] if label.strip() else []
+        head = indent = _INDENT
+    lines += textwrap.wrap(
         text,
-        width,
-        initial_indent=label,
-        subsequent_indent=" " * len(label),
+        max(width, len(indent) + _ROOM),
+        initial_indent=head,
+        subsequent_indent=indent,
+        break_long_words=False,
         break_on_hyphens=False,
-    ) or [label.rstrip()]
+    )
+    return lines or [label.rstrip()]
