@@ -132,7 +132,7 @@ class Agent:
                 back = "they are back" if self.hook.kind else "this host is closed"
                 self.event(
                     Event.FAILURE,
-                    f"another program removed or changed our rules; {back} after"
+                    f"another program removed or changed our rules; {back} after at most"
                     f" {gap:,} ms, and until then packets may have passed unjudged",
                     gap_ms=gap,
                 )

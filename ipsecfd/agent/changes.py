@@ -182,7 +182,7 @@ class Changes:
             coming = await asyncio.to_thread(agent.parts.load_next_config)
             behind = agent.memory.left_behind(coming)
         except IpsecfdError as error:
-            agent.pending = [f"the next start will fail: {error}"]
+            agent.pending = [f"the next start will fail: {_first(error, 'ipsecfd run --check')}"]
         else:
             changes = agent.config.changes(coming)
             agent.pending = [f"{change}: takes effect at the next start" for change in changes]
@@ -202,10 +202,9 @@ class Changes:
         if agent.trouble:
             agent.in_trouble(str(error))
             return
-        mistake, *others = str(error).split("\n")
-        more = f" (and {len(others):,} more: `ipsecfd reload`)" if others else ""
         outcome = "fail" if agent.given else "end in block mode"
-        agent.warnings[RELOAD] = f"{what}, and a start would {outcome}: {mistake}{more}"
+        mistake = _first(error, "ipsecfd reload")
+        agent.warnings[RELOAD] = f"{what}, and a start would {outcome}: {mistake}"
 
     async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
         try:
@@ -310,3 +309,9 @@ class Changes:
 def _assigned(held: Iterable[Held]) -> str | None:
     """The policy that is assigned in the local store."""
     return next((one.assigned for one in held if one.store is Store.LOCAL), None)
+
+
+def _first(error: IpsecfdError, command: str) -> str:
+    """The first of several mistakes, and which command tells the others."""
+    mistake, *others = str(error).split("\n")
+    return f"{mistake} (and {len(others):,} more: `{command}`)" if others else mistake

@@ -25,6 +25,7 @@ _EXEMPTIONS: Final = {
 }
 
 
+NO_FILTER: Final = "no filter matches"
 _ROOM: Final = 20
 """Columns that an address with its prefix or port takes."""
 _INDENT: Final = "    "
@@ -57,6 +58,12 @@ def half(written: str, mirrored: bool) -> str:
     return f"{written} (its mirror)" if mirrored else written
 
 
+def exemption_in_words(name: str) -> str:
+    """An exemption by its name, and what it is about."""
+    about = _EXEMPTIONS.get(name)
+    return f"exemption {name}" + (f" ({about})" if about else "")
+
+
 def reason_in_words(decision: Decision) -> str:
     """Why a packet met its verdict; the filter is named elsewhere."""
     match decision.reason:
@@ -66,10 +73,9 @@ def reason_in_words(decision: Decision) -> str:
             action = action_name(decision.action) if decision.action else "negotiate"
             return f"a filter with action {action} matches; ipsecfd negotiates no security"
         case Reason.NO_FILTER:
-            return "no filter matches"
+            return NO_FILTER
         case Reason.EXEMPTION:
-            about = _EXEMPTIONS.get(decision.exemption or "")
-            return f"exemption {decision.exemption}" + (f" ({about})" if about else "")
+            return exemption_in_words(decision.exemption or "")
         case Reason.MODE:
             return f"mode {decision.detail}"
         case Reason.LOOPBACK:

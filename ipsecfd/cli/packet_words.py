@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from ipsecfd.cli.decision_text import half
+from ipsecfd.cli.decision_text import NO_FILTER, exemption_in_words, half
+from ipsecfd.driver.decision import Reason
 
 WAYS: Final = {"in": "in ", "out": "out", "forward": "fwd"}
 """Directions in three columns."""
@@ -35,10 +36,13 @@ class Decided(Protocol):
 
 
 def decided_by(one: Decided, detail: str | None = None) -> str:
-    """The filter with its rule, or the reason."""
+    """The filter with its rule, or the reason in the words of `explain`."""
     if one.filter is not None:
         return f"{half(one.filter, one.mirrored)} [{one.rule}]"
-    return " ".join(filter(None, (one.reason, one.exemption, detail)))
+    if one.reason == Reason.NO_FILTER.value:
+        return NO_FILTER
+    why = exemption_in_words(one.exemption) if one.exemption else one.reason
+    return f"{why} {detail or ''}".rstrip()
 
 
 def endpoint(address: str, port: int | str | None) -> str:

@@ -96,7 +96,7 @@ def shadow_lines(found: ShadowReport, columns: int) -> list[str]:
     """What would change, the changes with most packets first."""
     lines = wrap("", f"Shadow policy {found.policy}, in place of the {found.store} policy", columns)
     lines.append(f"  {found.file}")
-    lines += wrap("  ", f"compared with what is in force since {time(found.since)}", columns)
+    lines += wrap("  ", f"compared with what is in force, since {time(found.since)}", columns)
     lines += wrap("  ", "the kernel learns nothing meanwhile: every packet is judged", columns)
     if found.mode != "secure":
         lines += wrap("  ", f"{found.mode} mode decides now, not the policies", columns)

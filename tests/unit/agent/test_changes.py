@@ -110,12 +110,17 @@ async def test_refused_configuration_is_remembered(stage: Stage) -> None:
     """The next start would fail, also if nobody reloads before."""
     agent = stage.agent()
     await start(agent)
-    stage.config_text = "levle = 1"
-    with pytest.raises(IpsecfdError):
-        await Changes(agent).reload()
-    (warning,) = agent.pending
-    assert warning.startswith("the next start will fail: ")
-    assert '"levle": unknown key' in warning
+    for text, more in (
+        ("levle = 1", ""),
+        ("levle = 1\nmoed = 2", " (and 1 more: `ipsecfd run --check`)"),
+    ):
+        stage.config_text = text
+        with pytest.raises(IpsecfdError):
+            await Changes(agent).reload()
+        (warning,) = agent.pending
+        assert warning.startswith("the next start will fail: ")
+        assert '": unknown key' in warning
+        assert ("run --check" in warning, warning.endswith(more)) == (more != "", True)
     stage.config_text = ""
     await Changes(agent).reload()
     assert agent.pending == []

@@ -41,7 +41,7 @@ def test_ipv6_without_ports_and_filter_fits() -> None:
     lines = flow_lines(FlowList(None, 1, 1, 1, [flow]), 80)
     assert max(map(len, lines)) <= 80
     assert "fwd ppp0 47" in lines[2]
-    assert lines[-1].strip() == "permit no-filter"
+    assert lines[-1].strip() == "permit no filter matches"
 
 
 def test_nothing_learnt() -> None:

@@ -16,7 +16,7 @@ def test_the_page() -> None:
     assert shadow_lines(SHADOW, 80) == [
         "Shadow policy New web server, in place of the local policy",
         "  /etc/ipsecfd/new.toml",
-        "  compared with what is in force since 2026-01-02 03:04:05",
+        "  compared with what is in force, since 2026-01-02 03:04:05",
         "  the kernel learns nothing meanwhile: every packet is judged",
         "",
         "12,345 packets judged twice, 1,300 would meet another verdict",
