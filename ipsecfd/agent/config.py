@@ -280,14 +280,15 @@ def load(path: Path | None) -> Config:
 def parse(text: str, file: str) -> Config:
     """The configuration that a text means; raises PolicyError with every mistake in it."""
     values = parse_toml(text, file)
-    unclear = {one.place: one for one in misread(text, values, file)}
+    unclear = list(misread(text, values, file))
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        unclear |= {one.place: one for one in mistakes(Config, error, file)}
-        raise PolicyError(unclear.values()) from error
+        found = list(mistakes(Config, error, file))
+        places = {one.place for one in found}
+        raise PolicyError([*(one for one in unclear if one.place not in places), *found]) from error
     if unclear:
-        raise PolicyError(unclear.values())
+        raise PolicyError(unclear)
     return config
 
 

@@ -119,7 +119,7 @@ async def test_refused_configuration_is_remembered(stage: Stage) -> None:
             await Changes(agent).reload()
         (warning,) = agent.pending
         assert warning.startswith("the next start will fail: ")
-        assert '": unknown key' in warning
+        assert '"levle": unknown key' in warning
         assert ("run --check" in warning, warning.endswith(more)) == (more != "", True)
     stage.config_text = ""
     await Changes(agent).reload()

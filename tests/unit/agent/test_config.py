@@ -104,6 +104,13 @@ def test_all_mistakes_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 4
 
 
+def test_every_unknown_key_is_told() -> None:
+    """Also several of one table."""
+    with pytest.raises(PolicyError) as caught:
+        parse("levle = 1\nmoed = 2\n[queue]\nfoo = 1\nbar = 2", "f")
+    assert sorted(one.text for one in caught.value.mistakes) == ["bar", "foo", "levle", "moed"]
+
+
 def test_missing_file_is_a_mistake_only_when_it_was_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
