@@ -12,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Final
 
@@ -111,6 +112,9 @@ def log(
                 open_log(path).close()  # one that cannot even be opened is a mistake of the caller
                 files.insert(0, _readable(path, damaged))
             printer.print_last(files, lines)
+            chosen = replace(wanted, since=None) != Wanted()
+            if chosen and lines != 0 and not printer.printed:  # perhaps a rule's name is misspelt
+                print("note: no record matches", file=sys.stderr)
         sys.stdout.flush()
         if damaged:
             raise typer.Exit(1)
@@ -170,6 +174,8 @@ class _Printer:
         self._color = colored()
         self._sized = sys.stdout.isatty() or "COLUMNS" in os.environ
         self._day: datetime.date | None = None
+        self.printed = False
+        """Whether there was anything to print."""
 
     def print_last(self, files: Sequence[Iterable[bytes]], number: int | None) -> None:
         """Print the last `number` of the wanted lines, or all of them; the youngest file is the
@@ -201,6 +207,7 @@ class _Printer:
         return record is None or self._wanted.matches(record)
 
     def _print(self, line: bytes) -> None:
+        self.printed = True
         record = _record(line)
         width = shutil.get_terminal_size().columns if self._sized else 0
         if record is None:

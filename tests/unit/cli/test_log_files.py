@@ -83,6 +83,15 @@ def test_right_after_a_rotation(path: Path, missing: bool) -> None:
     assert shown(path, "--since", "2027-01-01") == ([], before(path))
 
 
+def test_nothing_matches(path: Path) -> None:
+    """A misspelt rule does not look like a quiet night."""
+    assert shown(path, "--rule", "20 a") == (["20 a"], "")
+    for options in (("--rule", "20 aa"), ("--port", "1"), ("--rule", "x", "--since", "2026-11-01")):
+        assert shown(path, *options) == ([], "note: no record matches\n")
+    assert shown(path, "--since", "2027-01-01") == ([], "")
+    assert shown(path, "--rule", "x", "-n", "0") == ([], "")
+
+
 def test_never_written(tmp_path: Path) -> None:
     """Without any file the service never ran."""
     with pytest.raises(IpsecfdError, match="it begins when ipsecfd first runs"):
