@@ -272,6 +272,22 @@ def test_loops(text: str, expected: list[str] | None) -> None:
         assert expected == done(text)
 
 
+@pytest.mark.parametrize("name", "adfnpstxzAZi")
+def test_a_loop_variable_named_like_a_modifier(name: str) -> None:
+    """It is the variable where no other one follows it, whatever else does (cmd.exe)."""
+    for behind in ("", '"', "-b c", ")x", f"%%{name}", f" %%~{name}"):
+        value = {f"%%{name}": '"1 2"', f" %%~{name}": " 1 2"}.get(behind, behind)
+        found = done(f'for %%{name} in ("1 2") do NS x%%~{name}{behind.replace(")", "^)")}')
+        assert found == [f"x1 2{value}"]
+    assert done(f"for %%{name} in (1) do for %%j in (2) do NS %%~{name}%%~j") == ["12"]
+
+
+def test_modifiers_of_a_loop_variable() -> None:
+    """What only Windows knows of a file stays unknown, not a part of the text."""
+    (problem,) = problems("for %%f in (1.txt) do NS %%~nf")
+    assert "%%~nf" in problem[1]
+
+
 def test_loops_over_files() -> None:
     """The lines of a file next to the script, or of one that the script has written itself."""
     files = Folder(ips_txt="; comment\n10.0.0.1 a b\n\n10.0.0.2 c\n")

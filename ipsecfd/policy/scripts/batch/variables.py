@@ -7,6 +7,7 @@ decoded script holds: so it can travel through assignments and be named where it
 from __future__ import annotations
 
 import bisect
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -18,7 +19,7 @@ _PERCENT: Final = re.compile(
     r"%%|%(\*)|%~([a-z]*)([0-9])|%([0-9])|%([^%:\n]+)(?::([^%\n]*))?%|%", re.IGNORECASE
 )
 _DELAYED: Final = re.compile(r"!([^!:\n]+)(?::([^!\n]*))?!|!")
-_LOOP: Final = re.compile(r"%(?:~([fdpnxsatz]*))?(\S)", re.IGNORECASE)
+_MODIFIERS: Final = "fdpnxsatz"
 _SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
 _SEPARATOR: Final = re.compile(r"[\s\0\",;=&|<>^]")
 _UNKNOWN: Final = re.compile("\0([^\0]*)\0")
@@ -208,7 +209,8 @@ class Variables:
     def expand_late(self, text: str, loops: Mapping[str, str]) -> str:
         """A command's text with `%%i` and `!A!` in place, as they are when it is run."""
         if loops and "%" in text:
-            text = _LOOP.sub(lambda found: _loop_value(found, loops), text)
+            pattern = _loop_reference("".join(loops))
+            text = pattern.sub(lambda found: _loop_value(found, loops), text)
         if self.delayed and "!" in text:
             text = _DELAYED.sub(
                 lambda found: self._value(found[0], found[1], found[2]) if found[1] else "", text
@@ -216,10 +218,16 @@ class Variables:
         return text
 
 
+@functools.lru_cache(maxsize=64)
+def _loop_reference(names: str) -> re.Pattern[str]:
+    """What stands for the variables of loops: as cmd.exe has it, a letter that could be a modifier
+    is the name where no name of a loop follows it, as the p of `"%%~p"` in `for %%p`."""
+    modifiers = _MODIFIERS + _MODIFIERS.upper()
+    return re.compile(f"%(?:~([{modifiers}]*))?([{re.escape(names)}])")
+
+
 def _loop_value(found: re.Match[str], loops: Mapping[str, str]) -> str:
     modifiers, name = found.groups()
-    if name not in loops:
-        return found[0]
     if modifiers is None:
         return loops[name]
     return unknown(f"%{found[0]}") if modifiers else loops[name].strip('"')
