@@ -139,6 +139,8 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
         head = f"{head} {where}:"
         if _sets_properties_only(result):
             head = "Would set:" if dry_run else "Set:"
+        elif not _changes_objects(result):
+            head = f"{'Would change' if dry_run else 'Changed'} nothing in the {where}:"
         lines += [head, "", *_table(result)]
     if result.failed:
         head = "Failed, as it would have on Windows; the rest was done:"
@@ -169,7 +171,7 @@ def _table(result: ImportResult) -> list[str]:
         counts = [(name.replace("_", " "), f"{getattr(result, name):,}") for name in _COUNTED]
         longest = max(len(number) for _, number in counts)
         rows += [(name, f"{number:>{longest}}") for name, number in counts]
-        rows.append(("assigned", f'"{result.assigned}"' if result.assigned else "no policy"))
+        rows.append(("assigned", _assigned(result)))
     rows += result.properties
     if result.ignored:
         rows.append(("ignored", _others(result.ignored)))
@@ -177,9 +179,20 @@ def _table(result: ImportResult) -> list[str]:
     return [f"  {name:<{width}}  {value}" for name, value in rows]
 
 
+def _assigned(result: ImportResult) -> str:
+    """The assigned policies, with their stores where there may be doubt."""
+    found = [f'"{name}"' for _, name in result.assignments]
+    if len({*result.stores, *(store for store, _ in result.assignments)}) > 1:
+        found = [f'"{name}" ({store.name.lower()})' for store, name in result.assignments]
+    return ", ".join(found) or "no policy"
+
+
+def _changes_objects(result: ImportResult) -> bool:
+    return bool(result.stores or any(getattr(result, name) for name in _COUNTED))
+
+
 def _sets_properties_only(result: ImportResult) -> bool:
-    changed = any(getattr(result, name) for name in _COUNTED) or result.assigned
-    return bool(result.properties) and not changed
+    return bool(result.properties) and not _changes_objects(result)
 
 
 def _others(count: int) -> str:

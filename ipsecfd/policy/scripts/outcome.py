@@ -36,7 +36,7 @@ class ImportResult:
     rules: int = 0
     filter_actions: int = 0
     assigned: str | None = None
-    """The name of the policy that is assigned afterwards."""
+    """The name of the first of `assignments`."""
     dynamic_rules: int = 0
     failed: tuple[Failure, ...] = ()
     """Commands that Windows would have refused, too; the rest was done."""
@@ -48,6 +48,9 @@ class ImportResult:
     """Commands of batch files that have nothing to do with IPsec policies."""
     stores: tuple[Store, ...] = field(default=(), compare=False)
     """The stores that it changed."""
+    assignments: tuple[tuple[Store, str], ...] = field(default=(), compare=False)
+    """What is assigned afterwards, by store: in that which takes what is local, and in those that
+    it changed."""
     properties: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     """The driver's properties that it set, with their values in words."""
     notes: tuple[str, ...] = field(default=(), compare=False)
@@ -77,15 +80,18 @@ def outcome(before: Snapshot, after: Snapshot, store: Store) -> ImportResult:
     dynamic = after.dynamic.rules
     policies, filter_lists, filters, rules, filter_actions = map(sum, zip(*changes, strict=True))
     properties = tuple(_properties(before.properties, after.properties))
+    stores = tuple(one for one in after.stores if after.stores[one] != before.stores[one])
+    assignments = tuple(_assignments(after.stores, dict.fromkeys((store, *stores))))
     return ImportResult(
         policies=policies,
         filter_lists=filter_lists,
         filters=filters,
         rules=rules,
         filter_actions=filter_actions,
-        assigned=_assigned(after.stores, store),
+        assigned=assignments[0][1] if assignments else None,
         dynamic_rules=sum(before.dynamic.rules.get(key) is not dynamic[key] for key in dynamic),
-        stores=tuple(one for one in after.stores if after.stores[one] != before.stores[one]),
+        stores=stores,
+        assignments=assignments,
         properties=properties,
         notes=(*_effects(properties), *_doubts(before, after)),
     )
@@ -130,13 +136,14 @@ def _new(before: Mapping[str, Object], after: Mapping[str, Object]) -> Iterator[
             yield one
 
 
-def _assigned(stores: Mapping[Store, Content], wanted: Store) -> str | None:
-    """The name of the assigned policy: of the wanted store, else of any."""
-    for store in (wanted, *stores):
-        content = stores[store]
+def _assignments(
+    contents: Mapping[Store, Content], stores: Iterable[Store]
+) -> Iterator[tuple[Store, str]]:
+    """The names of the policies that are assigned in some stores."""
+    for store in stores:
+        content = contents[store]
         if content.assigned is not None:
-            return content.policies[content.assigned].name
-    return None
+            yield store, content.policies[content.assigned].name
 
 
 def _properties(before: Properties, after: Properties) -> Iterator[tuple[str, str]]:

@@ -88,26 +88,53 @@ def test_only_commands_for_the_domain_store_fail(state: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "where", "would"),
+    ("script", "did", "would"),
     [
-        ("set store persistent\nadd policy A", "the persistent store", "an empty persistent store"),
+        (
+            "set store persistent\nadd policy A",
+            "Imported into the persistent store",
+            "Would import into an empty persistent store",
+        ),
         (
             "add policy A\nset store persistent\nadd policy A",
-            "the local and persistent stores",
-            "empty local and persistent stores",
+            "Imported into the local and persistent stores",
+            "Would import into empty local and persistent stores",
         ),
-        ("set store persistent\ndel policy A", "the local store", "an empty local store"),
+        (
+            "set store persistent\ndel policy A",
+            "Changed nothing in the local store",
+            "Would change nothing in the local store",
+        ),
     ],
 )
 def test_the_head_names_the_stores_that_a_script_selected(
-    state: Path, script: str, where: str, would: str
+    state: Path, script: str, did: str, would: str
 ) -> None:
     """`set store` goes before `--store`; a dry run says the same."""
     Path("s.txt").write_text(f"pushd ipsec static\n{script}\npopd\n")
     head, *_ = run("s.txt", "--dry-run").stdout.splitlines()
-    assert head == f"Would import into {would}:"
+    assert head == f"{would}:"
     head, *_ = run("s.txt").stdout.splitlines()
-    assert head == f"Imported into {where}:"
+    assert head == f"{did}:"
+
+
+def test_assigned_is_told_of_the_stores_in_question(state: Path) -> None:
+    """What another store has assigned says nothing of the policy that was imported."""
+    Path("p.txt").write_text("ipsec static set store persistent\nipsec static add policy P ass=y\n")
+    Path("l.txt").write_text("ipsec static add policy L\n")
+    Path("b.txt").write_text(
+        "ipsec static add policy L2 assign=yes\nipsec static set store persistent\n"
+        "ipsec static add policy P2 assign=yes\n"
+    )
+    for script, assigned, first in (
+        ("p.txt", '"P"', "P"),
+        ("l.txt", "no policy", None),
+        ("b.txt", '"L2" (local), "P2" (persistent)', "L2"),
+    ):
+        dry = json.loads(run(script, "--dry-run", "--json").stdout)
+        lines = run(script).stdout.splitlines()
+        assert f"  assigned        {assigned}" in lines
+        assert dry["assigned"] == first
 
 
 def test_who_may_not_write_is_told_at_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
