@@ -110,7 +110,8 @@ def wrap(label: str, text: str, width: int) -> list[str]:
     lines = []
     if width - len(label) < _ROOM and len(label) > len(_INDENT):
         lines = [label.rstrip()] if label.strip() else []
-        head = indent = _INDENT
+        before = len(label) - len(label.lstrip()) if lines else 0
+        head = indent = " " * max(before + 2, len(_INDENT))
     lines += textwrap.wrap(
         text,
         max(width, len(indent) + _ROOM),

@@ -45,7 +45,7 @@ def look_ahead(
         return
     if not at_terminal():
         raise IpsecfdError(
-            "nothing is changed: your own ssh session would be cut; --confirm SECONDS takes the"
+            "nothing is changed: your own ssh session would be cut; --confirm TIME takes the"
             " change back unless you confirm it, --yes insists"
         )
     these = "this connection" if found.cut == 1 else f"these {found.cut:,} connections"

@@ -70,6 +70,9 @@ def _tell(error: Any) -> None:
         message = error.format_message().removesuffix(".")
         message = _TOO_MUCH.sub(r"\1: expected nothing more", message[:1].lower() + message[1:])
         if error.ctx is not None:
+            takes = any(one.param_type_name == "argument" for one in error.ctx.command.params)
+            if takes and message.endswith("expected nothing more"):
+                message += "; what has blanks needs quotes"
             message += f" (see `{error.ctx.command_path} --help`)"
     print(f"ipsecfd: {printable(message)}", file=sys.stderr)
 

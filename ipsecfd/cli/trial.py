@@ -29,7 +29,7 @@ ConfirmOption = Annotated[
     int | None,
     typer.Option(
         "--confirm",
-        metavar="SECONDS",
+        metavar="TIME",
         parser=_seconds,
         help="Take it back after so long (60, 2m) unless `ipsecfd confirm` comes in time.",
     ),

@@ -13,7 +13,7 @@ import typer
 
 from ipsecfd.cli.log_text import datetime_of, is_drop
 from ipsecfd.cli.usage import UsageError
-from ipsecfd.cli.values import number
+from ipsecfd.cli.values import number, offered
 from ipsecfd.policy.model import IPNetwork
 
 _AGO = re.compile(r"(\d{1,9})\s*([smhd])", re.ASCII)
@@ -38,7 +38,12 @@ def rule_option(things: str) -> Any:
 
 def direction_option(things: str) -> Any:
     """The option that chooses by direction."""
-    return typer.Option("--direction", metavar="DIRECTION", help=f"{things} in, out or forward.")
+    return typer.Option(
+        "--direction",
+        metavar="DIRECTION",
+        help=f"{things} in, out or forward.",
+        autocompletion=offered(("in", "out", "forward")),
+    )
 
 
 @dataclass(frozen=True, slots=True)

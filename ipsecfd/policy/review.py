@@ -10,9 +10,11 @@ from typing import Final, NamedTuple, TypeAlias
 
 from ipsecfd.policy.model import (
     ICMP,
+    ICMPV6,
     TCP,
     UDP,
     Address,
+    AddressRange,
     Connection,
     Filter,
     Me,
@@ -81,6 +83,8 @@ def about_filter(one: Filter) -> Iterator[str]:
         one.destination_port,
     }:
         yield "0.0.0.0 is what a host without an address sends from; every address is any"
+    if one.protocol == ICMPV6 and (_is_ipv4(one.source) or _is_ipv4(one.destination)):
+        yield "IPv4 has icmp, not icmpv6"
     if _is_ipv6(one.source) or _is_ipv6(one.destination):
         if one.protocol == ICMP:
             yield "matches nothing: IPv6 has icmpv6, not icmp"
@@ -129,6 +133,12 @@ def _is_written_ipv6(text: str) -> bool:
         return ipaddress.ip_address(text).version == 6
     except ValueError:
         return False
+
+
+def _is_ipv4(address: Address) -> bool:
+    if isinstance(address, AddressRange):
+        return address.first.version == 4
+    return isinstance(address, Prefix) and address.family == 4
 
 
 def _is_ipv6(address: Address) -> bool:

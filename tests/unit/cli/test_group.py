@@ -8,12 +8,18 @@ import pytest
 
 from tests.unit.cli.fake_daemon import ipsecfd
 
+QUOTES = "what has blanks needs quotes"
+
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
         (["status", "--nonsense"], "no such option: --nonsense (see `ipsecfd status --help`)"),
         (["status", "now", "x"], "now x: expected nothing more (see `ipsecfd status --help`)"),
+        (
+            ["explain", "in", "tcp", "1.2.3.4:1", "-"],
+            f"tcp 1.2.3.4:1 -: expected nothing more; {QUOTES} (see `ipsecfd explain --help`)",
+        ),
         (["apply"], "missing argument 'FILE' (see `ipsecfd apply --help`)"),
         (["nonsense\n"], r"no such command 'nonsense\n' (see `ipsecfd --help`)"),
         (["stats", "--top", "0"], "--top 0: expected a number of 1 or more"),

@@ -346,6 +346,8 @@ def test_a_refused_action_is_reported_once() -> None:
         (rule("0.0.0.0 -> me:80 tcp"), "every address is any"),
         (rule("me -> 0.0.0.0/32"), "every address is any"),
         (rule("2001:db8::1 -> me icmp"), "IPv6 has icmpv6, not icmp"),
+        (rule("10.0.0.1 <-> me icmpv6"), "IPv4 has icmp, not icmpv6"),
+        (rule("me -> 10.0.0.1-10.0.0.9 icmpv6"), "IPv4 has icmp, not icmpv6"),
         (
             rule("me<->2001:DB8::1:80 tcp"),
             "an address, without a port; port 80 of 2001:DB8::1 is written [2001:DB8::1]:80",
