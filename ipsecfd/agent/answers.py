@@ -161,7 +161,8 @@ class Answers:
         try:
             content = await asyncio.to_thread(self._agent.parts.stores.read, Store.LOCAL)
         except IpsecfdError:
-            await self._changes.look_again()
+            async with self._agent.lock:
+                await self._changes.look_again()
             raise
         in_force = {one.guid for one in self._agent.policies.sources}
         return [

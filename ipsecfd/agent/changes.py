@@ -190,11 +190,20 @@ class Changes:
             await agent.keep_boot_file()
 
     async def look_again(self) -> None:
-        """See whether what is in force could still be read: after a failure that may be of that."""
+        """See whether a start could read what is assigned, and have `status` say if it could not.
+
+        For whoever holds the lock, after a failure that may be of that. Where there is trouble
+        already, that is told.
+        """
+        agent = self._agent
+        if agent.starting or agent.trouble:
+            return
         try:
-            await self._agent.read(self._agent.places)
+            await agent.read(agent.places)
         except IpsecfdError as error:
             self._note_mistakes("what is assigned can no longer be read", error)
+        else:
+            agent.warnings.pop(RELOAD, None)
 
     def _note_mistakes(self, what: str, error: IpsecfdError) -> None:
         """Have `status` tell what the next start would find in the policies."""
@@ -209,10 +218,13 @@ class Changes:
     async def _read(self, places: Places, load: Load | None = None) -> PolicySet:
         try:
             with self._refusing("the change is not in force, the old policies stay"):
-                return await self._agent.read(places, load=load)
+                found = await self._agent.read(places, load=load)
         except IpsecfdError:
             await self.look_again()
             raise
+        if RELOAD in self._agent.warnings:
+            await self.look_again()
+        return found
 
     async def _choose(self, choice: Choice, message: str, confirm: int | None) -> list[str]:
         """Have another local policy in force."""

@@ -158,7 +158,7 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
 def _where(result: ImportResult, store: str) -> str:
     """The stores that were changed; a script may have selected others than the one given."""
     changed = [one.name.lower() for one in result.stores]
-    if result.dynamic_rules:
+    if result.dynamic:
         changed.append("dynamic")
     if len(changed) > 1:
         return f"{', '.join(changed[:-1])} and {changed[-1]} stores"
@@ -188,7 +188,7 @@ def _assigned(result: ImportResult) -> str:
 
 
 def _changes_objects(result: ImportResult) -> bool:
-    return bool(result.stores or any(getattr(result, name) for name in _COUNTED))
+    return bool(result.stores) or result.dynamic
 
 
 def _sets_properties_only(result: ImportResult) -> bool:

@@ -109,8 +109,8 @@ def log(
             _follow(path, files, printer, lines)
         else:
             if not moved or path.exists():
-                open_log(path).close()  # one that cannot even be opened is a mistake of the caller
-                files.insert(0, _readable(path, damaged))
+                youngest = open_log(path)  # where that fails, it is a mistake of the caller
+                files.insert(0, _readable(path, damaged, youngest))
             printer.print_last(files, lines)
             chosen = replace(wanted, since=None) != Wanted()
             if chosen and lines != 0 and not printer.printed:  # perhaps a rule's name is misspelt
@@ -155,11 +155,11 @@ def _older(
     return moved if lines is not None else moved[:1] if empty else []
 
 
-def _readable(path: Path, damaged: list[Path]) -> Iterator[bytes]:
+def _readable(path: Path, damaged: list[Path], file: BinaryIO | None = None) -> Iterator[bytes]:
     """The lines of a file as far as it can be read; the rest is told, and keeps nobody from the
     other files."""
     try:
-        yield from lines_of(path)
+        yield from lines_of(path, file)
     except IpsecfdError as error:
         print(f"ipsecfd: {printable(str(error))}", file=sys.stderr)
         damaged.append(path)
@@ -175,7 +175,7 @@ class _Printer:
         self._sized = sys.stdout.isatty() or "COLUMNS" in os.environ
         self._day: datetime.date | None = None
         self.printed = False
-        """Whether there was anything to print."""
+        """Whether there was any record to print."""
 
     def print_last(self, files: Sequence[Iterable[bytes]], number: int | None) -> None:
         """Print the last `number` of the wanted lines, or all of them; the youngest file is the
@@ -207,8 +207,8 @@ class _Printer:
         return record is None or self._wanted.matches(record)
 
     def _print(self, line: bytes) -> None:
-        self.printed = True
         record = _record(line)
+        self.printed = self.printed or record is not None
         width = shutil.get_terminal_size().columns if self._sized else 0
         if record is None:
             out = sys.stderr if self._as_json else sys.stdout

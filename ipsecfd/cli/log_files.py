@@ -65,11 +65,11 @@ def unreadable(path: Path, error: OSError) -> IpsecfdError:
     )
 
 
-def lines_of(path: Path) -> Iterator[bytes]:
-    """All lines of a file of the log; raises IpsecfdError."""
-    with open_log(path) as file:
+def lines_of(path: Path, file: BinaryIO | None = None) -> Iterator[bytes]:
+    """All lines of a file of the log, which may be open already; raises IpsecfdError."""
+    with file or open_log(path) as opened:
         try:
-            yield from whole_lines(file, last=True)
+            yield from whole_lines(opened, last=True)
         except (EOFError, OSError, zlib.error) as error:
             raise IpsecfdError(f"{path}: cannot read the diagnostic log: {error}") from error
 

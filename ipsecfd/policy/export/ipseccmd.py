@@ -158,7 +158,7 @@ class _Script:
                 self._note(place, "descriptions of filters are not written")
             if one.mirrored and rule.tunnel:
                 self._note(place, _NO_MIRRORS)
-        return specs
+        return list(dict.fromkeys(specs))  # without mirrors two may be the same
 
     def _dynamic_rule(self, rule: DynamicRule) -> None:
         what = f"dynamic rule {rule.filter}"

@@ -254,8 +254,8 @@ def _positional(
 ) -> Tag:
     """The tag that a value without a tag is for.
 
-    Behind values with tags it is the description, once nothing that must be given is missing: one
-    word more must not name the end of a tunnel, or a policy anew (spec 8.1).
+    Behind values with tags it is the description, once nothing that must be given is missing (spec
+    8.1): a comment there does not name the end of a tunnel, or a policy anew.
     """
     lower = word.text.lower()
     for tag in command.tags:

@@ -38,6 +38,8 @@ class ImportResult:
     assigned: str | None = None
     """The name of the first of `assignments`."""
     dynamic_rules: int = 0
+    dynamic: bool = field(default=False, compare=False)
+    """Whether any dynamic object is another one than before, or gone."""
     failed: tuple[Failure, ...] = ()
     """Commands that Windows would have refused, too; the rest was done."""
     untranslated: tuple[Failure, ...] = ()
@@ -91,6 +93,7 @@ def outcome(before: Snapshot, after: Snapshot, store: Store) -> ImportResult:
         assigned=assignments[0][1] if assignments else None,
         dynamic_rules=sum(before.dynamic.rules.get(key) is not dynamic[key] for key in dynamic),
         stores=stores,
+        dynamic=before.dynamic != after.dynamic,
         assignments=assignments,
         properties=properties,
         notes=(*_effects(properties), *_doubts(before, after)),

@@ -10,7 +10,7 @@ from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.reader import StoreFileError, is_store, parse
 from ipsecfd.policy.stores.text import render
-from ipsecfd.policy.text import read_text
+from ipsecfd.policy.text import LARGEST, TOO_LARGE, read_text
 
 __all__ = ["StoreFileError", "is_store", "parse", "read", "render", "write"]
 
@@ -35,6 +35,8 @@ def write(path: Path, content: Content, remark: str, before: Content | None = No
         return
     try:
         data = text.encode()
+        if len(data) > LARGEST:
+            raise StoreFileError([Mistake(str(path), "", "", f"not written: {TOO_LARGE}")])
         _check_readable(text, content, str(path))
         durable.write(path, data)
     except UnicodeEncodeError as error:

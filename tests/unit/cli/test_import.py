@@ -118,6 +118,13 @@ def test_the_head_names_the_stores_that_a_script_selected(
     assert head == f"{did}:"
 
 
+def test_dynamic_objects_are_changes(state: Path) -> None:
+    """Those that are no rules, too."""
+    Path("s.txt").write_text("ipsec dynamic add mmpolicy name=m\n")
+    head, *_ = run("s.txt", "--dry-run").stdout.splitlines()
+    assert head == "Would import into an empty dynamic store:"
+
+
 def test_assigned_is_told_of_the_stores_in_question(state: Path) -> None:
     """What another store has assigned says nothing of the policy that was imported."""
     Path("p.txt").write_text("ipsec static set store persistent\nipsec static add policy P ass=y\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -90,6 +91,9 @@ def test_nothing_matches(path: Path) -> None:
         assert shown(path, *options) == ([], "note: no record matches\n")
     assert shown(path, "--since", "2027-01-01") == ([], "")
     assert shown(path, "--rule", "x", "-n", "0") == ([], "")
+    with path.open("a") as file:
+        file.write("damaged\n")
+    assert "note: no record matches" in shown(path, "--rule", "x")[1]
 
 
 def test_never_written(tmp_path: Path) -> None:
@@ -102,6 +106,16 @@ def test_a_rotated_file_by_its_name(path: Path) -> None:
     """Compressed or not."""
     assert shown(Path(f"{path}.1")) == (["19 a", "19 b"], "")
     assert shown(Path(f"{path}.3.gz")) == (["17 a", "17 b"], "")
+
+
+def test_a_pipe(path: Path) -> None:
+    """It is read once, by whoever opens it first."""
+    text, pipe = path.read_text(), path.with_name("pipe")
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,), daemon=True)
+    writer.start()
+    assert shown(pipe) == (["20 a", "20 b"], "")
+    writer.join(10)
 
 
 def test_a_damaged_file_alone(path: Path) -> None:
