@@ -127,11 +127,12 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
     from ipsecfd.policy.mistakes import printable
 
     lines: list[str] = []
+    whole_files = all(not one.line for one in result.untranslated)
     if result.stopped:
-        what = (
-            "Nothing was imported, since not all of it was understood; --partial imports the rest."
-        )
-        lines += wrap("", what, columns)
+        why = "not all of it was understood; --partial imports the rest"
+        if whole_files:
+            why = "not every file can be"
+        lines += wrap("", f"Nothing was imported, since {why}.", columns)
     else:
         where = _where(result, store)
         article = "" if where.endswith("s") else "an "
@@ -149,6 +150,8 @@ def lines_of(result: ImportResult, store: str, *, dry_run: bool, columns: int) -
         lines += ["", *wrap("", head, columns), *_failures(result.failed, columns)]
     if result.untranslated:
         head = "Not understood:" if result.stopped else "Not understood and left out:"
+        if whole_files:
+            head = "Not imported:"
         lines += ["", head, *_failures(result.untranslated, columns)]
     for note in result.notes:
         lines += ["", *wrap("Note: ", printable(note), columns)]

@@ -275,7 +275,10 @@ def test_files_that_cannot_be_read(state: Path) -> None:
     """They stop the import like anything that is not understood."""
     result = run("none.bat")
     assert result.exit_code == 1
-    assert "Not understood:\n  none.bat\n      cannot be read: No such file or dir" in result.stdout
+    assert result.stdout == (
+        "Nothing was imported, since not every file can be.\n\n"
+        "Not imported:\n  none.bat\n      cannot be read: No such file or directory\n"
+    )
     assert kept(state) == Content()
 
 
