@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.scripts.encoding import EncodingError, decode
+from ipsecfd.policy.text import read_bytes
 
 _TOML_KEY: Final = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
 _TOML_LINE: Final = re.compile(rf"\[|{_TOML_KEY}(?:\s*\.\s*{_TOML_KEY})*\s*=")
@@ -98,8 +100,8 @@ class ScriptFiles:
         try:
             for path in sorted(self._folder.iterdir()):
                 if path.name.lower() == key and path.is_file():
-                    return path.read_bytes()
-        except OSError:
+                    return read_bytes(path)
+        except (OSError, PolicyError):
             pass
         return None
 

@@ -485,6 +485,16 @@ def test_files_naming_each_other_end(tmp_path: Path) -> None:
     assert "files that name one another" in result.untranslated[-1].why
 
 
+def test_files_without_an_end_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a script names is bounded as the script itself is."""
+    monkeypatch.setattr("ipsecfd.policy.text.LARGEST", 100)
+    (tmp_path / "huge.txt").write_text("ipsec static\nadd policy A\n".ljust(101, "#"))
+    (tmp_path / "a.bat").write_text("netsh exec huge.txt\nnetsh ipsec static add policy B\n")
+    result = import_files([tmp_path / "a.bat"], workspace(), partial=True)
+    assert [(one.line, one.text) for one in result.untranslated] == [(1, "netsh exec huge.txt")]
+    assert result.policies == 1
+
+
 def test_names_of_any_kind() -> None:
     """Blanks, quotes of the other kind, Unicode, 255 characters."""
     for name in ("Größe 安全 'x' (1)", "x" * 255, "a & b ^ %% c".replace("%%", "%")):
