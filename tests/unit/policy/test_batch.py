@@ -204,6 +204,32 @@ def test_arguments() -> None:
     assert done(':l\nif "%1"=="" goto :eof\nNS %1\nshift\ngoto l', "a", "b") == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("shift\nNS %1 %2.%3.", "b c.."),
+        ("shift /1\nNS %1 %2.%3.", "b c.."),
+        ("shift /2\nNS %1 %2.%3.", "a c.."),
+        ("shift /5\nNS %1 %2 %3", "a b c"),
+        ("shift /x\nNS %1 %2 %3", "a b c"),
+        ("shift\nNS %0 %*", "a a b c"),
+        ("shift /1\nNS %0 %*", "p.bat a b c"),
+        ("call :s d e=f\nNS %1\nexit\n:s\nshift\nNS %1 %*", "e d e=f"),
+    ],
+)
+def test_shift(text: str, expected: str) -> None:
+    """It begins where it is told, and leaves %* alone, and the arguments of the caller."""
+    assert done(text, "a", "b", "c")[0] == expected
+
+
+def test_shift_of_arguments_that_nobody_gave() -> None:
+    """What is behind the known ones moves up unknown."""
+    assert [why for _, why in problems("shift\nNS %0")] == [
+        "%0 is not known: give the script's arguments with --arg"
+    ]
+    assert done("shift /1\nNS %0") == ["p.bat"]
+
+
 def test_arguments_that_nobody_gave() -> None:
     """A command that needs one is named, with what to do; a guard that asks for one is passed."""
     text = 'if "%1"=="" goto usage\nNS a\nNS %1\ngoto :eof\n:usage\necho usage'

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Final
 
+from ipsecfd.policy.scripts.batch.arguments import Arguments, words
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files
 from ipsecfd.policy.scripts.batch.flow import Exit, Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Limits, Stop
@@ -32,7 +33,6 @@ _START_SWITCHES: Final = re.compile(
     re.IGNORECASE,
 )
 _SCRIPT_NAME: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE)
-_ARGUMENT: Final = re.compile(r'(?:"[^"]*"?|[^\s,;="])+')
 _EXIT: Final = re.compile(r"\s*(/b\b)?\s*(.*)", re.IGNORECASE | re.DOTALL)
 _STATUS: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
@@ -48,7 +48,7 @@ class Commands(ABC):
     ) -> None:
         self._execute = execute
         self._files = files
-        self._variables = Variables(name, arguments)
+        self._variables = Variables(Arguments.given(name, arguments))
         self._limits = Limits()
         self._ignored = 0
 
@@ -85,7 +85,7 @@ class Commands(ABC):
             case "endlocal":
                 variables.leave()
             case "shift":
-                variables.shift()
+                variables.shift(rest)
             case "goto":
                 self._goto(rest, node, frame)
             case "exit":
@@ -162,12 +162,14 @@ class Commands(ABC):
             if not _SCRIPT_NAME.fullmatch(name):
                 return self._text_as_line(rest, node, frame)
             self._other_script(name, behind, node, frame)
-        elif words := _ARGUMENT.findall(rest):
-            line = script.label(label_of(words[0]), frame.next_line - 1)
+        elif found := words(rest):
+            label = found[0]
+            line = script.label(label_of(label), frame.next_line - 1)
             if line is not None:
-                self._subroutine(script, line, words[1:], node, frame)
-            elif words[0].lower() != ":eof":
-                self._name_at(node, frame, f"there is no label {label_of(words[0])}")
+                arguments = Arguments.called(label, rest[len(label) :])
+                self._subroutine(script, line, arguments, node, frame)
+            elif label.lower() != ":eof":
+                self._name_at(node, frame, f"there is no label {label_of(label)}")
                 raise Stop
         return self._variables.succeeded
 
@@ -177,10 +179,10 @@ class Commands(ABC):
             self._name_at(node, frame, f"{readable(name)} is not next to this file")
             return
         self._limits.allow(text.count("\n") + 1)
-        self._subroutine(Script(name, text), 0, _ARGUMENT.findall(rest), node, frame)
+        self._subroutine(Script(name, text), 0, Arguments.called(name, rest), node, frame)
 
     def _subroutine(
-        self, script: Script, line: int, arguments: Sequence[str], node: Simple, frame: Frame
+        self, script: Script, line: int, arguments: Arguments, node: Simple, frame: Frame
     ) -> None:
         variables = self._variables
         saved, variables.arguments = variables.arguments, arguments

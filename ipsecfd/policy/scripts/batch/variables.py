@@ -9,8 +9,10 @@ from __future__ import annotations
 import bisect
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
+
+from ipsecfd.policy.scripts.batch.arguments import Arguments
 
 LONGEST_VALUE: Final = 8191
 """Characters, of a line or a variable: cmd.exe's own limit."""
@@ -23,6 +25,7 @@ _MODIFIERS: Final = "fdpnxsatz"
 _SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
 _SEPARATOR: Final = re.compile(r"[\s\0\",;=&|<>^]")
 _UNKNOWN: Final = re.compile("\0([^\0]*)\0")
+_SHIFT: Final = re.compile(r"\s*(?:/([0-8]))?\s*")
 _SUM: Final = re.compile(
     r'"?\s*(\w+)\s*([-+]?=)\s*(-?[0-9]{1,9}|\w+)\s*(?:([-+])\s*([0-9]{1,9}|\w+))?\s*"?', re.ASCII
 )
@@ -49,10 +52,8 @@ def readable(text: str) -> str:
 class Variables:
     """Environment, arguments and error level of a batch file as far as they can be known."""
 
-    def __init__(self, name: str, arguments: Sequence[str] | None) -> None:
-        self.name = name
+    def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
-        """None when nobody said which: then `%1` cannot be known."""
         self.status: int | None = None
         """The error level; None where only Windows knows."""
         self.delayed = False
@@ -85,11 +86,11 @@ class Variables:
             self._values, self.delayed = self._saved.pop()
             self.changes += 1
 
-    def shift(self) -> None:
-        """`shift`: %2 becomes %1."""
-        if self.arguments is not None:
-            self.arguments = self.arguments[1:]
-        self.changes += 1
+    def shift(self, options: str) -> None:
+        """`shift` with its option; cmd.exe refuses others, and shifts nothing."""
+        if found := _SHIFT.fullmatch(options):
+            self.arguments = self.arguments.shifted(int(found[1] or 0))
+            self.changes += 1
 
     def get(self, name: str) -> str | None:
         """The value, empty when the script unset it; None when the script never set it."""
@@ -180,23 +181,17 @@ class Variables:
         if found[0] == "%%":
             return "%"
         if everything:
-            return unknown("%*") if self.arguments is None else " ".join(self.arguments)
+            value = self.arguments.everything
+            return unknown(found[0]) if value is None else value
         if number is not None:
-            value = self._argument(int(number))
+            value = self.arguments.get(int(number))
             if value is None or modifiers:
                 return unknown(found[0])
             return value.strip('"')
         if plain is not None:
-            value = self._argument(int(plain))
+            value = self.arguments.get(int(plain))
             return unknown(found[0]) if value is None else value
         return "" if name is None else self._value(found[0], name, change)
-
-    def _argument(self, number: int) -> str | None:
-        if number == 0:
-            return self.name
-        if self.arguments is None:
-            return None
-        return self.arguments[number - 1] if number <= len(self.arguments) else ""
 
     def _value(self, reference: str, name: str, change: str | None) -> str:
         value = self.get(name)
