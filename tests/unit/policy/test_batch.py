@@ -548,6 +548,41 @@ def test_subroutines() -> None:
     assert done(text) == ["80 TCP", "53 UDP", "end"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("for %%i in (1 2) do call :s %%S_%%i%%\nexit\n:s\nNS %1", ["80", "443"]),
+        ("set N=2\ncall :s %%S_%N%%% %%*\nexit\n:s\nNS %*", ["443 a"]),
+        ("set L=s\ncall :%%L%%\nexit\n:s\nNS x", ["x"]),
+        ("call b.bat %%S_1%%", ["b 80"]),
+        ("set B=b.bat\ncall %%B%% %%S_1%%", ["b 80"]),
+    ],
+)
+def test_a_call_expands_its_arguments_again(text: str, expected: list[str]) -> None:
+    """`%%A%%` behind `call` is the variable, of labels and other scripts as of commands."""
+    files = Folder(b_bat=f"{NETSH} b %1")
+    text = f"set S_1=80\nset S_2=443\n{text}".replace("NS", NETSH)
+    commands, outcome = play(text, "a", files=files)
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("call :s %TEMP%\nexit\n:s\nset TEMP=x\nNS %1", "%TEMP% is"),
+        ("call NS %TEMP%", "%TEMP% is"),
+        ("call :%X%", "%X% is"),
+        ("call NS %B:.-_%%A:x-y%", "%B:.-_%, %A:x-y% are"),
+        ("for %%f in (1) do call NS %%~nf", "%%~nf is"),
+        ("setlocal enabledelayedexpansion\ncall NS !TEMP!", "!TEMP! is"),
+    ],
+)
+def test_a_call_does_not_make_the_unknown_known(text: str, named: str) -> None:
+    """What was not known at first is not looked at again, and is named as it was written."""
+    assert [why for _, why in problems(text)] == [f"{named} not known here: set it in the script"]
+
+
 def test_other_scripts() -> None:
     """A script next to this one is run, too; with `call`, this one goes on behind it."""
     files = Folder(b_bat="set A=%1\nNS b".replace("NS", NETSH))

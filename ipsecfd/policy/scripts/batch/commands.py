@@ -141,8 +141,11 @@ class Commands(ABC):
         line = frame.script.label(name, frame.next_line - 1)
         if line is not None:
             raise Jump(line)
-        missing = unknowns(rest)
-        self._name_at(node, frame, not_known(missing) if missing else f"there is no label {name}")
+        self._no_label(rest, node, frame)
+
+    def _no_label(self, rest: str, node: Simple, frame: Frame) -> None:
+        why = f"there is no label {label_of(rest)}"
+        self._name_at(node, frame, not_known(missing) if (missing := unknowns(rest)) else why)
         raise Stop
 
     def _exit(self, rest: str) -> None:
@@ -155,12 +158,13 @@ class Commands(ABC):
             self._variables.status = int(known[0]) if known else None
         raise Jump(None) if only_script else Exit
 
-    def _call(self, rest: str, node: Simple, frame: Frame) -> bool | None:
+    def _call(self, text: str, node: Simple, frame: Frame) -> bool | None:
         script = frame.script
+        rest = self._variables.expand(text)[0]  # for the second time, as cmd.exe does
         if not rest.startswith(":"):
             name, behind = split_program(rest)
             if not _SCRIPT_NAME.fullmatch(name):
-                return self._text_as_line(rest, node, frame)
+                return self._text_as_line(text, node, frame)
             self._other_script(name, behind, node, frame)
         elif found := words(rest):
             label = found[0]
@@ -169,8 +173,7 @@ class Commands(ABC):
                 arguments = Arguments.called(label, rest[len(label) :])
                 self._subroutine(script, line, arguments, node, frame)
             elif label.lower() != ":eof":
-                self._name_at(node, frame, f"there is no label {label_of(label)}")
-                raise Stop
+                self._no_label(label, node, frame)
         return self._variables.succeeded
 
     def _other_script(self, name: str, rest: str, node: Simple, frame: Frame) -> None:

@@ -18,9 +18,11 @@ LONGEST_VALUE: Final = 8191
 """Characters, of a line or a variable: cmd.exe's own limit."""
 
 _PERCENT: Final = re.compile(
-    r"%%|%(\*)|%~([a-z]*)([0-9])|%([0-9])|%([^%:\n]+)(?::([^%\n]*))?%|%", re.IGNORECASE
+    r"\0[^\0]*\0|%%|%(\*)|%~([a-z]*)([0-9])|%([0-9])|%([^%:\n\0]+)(?::([^%\n\0]*))?%|%",
+    re.IGNORECASE,
 )
-_DELAYED: Final = re.compile(r"!([^!:\n]+)(?::([^!\n]*))?!|!")
+"""A mark, which stays; or what `%` begins."""
+_DELAYED: Final = re.compile(r"\0[^\0]*\0|!([^!:\n\0]+)(?::([^!\n\0]*))?!|!")
 _MODIFIERS: Final = "fdpnxsatz"
 _SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
 _SEPARATOR: Final = re.compile(r"[\s\0\",;=&|<>^]")
@@ -178,6 +180,8 @@ class Variables:
 
     def _percent(self, found: re.Match[str]) -> str:
         everything, modifiers, number, plain, name, change = found.groups()
+        if found[0].startswith("\0"):
+            return found[0]
         if found[0] == "%%":
             return "%"
         if everything:
@@ -207,10 +211,13 @@ class Variables:
             pattern = _loop_reference("".join(loops))
             text = pattern.sub(lambda found: _loop_value(found, loops), text)
         if self.delayed and "!" in text:
-            text = _DELAYED.sub(
-                lambda found: self._value(found[0], found[1], found[2]) if found[1] else "", text
-            )
+            text = _DELAYED.sub(self._delayed, text)
         return text
+
+    def _delayed(self, found: re.Match[str]) -> str:
+        if found[0].startswith("\0"):
+            return found[0]
+        return self._value(found[0], found[1], found[2]) if found[1] else ""
 
 
 @functools.lru_cache(maxsize=64)
@@ -218,11 +225,13 @@ def _loop_reference(names: str) -> re.Pattern[str]:
     """What stands for the variables of loops: as cmd.exe has it, a letter that could be a modifier
     is the name where no name of a loop follows it, as the p of `"%%~p"` in `for %%p`."""
     modifiers = _MODIFIERS + _MODIFIERS.upper()
-    return re.compile(f"%(?:~([{modifiers}]*))?([{re.escape(names)}])")
+    return re.compile(f"\0[^\0]*\0|%(?:~([{modifiers}]*))?([{re.escape(names)}])")
 
 
 def _loop_value(found: re.Match[str], loops: Mapping[str, str]) -> str:
     modifiers, name = found.groups()
+    if name is None:
+        return found[0]
     if modifiers is None:
         return loops[name]
     return unknown(f"%{found[0]}") if modifiers else loops[name].strip('"')
