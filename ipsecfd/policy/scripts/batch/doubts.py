@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipsecfd.policy.scripts.batch.assignments import names
 from ipsecfd.policy.scripts.batch.nodes import Node
 from ipsecfd.policy.scripts.batch.programs import label_of, next_word, split_program
 from ipsecfd.policy.scripts.batch.script import Script, simple_commands, speaks_of_ipsec
@@ -41,7 +42,8 @@ def forget_assignments(node: Node | None, variables: Variables) -> None:
     for one in simple_commands(node):
         name, rest = split_program(one.text)
         if name == "set":
-            variables.assign(rest, certain=False)
+            for each in names(rest):
+                variables.forget(each)
 
 
 def way_behind(node: Node, behind: int, script: Script) -> Way:

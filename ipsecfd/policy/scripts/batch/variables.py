@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import bisect
 import functools
+import operator
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from ipsecfd.policy.scripts.batch import assignments
 from ipsecfd.policy.scripts.batch.arguments import Arguments
 
 LONGEST_VALUE: Final = 8191
@@ -28,9 +30,8 @@ _SLICE: Final = re.compile(r"~\s*(-?[0-9]{1,6})(?:\s*,\s*(-?[0-9]{1,6}))?\s*")
 _SEPARATOR: Final = re.compile(r"[\s\0\",;=&|<>^]")
 _UNKNOWN: Final = re.compile("\0([^\0]*)\0")
 _SHIFT: Final = re.compile(r"\s*(?:/([0-8]))?\s*")
-_SUM: Final = re.compile(
-    r'"?\s*(\w+)\s*([-+]?=)\s*(-?[0-9]{1,9}|\w+)\s*(?:([-+])\s*([0-9]{1,9}|\w+))?\s*"?', re.ASCII
-)
+_DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,8})", re.ASCII)
+_OPERATIONS: Final = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
 
 def unknown(reference: str) -> str:
@@ -107,50 +108,52 @@ class Variables:
             self.changes += 1
 
     def forget(self, name: str) -> None:
-        """Say that only Windows would know the value from here on."""
-        self.set(name, unknown(f"%{name}%"))
+        """Say that only Windows would know the value from here on; so for every variable that the
+        name may stand for, where not all of it is known."""
+        if "\0" not in name:
+            self.set(name, unknown(f"%{name}%"))
+            return
+        start, *_, end = name.upper().split("\0")
+        for one in list(self._values):
+            if one.startswith(start) and one.endswith(end):
+                self.set(one, unknown(f"%{one}%"))
 
-    def assign(self, text: str, *, certain: bool = True) -> None:
-        """What stands behind `set`; when that is not certain to be done, forget its variable."""
-        text = text.lstrip()
-        switch = text[:2].lower()
-        if switch in ("/a", "/p"):
-            self._assign_computed(text[2:], certain and switch == "/a")
+    def assign(self, text: str) -> None:
+        """What stands behind `set`."""
+        switch = text.lstrip()[:2].lower()
+        parts = assignments.sums(text.lstrip()[2:]) if switch == "/a" else None
+        if parts is not None:
+            for part in parts:
+                self._add(part)
             return
-        if text.startswith('"'):
-            end = text.rfind('"')
-            text = text[1:end] if end else text[1:]
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            return
-        if certain:
+        name, value = assignments.set_name(text)
+        if switch in ("/a", "/p") or "\0" in name:
+            for one in assignments.names(text):
+                self.forget(one)
+        elif name:
             self.set(name, value)
-        else:
-            self.forget(name)
 
-    def _assign_computed(self, text: str, certain: bool) -> None:
-        found = _SUM.fullmatch(text.strip())
-        if found is None or not certain:
-            name = re.match(r'[\s"]*(\w+)', text)
-            if name:
-                self.forget(name[1])
+    def _add(self, part: assignments.Sum) -> None:
+        start = self._number(part.name) if part.change else 0
+        first, second = self._number(part.first), self._number(part.second)
+        if start is None or first is None or second is None or "\0" in part.name:
+            self.forget(part.name)
             return
-        name_text, equals, *operands = found.groups()
-        first, second = self._number(operands[0]), self._number(operands[2] or "0")
-        start = 0 if equals == "=" else self._number(name_text)
-        if first is None or second is None or start is None:
-            self.forget(name_text)
-            return
-        value = first - second if operands[1] == "-" else first + second
-        self.set(name_text, str(start - value if equals == "-=" else start + value))
+        value = _OPERATIONS[part.operator](first, second)
+        if part.change:
+            value = _OPERATIONS[part.change](start, value)
+        if abs(value) < 2**31:
+            self.set(part.name, str(value))
+        else:
+            self.forget(part.name)
 
     def _number(self, text: str) -> int | None:
         """A number or a variable's value as one; what is not set counts as 0 to `set /a`, but only
         Windows knows what is not set."""
-        if re.fullmatch(r"-?(?:0|[1-9][0-9]{0,8})", text, re.ASCII):
+        if _DECIMAL.fullmatch(text):
             return int(text)
         value = self.get(text)
-        if value is not None and re.fullmatch(r"-?(?:0|[1-9][0-9]{0,8})", value, re.ASCII):
+        if value is not None and _DECIMAL.fullmatch(value):
             return int(value)
         return 0 if value == "" else None
 
