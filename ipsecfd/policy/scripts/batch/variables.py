@@ -114,9 +114,9 @@ class Variables:
             self.set(name, unknown(f"%{name}%"))
             return
         start, *_, end = name.upper().split("\0")
-        for one in list(self._values):
-            if one.startswith(start) and one.endswith(end):
-                self.set(one, unknown(f"%{one}%"))
+        for one in [one for one in self._values if one.startswith(start) and one.endswith(end)]:
+            del self._values[one]  # as if it had never been set here
+            self.changes += 1
 
     def assign(self, text: str) -> None:
         """What stands behind `set`."""
