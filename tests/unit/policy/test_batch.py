@@ -201,6 +201,20 @@ def test_variables(text: str, expected: list[str] | None) -> None:
         assert expected == done(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("set A=x\nsetlocal\nset A=y\ncall :s\nNS %A%\nexit\n:s\nendlocal", ["y"]),
+        ("set A=x\ncall :s\nNS %A%\nexit\n:s\nsetlocal\nset A=y", ["x"]),
+        ("call :s\nNS %A%\nexit\n:s\nsetlocal\nset B=y\nendlocal&set A=%B%", ["y"]),
+        ("endlocal\nset A=x\nendlocal\nNS %A%", ["x"]),
+    ],
+)
+def test_scopes(text: str, expected: list[str]) -> None:
+    """A subroutine closes the scopes that it opened, and no other ones."""
+    assert expected == done(text)
+
+
 def test_arguments() -> None:
     """%1 and the others are what the caller gave; what he did not give is empty."""
     assert done("NS %1 %~2 '%3' %4%%", "a", '"b"', "c") == ["a b 'c' %"]

@@ -53,18 +53,16 @@ class _Run(Commands):
         return Outcome(tuple(self._limits.problems), self._ignored)
 
     def _lines(self, script: Script, line: int) -> None:
-        scopes = self._variables.scopes
-        while line < len(script.lines):
-            try:
-                line = self._line(script, line)
-            except Jump as jump:
-                if jump.line is None:
-                    break
-                if jump.line <= line:
-                    self._refuse_endless_loop(script, jump.line, line)
-                line = jump.line
-        while self._variables.scopes > scopes:
-            self._variables.leave()
+        with self._variables.scopes.of_subroutine():
+            while line < len(script.lines):
+                try:
+                    line = self._line(script, line)
+                except Jump as jump:
+                    if jump.line is None:
+                        break
+                    if jump.line <= line:
+                        self._refuse_endless_loop(script, jump.line, line)
+                    line = jump.line
 
     def _refuse_endless_loop(self, script: Script, line: int, origin: int) -> None:
         """Stop where nothing has changed since the script last came here."""

@@ -15,6 +15,7 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch import assignments
 from ipsecfd.policy.scripts.batch.arguments import Arguments
+from ipsecfd.policy.scripts.batch.scopes import Scopes
 
 LONGEST_VALUE: Final = 8191
 """Characters, of a line or a variable: cmd.exe's own limit."""
@@ -59,35 +60,29 @@ class Variables:
         self.arguments = arguments
         self.status: int | None = None
         """The error level; None where only Windows knows."""
-        self.delayed = False
-        """Whether `!A!` is expanded."""
         self.changes = 0
         """Counts up whenever something may have got another value."""
-        self._values: dict[str, str] = {}
-        self._saved: list[tuple[dict[str, str], bool]] = []
+        self.scopes = Scopes()
 
     @property
     def succeeded(self) -> bool | None:
         """Whether the error level tells of success; None where only Windows knows."""
         return None if self.status is None else self.status == 0
 
-    @property
-    def scopes(self) -> int:
-        """How many `setlocal` have no `endlocal` yet."""
-        return len(self._saved)
-
-    def enter(self, options: str) -> None:
-        """`setlocal` with its options; cmd.exe allows 32 of them."""
-        if len(self._saved) < 32:
-            self._saved.append((dict(self._values), self.delayed))
+    def enter(self, options: str, *, certain: bool = True) -> None:
+        """`setlocal` with its options, or one that may or may not be run."""
+        self.scopes.enter(certain=certain)
         if "delayedexpansion" in options.lower():
-            self.delayed = "enabledelayed" in options.lower()
+            delayed = "enabledelayed" in options.lower()
+            if certain or delayed == self.scopes.delayed:
+                self.scopes.delayed = delayed
+            else:
+                self.scopes.delayed = None
 
-    def leave(self) -> None:
-        """`endlocal`."""
-        if self._saved:
-            self._values, self.delayed = self._saved.pop()
-            self.changes += 1
+    def leave(self, *, certain: bool = True) -> None:
+        """`endlocal`, or one that may or may not be run."""
+        self.scopes.leave(certain=certain)
+        self.changes += 1
 
     def shift(self, options: str) -> None:
         """`shift` with its option; cmd.exe refuses others, and shifts nothing."""
@@ -97,14 +92,14 @@ class Variables:
 
     def get(self, name: str) -> str | None:
         """The value, empty when the script unset it; None when the script never set it."""
-        return self._values.get(name.upper())
+        return self.scopes.values.get(name.upper())
 
     def set(self, name: str, value: str) -> None:
         """Set a variable; empty unsets it."""
         if len(value) > LONGEST_VALUE:
             value = unknown(f"%{name}%")
-        if self._values.get(name.upper()) != value:
-            self._values[name.upper()] = value
+        if self.scopes.values.get(name.upper()) != value:
+            self.scopes.values[name.upper()] = value
             self.changes += 1
 
     def forget(self, name: str) -> None:
@@ -114,8 +109,9 @@ class Variables:
             self.set(name, unknown(f"%{name}%"))
             return
         start, *_, end = name.upper().split("\0")
-        for one in [one for one in self._values if one.startswith(start) and one.endswith(end)]:
-            del self._values[one]  # as if it had never been set here
+        values = self.scopes.values
+        for one in [one for one in values if one.startswith(start) and one.endswith(end)]:
+            del values[one]
             self.changes += 1
 
     def assign(self, text: str) -> None:
@@ -213,13 +209,15 @@ class Variables:
         if loops and "%" in text:
             pattern = _loop_reference("".join(loops))
             text = pattern.sub(lambda found: _loop_value(found, loops), text)
-        if self.delayed and "!" in text:
+        if self.scopes.delayed is not False and "!" in text:
             text = _DELAYED.sub(self._delayed, text)
         return text
 
     def _delayed(self, found: re.Match[str]) -> str:
         if found[0].startswith("\0"):
             return found[0]
+        if self.scopes.delayed is None:
+            return unknown(found[0])
         return self._value(found[0], found[1], found[2]) if found[1] else ""
 
 
