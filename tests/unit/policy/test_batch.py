@@ -620,6 +620,40 @@ def test_other_scripts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("call b 7\nNS x", ["b 7", "x"]),
+        ('call "%~dp0b" 7\nNS x', ["b 7", "x"]),
+        ('call "C:\\My Tools\\b" 7\nNS x', ["b 7", "x"]),
+        ("call %TOOLS%\\b 7\nNS x", ["b 7", "x"]),
+        ("call %TOOLS%b.bat 7\nNS x", ["b 7", "x"]),
+        ("call c\nNS x", ["c", "x"]),
+        ("b 7\nNS x", ["b 7"]),
+        ("cmd /c b 7\nNS x", ["b 7", "x"]),
+        ("start b 7\nNS x", ["b 7", "x"]),
+        ("b.exe 7\nNS x", ["x"]),
+        ("netsh int ip reset\nNS x", ["x"]),
+        ("echo NS z>z.cmd\nz", ["z"]),
+        ("call ping b\ncall cd b\ncall NS x", ["x"]),
+    ],
+)
+def test_other_scripts_without_an_extension(text: str, expected: list[str]) -> None:
+    """cmd.exe tries .bat and .cmd itself; Windows' own programs are none."""
+    files = Folder(b_bat="NS b %1", b_cmd="NS wrong", c_cmd="NS c", netsh_bat="NS n")
+    files.files = {name: script.replace("NS", NETSH) for name, script in files.files.items()}
+    commands, outcome = play(text.replace("NS", NETSH), files=files)
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == expected
+
+
+def test_a_called_script_that_is_not_at_hand() -> None:
+    """What is called is a script unless it is known to be none; a program may be any."""
+    assert problems('call "%~dp0vars"') == [(1, "vars.bat is not next to this file")]
+    assert problems("call %X%") == [(1, "%X% is not known here: set it in the script")]
+    assert problems("vars\ncall vars.exe") == []
+
+
+@pytest.mark.parametrize(
     ("text", "line", "why"),
     [
         ("(\nNS a", 1, 'expected ")" for this "("'),

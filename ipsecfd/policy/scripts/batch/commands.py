@@ -11,15 +11,17 @@ from ipsecfd.policy.scripts.batch.arguments import Arguments, words
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files
 from ipsecfd.policy.scripts.batch.flow import Exit, Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Limits, Stop
-from ipsecfd.policy.scripts.batch.named import as_written, with_files
+from ipsecfd.policy.scripts.batch.named import as_written, script_names, with_files, without_folder
 from ipsecfd.policy.scripts.batch.nodes import Node, Simple, first_place
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
     Program,
     is_doubtful,
     is_expected_to_succeed,
+    is_known,
     label_of,
     program_of,
+    scripts_meant,
     split_program,
 )
 from ipsecfd.policy.scripts.batch.reasons import doubt, not_known
@@ -32,7 +34,6 @@ _START_SWITCHES: Final = re.compile(
     r'\s*(?:"[^"]*"?)?(?:\s*/(?:d\s*(?:"[^"]*"|\S+)|(?:node|affinity|machine)\s+\S+|[a-z]+))*\s*',
     re.IGNORECASE,
 )
-_SCRIPT_NAME: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE)
 _EXIT: Final = re.compile(r"\s*(/b\b)?\s*(.*)", re.IGNORECASE | re.DOTALL)
 _STATUS: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
@@ -51,6 +52,8 @@ class Commands(ABC):
         self._variables = Variables(Arguments.given(name, arguments))
         self._limits = Limits()
         self._ignored = 0
+        self._no_files: set[str] = set()
+        """Names that no file had when they were looked for."""
 
     @abstractmethod
     def _lines(self, script: Script, line: int) -> None:
@@ -104,8 +107,8 @@ class Commands(ABC):
     def _program(self, name: str, rest: str, text: str, node: Simple, frame: Frame) -> bool | None:
         script, place = frame.script, node.place
         program = program_of(name, rest)
-        if program is None and _SCRIPT_NAME.fullmatch(name):
-            self._other_script(name, rest, node, frame)
+        if other := self._script(text):
+            self._other_script(other, rest, node, frame)
             raise Jump(None)  # a script that is not called does not come back
         if program is None and not is_doubtful(name, text):
             self._ignored += bool(name)
@@ -133,6 +136,8 @@ class Commands(ABC):
             line = "" if rest[:1] in (".", ":") and not rest[1:].strip() else rest[1:]
             name = as_written(node.output).strip('"')
             self._files.write(name, line, append=node.appends)
+            if name.lower().endswith((".bat", ".cmd")):
+                self._no_files.clear()
 
     def _goto(self, rest: str, node: Simple, frame: Frame) -> None:
         name = label_of(rest)
@@ -163,9 +168,13 @@ class Commands(ABC):
         rest = self._variables.expand(text)[0]  # for the second time, as cmd.exe does
         if not rest.startswith(":"):
             name, behind = split_program(rest)
-            if not _SCRIPT_NAME.fullmatch(name):
+            other = self._script(rest, expected=not is_known(name))
+            if other is None and name.endswith("\0"):
+                self._name_at(node, frame, not_known(unknowns(rest)))
+                return None
+            if other is None:
                 return self._text_as_line(text, node, frame)
-            self._other_script(name, behind, node, frame)
+            self._other_script(other, behind, node, frame)
         elif found := words(rest):
             label = found[0]
             line = script.label(label_of(label), frame.next_line - 1)
@@ -176,10 +185,28 @@ class Commands(ABC):
                 self._no_label(label, node, frame)
         return self._variables.succeeded
 
-    def _other_script(self, name: str, rest: str, node: Simple, frame: Frame) -> None:
-        text = self._files.read(name)
+    def _script(self, text: str, *, expected: bool = False) -> tuple[str, str | None] | None:
+        """The script that a command names, and its text; None when it names none.
+
+        Without an extension it names what is at hand, or any when one is expected.
+        """
+        meant = scripts_meant(text)
+        for name in (one for each in meant for one in script_names(each)):
+            if name not in self._no_files:
+                if (found := self._files.read(name)) is not None:
+                    return name, found
+                self._no_files.add(name)
+        return (meant[0], None) if len(meant) == 1 or (meant and expected) else None
+
+    def _other_script(
+        self, other: tuple[str, str | None], rest: str, node: Simple, frame: Frame
+    ) -> None:
+        name, text = other
         if text is None:
-            self._name_at(node, frame, f"{readable(name)} is not next to this file")
+            name = without_folder(name)
+            missing = unknowns(name)
+            why = not_known(missing) if missing else f"{name} is not next to this file"
+            self._name_at(node, frame, why)
             return
         self._limits.allow(text.count("\n") + 1)
         self._subroutine(Script(name, text), 0, Arguments.called(name, rest), node, frame)

@@ -28,7 +28,7 @@ def with_files(program: Program, rest: str, files: Files) -> str:
         # A file that the script itself wrote is known by its text, whatever that stands for.
         if "\0" in name and files.read(as_written(name)) is not None:
             return switch + as_written(name)
-        return switch + _FOLDER.sub(r"\1", name)
+        return switch + without_folder(name)
 
     filters = program in (Program.IPSECCMD, Program.IPSECPOL)
     return (_IPSECCMD_FILE if filters else _FILE).sub(word, rest)
@@ -37,3 +37,14 @@ def with_files(program: Program, rest: str, files: Files) -> str:
 def as_written(name: str) -> str:
     """The text of a file's name, without the script's own folder."""
     return readable(_OWN_FOLDER.sub(r"\1", name))
+
+
+def without_folder(name: str) -> str:
+    """A file's name without a folder before it that cannot be known."""
+    return _FOLDER.sub(r"\1", name)
+
+
+def script_names(name: str) -> tuple[str, ...]:
+    """What a script that a command names is looked for as: next to this one, or as it was written
+    by this one itself."""
+    return tuple(dict.fromkeys((as_written(name), readable(without_folder(name)))))

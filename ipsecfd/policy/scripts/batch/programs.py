@@ -40,10 +40,11 @@ _LABEL: Final = re.compile(r"[\s:]*([^\s:+,;=&|<>]*)")
 _FIRST_WORD: Final = re.compile(r'(?:"[^"]*"?|[^\s",;=])+')
 _WORD: Final = re.compile(r'\s*((?:"[^"]*"?|[^\s"])+)')
 _EXTENSION: Final = re.compile(r"\.(?:exe|com)$")
+_SCRIPT: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE | re.DOTALL)
 _MAY_MENTION: Final = _words(
     "attrib cacls choice cscript fc find findstr gpresult gpupdate ipconfig ipsecmon mmc more mode"
     " msg net net1 netdiag netstat ping rasdial reg regsvr32 robocopy sc secedit sleep sort"
-    " systeminfo taskkill tasklist timeout title tskill wevtutil whoami xcopy"
+    " systeminfo taskkill tasklist timeout title tskill wevtutil whoami wscript xcopy"
 )
 _IPSEC_KEY: Final = re.compile(r"\\ipsec\b|\\policyagent\b", re.IGNORECASE)
 _OTHER_CONTEXTS: Final = _words(
@@ -67,6 +68,25 @@ def split_program(text: str) -> tuple[str, str]:
     name = _EXTENSION.sub("", path.rpartition("\\")[2].lower())
     behind_unknown = name.rpartition("\0")[2]  # as in %~dp0ipsecpol
     return behind_unknown if behind_unknown in _CARRIED_OUT else name, text[found.end() :]
+
+
+def scripts_meant(text: str) -> tuple[str, ...]:
+    """The scripts that a command may be, by the names that cmd.exe tries; none for programs."""
+    name, _ = split_program(text)
+    found = _FIRST_WORD.match(text)
+    if found is None or not name or is_built_in(name) or name in _CARRIED_OUT:
+        return ()
+    word = found[0].replace('"', "").replace("/", "\\").rpartition("\\")[2]
+    if word.endswith("\0"):
+        return ()  # any program may be meant
+    if _SCRIPT.fullmatch(word):
+        return (word,)
+    return () if _EXTENSION.search(word.lower()) else (f"{word}.bat", f"{word}.cmd")
+
+
+def is_known(name: str) -> bool:
+    """Whether a program is one of those that come with Windows, as far as they are known here."""
+    return is_built_in(name) or name in _MAY_MENTION | _ARRANGING | _CARRIED_OUT
 
 
 def is_built_in(name: str) -> bool:
