@@ -215,6 +215,38 @@ def test_scopes(text: str, expected: list[str]) -> None:
     assert expected == done(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'cmd /c "set A=y"',
+        "cmd /c set A=y & set B=z",
+        "cmd /c b.bat",
+        "start /wait b",
+        "echo 1 | set A=y",
+        "set A=y | more",
+        "cmd /c shift",
+        "cmd /c setlocal enabledelayedexpansion",
+        "ver | find x && set B=1",
+        "if exist x (cmd /c set A=y)",
+        'cmd /c "if exist x set A=y"',
+    ],
+)
+def test_a_child_changes_nothing_of_its_parent(text: str) -> None:
+    """Variables, arguments and scopes of a cmd.exe of its own end with it."""
+    text = f"set A=x\nsetlocal\n{text}\nNS %A% %1!A!\nendlocal\nNS %A%"
+    files = Folder(b_bat="set A=y\nshift\nendlocal\nexit")
+    commands, outcome = play(text.replace("NS", NETSH), "1", files=files)
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["x 1!A!", "x"]
+
+
+def test_a_child_has_what_its_parent_has() -> None:
+    """It begins with the same variables, and expands its own line before it does it."""
+    assert done('set A=x\ncmd /c "set A=y& NS %%A%%"') == ["x"]
+    assert done('cmd /c "set A=y& if defined A NS b"') == ["b"]
+    assert done("set A=x\necho y | NS %A% && NS b") == ["x", "b"]
+
+
 def test_arguments() -> None:
     """%1 and the others are what the caller gave; what he did not give is empty."""
     assert done("NS %1 %~2 '%3' %4%%", "a", '"b"', "c") == ["a b 'c' %"]

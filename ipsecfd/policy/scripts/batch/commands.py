@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.arguments import Arguments, words
@@ -96,10 +96,12 @@ class Commands(ABC):
             case "call":
                 return self._call(rest.strip(), node, frame)
             case "cmd" if found := _CMD_SWITCHES.match(rest):
-                return self._child(_unwrapped(rest[found.end() :]), node, frame)
+                inner = _unwrapped(rest[found.end() :])
+                return self._child(lambda: self._text_as_line(inner, node, frame))
             case "start":
                 found = _START_SWITCHES.match(rest)
-                return self._child(rest[found.end() if found else 0 :], node, frame)
+                inner = rest[found.end() if found else 0 :]
+                return self._child(lambda: self._text_as_line(inner, node, frame))
             case _:
                 return self._program(name, rest, text, node, frame)
         return True
@@ -223,12 +225,13 @@ class Commands(ABC):
         finally:
             variables.arguments = saved
 
-    def _child(self, text: str, node: Simple, frame: Frame) -> bool | None:
-        """Run a text in a cmd.exe of its own, which it alone ends."""
-        try:
-            return self._text_as_line(text, node, frame)
-        except (Exit, Jump):
-            return self._variables.succeeded
+    def _child(self, run: Callable[[], bool | None]) -> bool | None:
+        """Run something in a cmd.exe of its own, which it alone ends, and changes variables of."""
+        with self._variables.of_child():
+            try:
+                return run()
+            except (Exit, Jump):
+                return self._variables.succeeded
 
     def _text_as_line(self, text: str, node: Simple, frame: Frame) -> bool | None:
         """Run a text that cmd.exe reads as a line of its own: behind `call` and `cmd /c`."""

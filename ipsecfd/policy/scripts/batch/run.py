@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -112,6 +113,10 @@ class _Run(Commands):
 
     def _chain(self, node: Chain, frame: Frame) -> bool | None:
         result: bool | None = True
+        if node.operator == "|":
+            for one in node.parts:
+                result = self._child(functools.partial(self._run, one, frame))
+            return result
         for number, one in enumerate(node.parts):
             if number and node.operator == "&&" and result is False:
                 break

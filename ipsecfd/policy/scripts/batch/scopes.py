@@ -56,6 +56,16 @@ class Scopes:
                 del self._kept[self._callers :]
             self._callers, self._doubtful = outside
 
+    @contextlib.contextmanager
+    def of_child(self) -> Iterator[None]:
+        """Inside, everything is a copy: that of a cmd.exe of its own."""
+        outside = dict(self.values), self.delayed, self._kept, self._callers, self._doubtful
+        self._kept = list(self._kept)
+        try:
+            yield
+        finally:
+            self.values, self.delayed, self._kept, self._callers, self._doubtful = outside
+
     def _blur(self) -> None:
         """Keep what is the same in all scopes of which one is the open one."""
         others = self._kept[self._callers :]

@@ -7,10 +7,11 @@ decoded script holds: so it can travel through assignments and be named where it
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from ipsecfd.policy.scripts.batch import assignments
@@ -83,6 +84,16 @@ class Variables:
         """`endlocal`, or one that may or may not be run."""
         self.scopes.leave(certain=certain)
         self.changes += 1
+
+    @contextlib.contextmanager
+    def of_child(self) -> Iterator[None]:
+        """Inside, variables and arguments are those of a cmd.exe of its own."""
+        arguments, changes = self.arguments, self.changes
+        try:
+            with self.scopes.of_child():
+                yield
+        finally:
+            self.arguments, self.changes = arguments, changes
 
     def shift(self, options: str) -> None:
         """`shift` with its option; cmd.exe refuses others, and shifts nothing."""
