@@ -569,6 +569,153 @@ def test_exit_sets_the_error_level(text: str, expected: list[str]) -> None:
     assert expected == done(text, fails=["bad"])
 
 
+PERHAPS = [
+    "if exist x {}",
+    "if exist x (\n{}\n)",
+    "if exist x (echo) else {}",
+    "find x y && {}",
+    "find x y || {}",
+    "for /f %%i in ('ver') do {}",
+    "for /f %%i in (none.txt) do {}",
+    "for %%i in (*.txt) do {}",
+]
+
+
+@pytest.mark.parametrize("perhaps", PERHAPS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set A=y",
+        'set "A=y"',
+        "set/a B=1,A=2",
+        "set /p A=which?",
+        "call set A=%%B%%",
+        "call :s",
+        "call :%%L%%",
+        "call :t",
+        "call :u A",
+        "call b.bat",
+        "call b",
+        "b",
+        "endlocal",
+        "for %%j in (1) do set A=%%j",
+    ],
+)
+def test_what_is_perhaps_done_leaves_nothing_known(perhaps: str, text: str) -> None:
+    """Whatever may give a variable another value, in subroutines and other scripts, too."""
+    text = f"set L=s\nset A=w\nsetlocal\nset A=x\nset C=z\n{perhaps.format(text)}\nNS %A%\n"
+    text += "exit\n:s\nif 1==2 (echo) else (set A=y)\nexit /b\n:t\ncall :s\nexit /b\n"
+    text += ":u\nset %1=y\nexit /b"
+    files = Folder(b_bat="call :s\nexit\n:s\nset A=y")
+    commands, outcome = play(text.replace("NS", NETSH), files=files)
+    assert commands == []
+    assert [one.why for one in outcome.problems] == [
+        "column 1: %A% is not known here: set it in the script"
+    ]
+
+
+@pytest.mark.parametrize("perhaps", PERHAPS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo set A=y",
+        "set B=y",
+        "call :s",
+        "cmd /c set A=y",
+        "start b",
+        "setlocal",
+        "call ping A=y",
+    ],
+)
+def test_what_is_perhaps_done_leaves_the_rest_known(perhaps: str, text: str) -> None:
+    """Other variables, and those of another cmd.exe."""
+    text = f"setlocal\nset A=x\n{perhaps.format(text)}\nNS %A%\nexit\n:s\nset B=y\nrem set A=y"
+    files = Folder(b_bat="set A=y")
+    commands, outcome = play(text.replace("NS", NETSH), files=files)
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["x"]
+
+
+def test_scopes_that_are_perhaps_there() -> None:
+    """At their end a variable is known where it is worth the same with the scope and without."""
+    text = "set A=x\nset B=y\nif exist x setlocal\nset B=z\nNS %A% %B%\nendlocal\nNS %A%\n"
+    commands, outcome = play(f"{text}NS %B%".replace("NS", NETSH))
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["x z", "x"]
+    assert [one.line for one in outcome.problems] == [8]
+    text = "setlocal\nset A=x\nif exist x endlocal\nset A=y\nNS %A%\nendlocal\nNS %A%"
+    assert [line for line, _ in problems(text)] == [7]
+    text = "if exist x setlocal enabledelayedexpansion\nset A=x\nNS %A%\nNS !A!"
+    assert problems(text) == [(4, "!A! is not known here: set it in the script")]
+
+
+def test_arguments_that_are_perhaps_shifted() -> None:
+    """None is known but all together; those of a caller are not touched."""
+    text = "call :s c d\nNS %1\nexit\n:s\nif exist x shift\nNS %*\nNS %1"
+    commands, outcome = play(text.replace("NS", NETSH), "a", "b")
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["c d", "a"]
+    assert [one.line for one in outcome.problems] == [7]
+
+
+@pytest.mark.parametrize(
+    ("text", "readable"),
+    [
+        ("call c.bat", False),
+        ("c", False),
+        ("call :%X%", False),
+        ("call %X%", False),
+        ("call b.bat", False),
+        ("if exist y call :s", False),
+        ("call :t", True),
+        ("call c.exe", True),
+    ],
+)
+def test_scripts_that_are_perhaps_called(text: str, readable: bool) -> None:
+    """They are named where they have IPsec commands, or are not at hand."""
+    files = Folder(b_bat=f"call :x\nexit\n:x\n{NETSH} b", c_cmd="x" if text == "c" else "")
+    files.files["c.cmd"] = f"{NETSH} c"
+    if "c.bat" in text:
+        del files.files["c.cmd"]
+    outcome = play(f"if exist x {text}\nexit\n:s\n{NETSH} s\n:t\nset A=1", files=files)[1]
+    assert [one.line for one in outcome.problems] == ([] if readable else [1])
+
+
+@pytest.mark.parametrize("perhaps", PERHAPS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "echo x2>>s.txt",
+        "(echo 2 & echo 3)>>s.txt",
+        ">>s.txt echo x2",
+        'echo x2>>"%~dp0s.txt"',
+        "echo x2>s.txt",
+        "netstat -an >>s.txt",
+        "call :s",
+        "call b.bat",
+    ],
+)
+def test_lines_that_are_perhaps_written(perhaps: str, text: str) -> None:
+    """A file that may have them is no list to go through, and no script to run; its other lines
+    are there for netsh, and that one is marked."""
+    text = f"echo x1>s.txt\n{perhaps.format(text)}\nfor /f %%i in (s.txt) do NS %%i\nNS x\n"
+    text += "exit\n:s\necho 80>>s.txt\n"
+    files = Folder(b_bat="echo x 2>nul >> s.txt")
+    commands, outcome = play(text.replace("NS", NETSH), files=files)
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["x"]
+    assert ["the lines of s.txt" in one.why for one in outcome.problems] == [True]
+    assert "\0(whether-line-2-is-done)\0" in files.files["s.txt"]
+
+
+def test_files_that_programs_write() -> None:
+    """What they print is not known; `type` prints a file, and some print nothing."""
+    text = "type nul>s.txt\necho x1>>s.txt\ntype b.txt>>s.txt\nfor /f %%i in (s.txt) do NS %%i"
+    commands, outcome = play(text.replace("NS", NETSH), files=Folder(b_txt="2\n3\n"))
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == ["x1", "2", "3"]
+    for text in ("type none>>s.bat", "netstat >s.bat", "call :s >s.bat", "if exist x echo >>s.bat"):
+        found = problems(f"{text}\ncall s.bat\nregedit /s s.bat\nexit\n:s\necho NS x")
+        assert found == [(line, "only Windows knows all the lines of s.bat") for line in (2, 3)]
+
+
 def test_a_choice_that_was_made_is_followed() -> None:
     """With the argument given, its branch is done."""
     text = f"{CHOICE}{ON_AND_OFF}"

@@ -48,3 +48,7 @@ class Arguments:
         """`shift /FIRST`: each from that one on becomes the one behind it; `%*` stays."""
         rest = self.numbered[first + 1 :]
         return replace(self, numbered=self.numbered[:first] + rest)
+
+    def perhaps_shifted(self) -> Arguments:
+        """After a `shift`, or more of them, that may or may not be done."""
+        return replace(self, numbered=(), more=True)

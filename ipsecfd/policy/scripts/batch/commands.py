@@ -16,10 +16,13 @@ from ipsecfd.policy.scripts.batch.nodes import Node, Simple, first_place
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
     Program,
+    child_text,
     is_doubtful,
     is_expected_to_succeed,
     is_known,
     label_of,
+    next_word,
+    prints_nothing,
     program_of,
     scripts_meant,
     split_program,
@@ -28,12 +31,9 @@ from ipsecfd.policy.scripts.batch.reasons import doubt, not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
 from ipsecfd.policy.scripts.batch.script import Script
 from ipsecfd.policy.scripts.batch.variables import Variables, readable, unknowns
+from ipsecfd.policy.scripts.batch.written import is_certain, printed_by
 
-_CMD_SWITCHES: Final = re.compile(r"(?:\s*/[abd-jl-z]\w*(?::\w+)?)*\s*/[ck]\s*", re.IGNORECASE)
-_START_SWITCHES: Final = re.compile(
-    r'\s*(?:"[^"]*"?)?(?:\s*/(?:d\s*(?:"[^"]*"|\S+)|(?:node|affinity|machine)\s+\S+|[a-z]+))*\s*',
-    re.IGNORECASE,
-)
+_DEVICES: Final = ("nul", "con", "prn")
 _EXIT: Final = re.compile(r"\s*(/b\b)?\s*(.*)", re.IGNORECASE | re.DOTALL)
 _STATUS: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
@@ -78,6 +78,8 @@ class Commands(ABC):
     def _command(self, text: str, node: Simple, frame: Frame) -> bool | None:
         name, rest = split_program(text)
         variables = self._variables
+        if node.output and name != "echo":
+            self._write(node, self._printed(name, rest))
         match name:
             case "echo":
                 self._echo(rest, node)
@@ -95,12 +97,7 @@ class Commands(ABC):
                 self._exit(rest)
             case "call":
                 return self._call(rest.strip(), node, frame)
-            case "cmd" if found := _CMD_SWITCHES.match(rest):
-                inner = _unwrapped(rest[found.end() :])
-                return self._child(lambda: self._text_as_line(inner, node, frame))
-            case "start":
-                found = _START_SWITCHES.match(rest)
-                inner = rest[found.end() if found else 0 :]
+            case _ if (inner := child_text(name, rest)) is not None:
                 return self._child(lambda: self._text_as_line(inner, node, frame))
             case _:
                 return self._program(name, rest, text, node, frame)
@@ -109,7 +106,7 @@ class Commands(ABC):
     def _program(self, name: str, rest: str, text: str, node: Simple, frame: Frame) -> bool | None:
         script, place = frame.script, node.place
         program = program_of(name, rest)
-        if other := self._script(text):
+        if other := self.script(text, expected=False):
             self._other_script(other, rest, node, frame)
             raise Jump(None)  # a script that is not called does not come back
         if program is None and not is_doubtful(name, text):
@@ -118,6 +115,8 @@ class Commands(ABC):
             return True if is_expected_to_succeed(name) else None
         if program is None:
             why = doubt(name, text)
+        elif program is Program.REG_FILE and (doubtful := self._doubtful_file(rest)):
+            why = f"only Windows knows all the lines of {doubtful}"
         elif missing := unknowns(rest := with_files(program, rest, self._files)):
             why = not_known(missing)
         else:
@@ -132,12 +131,34 @@ class Commands(ABC):
         self._variables.status = None
         return None
 
+    def _doubtful_file(self, rest: str) -> str:
+        """A file behind a program's name of which not all lines are certain; empty for none."""
+        for name in map(as_written, words(rest)):
+            text = self._files.read(name.strip('"'))
+            if text is not None and not is_certain(text):
+                return name
+        return ""
+
     def _echo(self, rest: str, node: Simple) -> None:
-        """Keep what is written to a file: a later command may read it."""
+        empty = rest[:1] in (".", ":") and not rest[1:].strip()
+        self._write(node, "" if empty else rest[1:])
+
+    def _printed(self, name: str, rest: str) -> str:
+        """What a command other than `echo` writes to a file."""
+        file, more = next_word(rest)
+        if name == "type" and not more.strip() and file.lower() not in _DEVICES:
+            text = self._files.read(as_written(file))
+            return printed_by(name) if text is None else text.removesuffix("\n")
+        return "" if prints_nothing(name, rest) else printed_by(name)
+
+    def _write(self, node: Simple, line: str) -> None:
+        """Keep what a command writes to a file: a later one may read it."""
         if node.output:
-            line = "" if rest[:1] in (".", ":") and not rest[1:].strip() else rest[1:]
-            name = as_written(node.output).strip('"')
-            self._files.write(name, line, append=node.appends)
+            self._write_to(as_written(node.output).strip('"'), line, append=node.appends)
+
+    def _write_to(self, name: str, line: str, *, append: bool) -> None:
+        if name.lower() not in _DEVICES:
+            self._files.write(name, line, append=append)
             if name.lower().endswith((".bat", ".cmd")):
                 self._no_files.clear()
 
@@ -170,7 +191,7 @@ class Commands(ABC):
         rest = self._variables.expand(text)[0]  # for the second time, as cmd.exe does
         if not rest.startswith(":"):
             name, behind = split_program(rest)
-            other = self._script(rest, expected=not is_known(name))
+            other = self.script(rest, expected=not is_known(name))
             if other is None and name.endswith("\0"):
                 self._name_at(node, frame, not_known(unknowns(rest)))
                 return None
@@ -187,7 +208,7 @@ class Commands(ABC):
                 self._no_label(label, node, frame)
         return self._variables.succeeded
 
-    def _script(self, text: str, *, expected: bool = False) -> tuple[str, str | None] | None:
+    def script(self, text: str, expected: bool) -> tuple[str, str | None] | None:
         """The script that a command names, and its text; None when it names none.
 
         Without an extension it names what is at hand, or any when one is expected.
@@ -209,6 +230,9 @@ class Commands(ABC):
             missing = unknowns(name)
             why = not_known(missing) if missing else f"{name} is not next to this file"
             self._name_at(node, frame, why)
+            return
+        if not is_certain(text):
+            self._name_at(node, frame, f"only Windows knows all the lines of {name}")
             return
         self._limits.allow(text.count("\n") + 1)
         self._subroutine(Script(name, text), 0, Arguments.called(name, rest), node, frame)
@@ -246,11 +270,3 @@ class Commands(ABC):
                 self._name_at(node, frame, error.why)
                 return None
             return True if found is None else self._run(found, frame)
-
-
-def _unwrapped(text: str) -> str:
-    """The command behind `cmd /c`, without the quotes around it as a whole."""
-    text = text.strip()
-    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
-        return text[1:-1]
-    return text

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipsecfd.policy.scripts.batch.assignments import names
 from ipsecfd.policy.scripts.batch.nodes import Node
-from ipsecfd.policy.scripts.batch.programs import label_of, next_word, split_program
-from ipsecfd.policy.scripts.batch.script import Script, simple_commands, speaks_of_ipsec
-from ipsecfd.policy.scripts.batch.variables import Variables
+from ipsecfd.policy.scripts.batch.programs import label_of, split_program
+from ipsecfd.policy.scripts.batch.script import Script, simple_commands
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +20,6 @@ class Way:
     all ways come to, and None when there is none."""
     cost: int = 0
     """Lines that were looked at to find out."""
-
-
-def concerns_ipsec(node: Node | None, script: Script) -> bool:
-    """Whether a statement has IPsec commands of its own or calls some."""
-    for one in simple_commands(node):
-        name, rest = split_program(one.text)
-        if name == "call" and rest.lstrip().startswith(":"):
-            target = script.label(label_of(next_word(rest)[0]), one.place.line - 1)
-            if script.leads_to_ipsec(target):
-                return True
-        elif speaks_of_ipsec(one.text) and name not in ("echo", "title"):
-            return True
-    return False
-
-
-def forget_assignments(node: Node | None, variables: Variables) -> None:
-    """Forget the variables that a statement may set."""
-    for one in simple_commands(node):
-        name, rest = split_program(one.text)
-        if name == "set":
-            for each in names(rest):
-                variables.forget(each)
 
 
 def way_behind(node: Node, behind: int, script: Script) -> Way:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ipsecfd.policy.scripts.batch.written import is_certain
+
 _ITEM: Final = re.compile(r'(?:[^\s,;="]|"[^"]*"?)+')
 _COUNT: Final = re.compile(r"\s*(-?[0-9]{1,9})[\s,;=]+(-?[0-9]{1,9})[\s,;=]+(-?[0-9]{1,9})\s*")
 _OPTION: Final = re.compile(
@@ -76,6 +78,8 @@ def _lines(options_text: str, variable: str, items: str, read: Read) -> Iterator
         text = read(items.strip('"'))
         if text is None:
             raise UnknownLoopError(f"the file {items} is not next to this one")
+        if not is_certain(text):
+            raise UnknownLoopError(f"only Windows knows all the lines of {items}")
     assert text is not None
     return _tokens(options, variable, text)
 

@@ -35,9 +35,15 @@ _ARRANGING: Final = _words(
     "break cd chdir chcp cls color date erase del path pause popd prompt pushd rem time title ver"
     " verify vol"
 )
+_MUTE: Final = _words("break color endlocal exit goto popd pushd setlocal shift title")
 _CARRIED_OUT: Final = _words("netsh ipseccmd ipsecpol reg regedit regedt32")
 _LABEL: Final = re.compile(r"[\s:]*([^\s:+,;=&|<>]*)")
 _FIRST_WORD: Final = re.compile(r'(?:"[^"]*"?|[^\s",;=])+')
+_CMD_SWITCHES: Final = re.compile(r"(?:\s*/[abd-jl-z]\w*(?::\w+)?)*\s*/[ck]\s*", re.IGNORECASE)
+_START_SWITCHES: Final = re.compile(
+    r'\s*(?:"[^"]*"?)?(?:\s*/(?:d\s*(?:"[^"]*"|\S+)|(?:node|affinity|machine)\s+\S+|[a-z]+))*\s*',
+    re.IGNORECASE,
+)
 _WORD: Final = re.compile(r'\s*((?:"[^"]*"?|[^\s"])+)')
 _EXTENSION: Final = re.compile(r"\.(?:exe|com)$")
 _SCRIPT: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE | re.DOTALL)
@@ -94,6 +100,15 @@ def is_built_in(name: str) -> bool:
     return _BUILT_IN.fullmatch(name) is not None
 
 
+def prints_nothing(name: str, rest: str) -> bool:
+    """Whether a command leaves the file empty that its output goes to, as `type nul >f.txt`."""
+    if name == "type":
+        return next_word(rest)[0].lower() == "nul"
+    if name == "set":
+        return "=" in rest
+    return name in _MUTE or (name == "cd" and rest.startswith("."))
+
+
 def is_expected_to_succeed(name: str) -> bool:
     """Whether a command only arranges the script's own surroundings, such as its folder."""
     return name in _ARRANGING
@@ -103,6 +118,17 @@ def next_word(text: str) -> tuple[str, str]:
     """The next word without its quotes, and the rest; empty at the end."""
     found = _WORD.match(text)
     return (found[1].replace('"', ""), text[found.end() :]) if found else ("", "")
+
+
+def child_text(name: str, rest: str) -> str | None:
+    """What `cmd /c` or `start` runs in a cmd.exe of its own; None for other commands."""
+    if name == "cmd" and (found := _CMD_SWITCHES.match(rest)):
+        text = rest[found.end() :].strip()
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    if name == "start":
+        found = _START_SWITCHES.match(rest)
+        return rest[found.end() :] if found else rest
+    return None
 
 
 def label_of(rest: str) -> str:

@@ -10,16 +10,18 @@ from typing import Final
 from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
 from ipsecfd.policy.scripts.batch.conditions import holds
-from ipsecfd.policy.scripts.batch.doubts import concerns_ipsec, forget_assignments, way_behind
+from ipsecfd.policy.scripts.batch.doubts import way_behind
+from ipsecfd.policy.scripts.batch.effects import Effects
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Stop
 from ipsecfd.policy.scripts.batch.loops import UnknownLoopError, rounds
-from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple, first_place
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.reasons import not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
 from ipsecfd.policy.scripts.batch.script import Script, simple_commands
 from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, readable, unknowns
+from ipsecfd.policy.scripts.batch.written import perhaps_written
 
 _LOOK: Final = 20
 """Characters of text that take as long as a look at a line for where ways meet."""
@@ -166,18 +168,36 @@ class _Run(Commands):
 
         `behind` is the line the script goes on with, counted from 0.
         """
-        script, variables = frame.script, self._variables
-        forget_assignments(node, variables)
-        variables.status = None
+        script = frame.script
+        effects = Effects(self._variables, self.script)
+        effects.add_statement(node, script, frame.loops)
         way = way_behind(node, behind, script)
         line = frame.next_line
-        self._limits.spend(script, line, script.lines[line - 1], _LOOK * way.cost)
+        looked = way.cost + effects.looked
+        self._limits.spend(script, line, script.lines[line - 1], _LOOK * looked)
+        self._blur(effects, first_place(node).line)
         if way.differs:
             goes_on = "nothing behind it is done"
             if way.jump is not None:
                 goes_on = f"goes on where the ways meet, at line {way.jump + 1}"
             why = f"{why}, and other IPsec commands follow then: {goes_on}"
-        if way.differs or concerns_ipsec(node, script):
+        if way.differs or effects.ipsec:
             self._name_at(node, frame, why)
         if way.differs or way.jump is not None:
             raise Jump(way.jump)
+
+    def _blur(self, effects: Effects, line: int) -> None:
+        """Forget what these may have changed; `line` is where that is decided."""
+        variables = self._variables
+        variables.status = None
+        for options in effects.scopes:
+            variables.enter(options, certain=False)
+        if effects.leaves:
+            variables.leave(certain=False)
+        for name in effects.names:
+            variables.forget(name)
+        if effects.shifts:
+            variables.arguments = variables.arguments.perhaps_shifted()
+        for one in effects.outputs:
+            text = perhaps_written(one.text, line)
+            self._write_to(one.file, text, append=one.appends)

@@ -128,7 +128,7 @@ class Script:
             looked += 1
             if not waiting and not self._depends(line):
                 return line, looked
-            ways = [one for one in self._ways(line) if self.leads_to_ipsec(one)]
+            ways = [one for one in self.ways(line) if self.leads_to_ipsec(one)]
             if not ways:
                 break  # one way ends here
             for one in ways:
@@ -137,8 +137,8 @@ class Script:
                     heapq.heappush(waiting, one)
         return None, looked
 
-    def _ways(self, line: int) -> list[int]:
-        """The lines that may come next, kept for the next time."""
+    def ways(self, line: int) -> list[int]:
+        """The lines that may come next, but those of subroutines; kept for the next time."""
         if line not in self._known_ways:
             self._known_ways[line] = self._next(line, _GOTOS)
         return self._known_ways[line]
