@@ -174,6 +174,13 @@ def test_any_bytes_are_text_or_one_error(data: bytes) -> None:
         "".join(f"netsh ipsec static add filter L 10.0.0.{one} me\n" for one in range(250))
         + "for /L %%i in (1,1,20000) do netsh ipsec static show all\n",
         "echo x>>f\n" * 5_000 + "netsh -f f\n" * 5,
+        "if exist x call :a\n" * 5_000 + ":a\n" + "set A=1\n" * 5_000,
+        "".join(f"if exist x call :a{one}\n" for one in range(3_000))
+        + "".join(f":a{one}\ncall :a{one + 1}\n" for one in range(3_000)),
+        "for /L %%i in (1,1,99999) do if exist x call b\n",
+        "".join(f"set A{one}=1\n" for one in range(5_000))
+        + "setlocal\n" * 20
+        + "if exist x endlocal\nfor /L %%i in (1,1,99999) do endlocal\n",
     ],
     ids=lambda text: repr(text[:20]),
 )

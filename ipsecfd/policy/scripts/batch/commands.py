@@ -72,7 +72,9 @@ class Commands(ABC):
 
     def _simple(self, node: Simple, frame: Frame) -> bool | None:
         text = self._variables.expand_late(node.text, frame.loops).strip()
-        self._limits.spend(frame.script, node.place.line, text, len(text))
+        scopes = self._variables.scopes
+        self._limits.spend(frame.script, node.place.line, text, len(text) + scopes.work)
+        scopes.work = 0
         return self._command(text, node, frame)
 
     def _command(self, text: str, node: Simple, frame: Frame) -> bool | None:

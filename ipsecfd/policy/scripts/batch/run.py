@@ -25,6 +25,8 @@ from ipsecfd.policy.scripts.batch.written import perhaps_written
 
 _LOOK: Final = 20
 """Characters of text that take as long as a look at a line for where ways meet."""
+_LOOK_INSIDE: Final = 100
+"""And one for what its commands leave behind."""
 
 
 def run(
@@ -173,8 +175,8 @@ class _Run(Commands):
         effects.add_statement(node, script, frame.loops)
         way = way_behind(node, behind, script)
         line = frame.next_line
-        looked = way.cost + effects.looked
-        self._limits.spend(script, line, script.lines[line - 1], _LOOK * looked)
+        cost = _LOOK * way.cost + _LOOK_INSIDE * effects.looked
+        self._limits.spend(script, line, script.lines[line - 1], cost)
         self._blur(effects, first_place(node).line)
         if way.differs:
             goes_on = "nothing behind it is done"

@@ -18,6 +18,8 @@ class Scopes:
         """By name in capitals; what is not here, only Windows knows."""
         self.delayed: bool | None = False
         """Whether `!A!` is expanded; None where only Windows knows."""
+        self.work = 0
+        """How many values were compared so far."""
         self._kept: list[tuple[dict[str, str], bool | None]] = []
         self._callers = 0
         """How many of them are scopes of callers: no `endlocal` of a subroutine closes those."""
@@ -69,6 +71,7 @@ class Scopes:
     def _blur(self) -> None:
         """Keep what is the same in all scopes of which one is the open one."""
         others = self._kept[self._callers :]
+        self.work += len(self.values) * len(others)
         self.values = {
             name: value
             for name, value in self.values.items()
