@@ -140,12 +140,15 @@ class Hook:
         """Forget all learnt flows, and learn under other settings, which the packet processes get
         next: what they decide by the old ones until then is not learnt. `settle` is for afterwards.
 
-        Raises KernelError and changes nothing when refused. Does nothing before `install`.
+        Raises KernelError and changes nothing when refused. Does nothing before `install`, nor after
+        `remove`, which may be at work when this is called.
         """
-        if not self.kind or not self._caching:
+        if not self._caching:
             return
         generation = _generation(settings)
         async with self._changing:
+            if not self.kind:
+                return
             given_up = self._readings.give_up(generation.number)
             try:
                 self._standing = await _to_the_end(

@@ -93,19 +93,23 @@ class Memory:
         return [f"what is assigned does not move along: copy what is in {here} to {there} first"]
 
     def remember(self, policies: PolicySet, places: Places) -> bool:
-        """Keep for later starts that these are in force; raises StateError.
+        """Keep for later starts that these are assigned, if they are; before they are in force.
 
-        Says whether it is new that a policy was assigned.
+        Says whether it is new that a policy was assigned. Raises StateError.
         """
-        new = policies.was_assigned and not self.ever_assigned
+        if not policies.was_assigned:
+            return False
+        new = not self.ever_assigned
         if new:
             state.save(self._state_dir, places.assigned)
             self.ever_assigned = True
-        if policies.was_assigned:
-            self.note(places)
-        elif not places.given and self._noted.place() == self._state_dir:
-            self._noted.forget()
+        self.note(places)
         return new
+
+    def release(self, policies: PolicySet, places: Places) -> None:
+        """Later starts may find nothing, if nothing is assigned by what is in force now."""
+        if not (policies.was_assigned or places.given) and self._noted.place() == self._state_dir:
+            self._noted.forget()
 
     def note(self, places: Places) -> None:
         """Something is assigned, in force or not: without it a later start must not be open."""
