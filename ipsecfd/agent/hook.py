@@ -140,8 +140,8 @@ class Hook:
         """Forget all learnt flows, and learn under other settings, which the packet processes get
         next: what they decide by the old ones until then is not learnt. `settle` is for afterwards.
 
-        Raises KernelError and changes nothing when refused. Does nothing before `install`, nor after
-        `remove`, which may be at work when this is called.
+        Raises KernelError and changes nothing when refused. Does nothing before `install`, nor
+        after `remove`, which may be at work when this is called.
         """
         if not self._caching:
             return

@@ -56,8 +56,8 @@ class Installed(NamedTuple):
     kind: str
     """How packets come to the queue: NFT_QUEUE or XT_NFQUEUE."""
     standing: Standing | None
-    """Our table with these rules; None when somebody else changed it before it was read, or it could
-    not be."""
+    """Our table with these rules; None when somebody else changed it before it was read, or when it
+    could not be."""
 
 
 def install(config: RulesConfig, generation: Generation | None = None) -> Installed:
