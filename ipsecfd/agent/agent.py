@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent import garbage
+from ipsecfd.agent.background import background
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, Event
@@ -195,7 +196,7 @@ class Agent:
             return
         self.host = host
         if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._follow())
+            self._follower = background(self._follow())
 
     def settings(self, mode: Mode) -> Settings:
         """What packets are to be judged by in a mode."""

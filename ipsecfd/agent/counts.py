@@ -15,6 +15,7 @@ from ipsecfd.agent.packet_reports import (
     Count,
     FilterCount,
     FilterPage,
+    StatsReport,
     UnreportedReport,
 )
 from ipsecfd.agent.policies import PolicySet
@@ -83,6 +84,20 @@ def count_report(cause: Cause, row: Row) -> Count:
         octets=row.octets,
         learnt=row.learnt,
         last=_time(row.last),
+    )
+
+
+def stats_report(agent: Agent) -> StatsReport:
+    """How often each decision was made, the most frequent first.
+
+    Takes a while for very many causes, so call it in a thread.
+    """
+    rows = dict(agent.tally.rows).items()  # a copy: they may grow meanwhile
+    return StatsReport(
+        since=local_time(agent.started),
+        counts=[count_report(*one) for one in sorted(rows, key=lambda one: -one[1].packets)],
+        cache=cache_report(agent),
+        unreported=unreported_report(agent),
     )
 
 

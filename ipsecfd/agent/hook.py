@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from ipsecfd.agent.background import background
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.learnt import Found, Learnt, Wanted
 from ipsecfd.agent.readings import ReadCounters, Readings
@@ -170,7 +171,7 @@ class Hook:
         """Have what was learnt under settings that were replaced counted a last time and removed,
         while nobody waits for it: a full set takes a while to read."""
         if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._settle())
+            self._settling = background(self._settle())
 
     async def keep(self) -> bool:
         """Put the rules back, with new sets, if somebody else changed them; whether that was so.
