@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,26 @@ def server() -> Iterator[Server]:
         yield server
         server.shutdown()
         thread.join()
+
+
+async def test_file_system_that_hangs(tmp_path: Path) -> None:
+    """It keeps one thread, which nobody waits for, however often it is asked; when it is back, so
+    is the policy."""
+    path = tmp_path / "policy.toml"
+    os.mkfifo(path)
+    with pytest.raises(FetchError, match=r"no answer in 0\.05 s"):
+        await fetch(str(path), seconds=0.05)
+    for _ in range(40):
+        with pytest.raises(FetchError, match="has not answered the last time"):
+            await fetch(str(path), seconds=20)
+    assert await asyncio.to_thread(int) == 0
+    (stuck,) = [one for one in threading.enumerate() if one.name == "domain source"]
+    assert stuck.daemon
+    path.write_bytes(b"")  # somebody to read from
+    stuck.join(20)
+    path.unlink()
+    path.write_bytes(b"name = 'x'")
+    assert (await fetch(str(path))).data == b"name = 'x'"
 
 
 async def test_etag_saves_the_second_download(server: Server) -> None:
