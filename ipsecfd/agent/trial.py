@@ -99,8 +99,11 @@ def forget(directory: Path) -> None:
     """Have nothing on trial any more. Raises StateError."""
     path = directory / FILE_NAME
     try:
-        path.unlink(missing_ok=True)
+        path.lstat()  # on a read-only file system no other call says that there is nothing
+        path.unlink()
         durable.sync_directory(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError as error:
         raise StateError(f"{path}: cannot be removed: {error.strerror}") from error
 
