@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ipsecfd.agent.state import StateError
+from ipsecfd.agent.state import StateError, unwritable
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.policy import durable, exact
@@ -92,7 +92,7 @@ def save(directory: Path, trial: Trial) -> None:
     try:
         durable.keep(path, f"{json.dumps(value)}\n".encode())
     except OSError as error:
-        raise StateError(f"{path}: cannot be written: {error.strerror}") from error
+        raise unwritable(path, error) from error
 
 
 def forget(directory: Path) -> None:

@@ -257,6 +257,17 @@ async def test_mode_is_taken_back(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_a_trial_needs_a_directory(stage: Stage) -> None:
+    """Without one the change is refused, and it is said what is wrong with it."""
+    agent, changes = await started(stage)
+    stage.state_dir.write_text("")
+    with pytest.raises(IpsecfdError, match=r"trial\.json: cannot be written: .*; `state_dir` must"):
+        await changes.set_mode("permit", 60)
+    assert str(agent.mode) == "secure"
+    stage.state_dir.unlink()
+    await agent.stop()
+
+
 async def test_one_change_at_a_time(stage: Stage) -> None:
     """While one is on trial all others are refused, and told what to do first."""
     agent, changes = await started(stage)
