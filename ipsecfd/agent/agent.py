@@ -272,16 +272,17 @@ class Agent:
         the kernel refuses.
         """
         shadow = None if self.shadow is None else await self.shadow.following(new)
+        places = places or self.places
+        await asyncio.to_thread(self.memory.remember, new, places)
         before = self.policies, self.places, self.shadow
-        self.policies, self.places, self.shadow = new, places or self.places, shadow
+        self.policies, self.places, self.shadow = new, places, shadow
         mode = self.mode_then
         try:
-            first = await asyncio.to_thread(self.memory.remember, new, self.places)
             await self._judge_in(mode)
         except BaseException:
             self.policies, self.places, self.shadow = before
             raise
-        self.memory.release(new, self.places)
+        first = self.memory.applied(new, places)
         self.warnings.pop(RELOAD, None)
         if new.was_assigned:
             self.warnings.pop(NEW, None)

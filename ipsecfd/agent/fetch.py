@@ -48,7 +48,7 @@ async def _read_aside(path: Path, etag: str) -> Fetched:
     loop = asyncio.get_running_loop()
     found: asyncio.Future[Fetched] = loop.create_future()
 
-    def tell(fetched: Fetched | None, error: FetchError | None) -> None:
+    def tell(fetched: Fetched | None, error: BaseException | None) -> None:
         if found.cancelled():
             return
         if fetched is not None:
@@ -57,22 +57,28 @@ async def _read_aside(path: Path, etag: str) -> Fetched:
             found.set_exception(error)
 
     def read() -> None:
-        fetched = error = None
+        fetched: Fetched | None = None
+        error: BaseException | None = None
         try:
             fetched = _read(path, etag)
-        except FetchError as refusal:
-            error = refusal
-        finally:
-            _reading.release()
-            with contextlib.suppress(RuntimeError):  # the service has ended
-                loop.call_soon_threadsafe(tell, fetched, error)
+        except BaseException as failure:  # noqa: BLE001 - for whoever waits for this
+            error = failure
+        _reading.release()
+        with contextlib.suppress(RuntimeError):  # the service has ended
+            loop.call_soon_threadsafe(tell, fetched, error)
 
-    threading.Thread(target=read, name="domain source", daemon=True).start()
+    try:
+        threading.Thread(target=read, name="domain source", daemon=True).start()
+    except RuntimeError as error:
+        _reading.release()
+        raise FetchError(f"{path}: cannot be read: {error}") from error
     return await found
 
 
 def _read(path: Path, etag: str) -> Fetched:
     try:
+        if not path.is_file() and path.exists():
+            raise FetchError(f"{path}: expected a plain file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

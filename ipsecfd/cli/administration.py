@@ -81,6 +81,8 @@ class Administration:
             changed = opened.changed
             next_boot_differs = desk is None and opened.assigned and _is_first(state_dir)
             if workspace.properties != known:
+                if read_only:
+                    raise IpsecfdError(read_only)
                 properties.write(state_dir, workspace.properties)
                 changed = True
                 next_boot_differs = desk is None

@@ -17,10 +17,10 @@ _START: Final = "start it with `systemctl start ipsecfd` or `ipsecfd run`"
 def describe(socket: Path) -> str:
     """One line or two, by what is in the kernel now; raises KernelError."""
     if runs_in_network():
-        if _listens(socket):
+        if _listens(socket) and not socket.exists():
             return (
-                f"a daemon runs in this network and serves {socket}, but that file was removed or"
-                " replaced, so nobody can reach it: `systemctl restart ipsecfd` has it made anew"
+                f"a daemon runs in this network and serves {socket}, but that file was removed, so"
+                " nobody can reach it: `systemctl restart ipsecfd` has it made anew"
             )
         return (
             f"nobody serves {socket}, but a daemon runs in this network: it is just starting, or"

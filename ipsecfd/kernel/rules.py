@@ -6,6 +6,7 @@ is touched, and an accepted packet goes on to everybody else's chains.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache as remembered
@@ -82,7 +83,13 @@ def install(config: RulesConfig, generation: Generation | None = None) -> Instal
         )
     sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
     inner, base = _inner(config, judge), _rules(config, generation)
-    _replace(sets + _chains(chains | inner), base, keep=judge)
+    try:
+        _replace(sets + _chains(chains | inner), base, keep=judge)
+    except KernelError:
+        if kind == XT_NFQUEUE:
+            with contextlib.suppress(KernelError):  # what is left is in nobody's way
+                nfnetlink.delete_chain(TABLE, judge)
+        raise
     return Installed(kind, _standing(inner | base))
 
 

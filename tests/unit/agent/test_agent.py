@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,15 @@ from tests.unit.agent.stage import Stage, content, learnt, settled
 
 BLOCK_ALL = "block me <-> any"
 WEB = "permit any <-> me:80 tcp"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that comes by itself."""
+    for _ in range(20_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
 
 
 async def test_stop_under_systemd_keeps_the_rules(stage: Stage) -> None:
@@ -274,6 +284,28 @@ async def test_policy_that_cannot_be_remembered_is_refused(
     await agent.stop()
 
 
+async def test_refused_first_assignment_is_forgotten(stage: Stage) -> None:
+    """What is assigned next is the first: it is written down, and the next boot begins closed."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    stage.boot_file.kept.clear()
+    stage.refuses_rules = True
+    with pytest.raises(KernelError):
+        await changes.assign_file(stage.policy_file("web", WEB))
+    stage.refuses_rules = False
+    stage.stores.replace(Store.LOCAL, content("web", "any -> me:80 tcp"))
+    await changes.take_stores()
+    assert state.load(stage.state_dir).ever_assigned
+    assert stage.boot_file.kept
+    await changes.reload()
+    await agent.stop()
+    agent = stage.agent()
+    await start(agent)
+    assert str(agent.mode) == "secure"
+    await agent.stop()
+
+
 async def test_change_that_comes_while_the_rules_go_brings_none_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,7 +323,8 @@ async def test_change_that_comes_while_the_rules_go_brings_none_back(
     stopping = asyncio.create_task(agent.stop())
     assert await asyncio.to_thread(begun.wait, 20)
     change = asyncio.create_task(agent.enter(MODES["block"]))
-    await asyncio.sleep(0.01)
+    for _ in range(10):
+        await asyncio.sleep(0)  # until it waits for its turn
     go.set()
     await asyncio.gather(stopping, change)
     assert not stage.rules_there
@@ -458,11 +491,12 @@ async def test_new_addresses_are_tried_until_the_kernel_takes_them(
     host = Host(frozenset({ipaddress.ip_address("192.0.2.7")}), delivered=True)
     stage.refuses_rules = True
     agent.host_changed(host)
-    await asyncio.sleep(0.1)
+    await until(lambda: "addresses" in agent.warnings)
+    await asyncio.sleep(0.02)
     assert stage.happened() == ["event 4288"]
     assert "addresses that this host had: nft refused" in agent.warnings["addresses"]
     stage.refuses_rules = False
-    await asyncio.sleep(0.1)
+    await until(lambda: "addresses" not in agent.warnings)
     assert stage.happened() == ["88: secure v1"]
     assert stage.processes[88].settings is not None
     assert host == stage.processes[88].settings.host
