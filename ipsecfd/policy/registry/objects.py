@@ -62,10 +62,11 @@ def apply_tree(tree: Tree, workspace: Workspace, store: Store = Store.LOCAL) -> 
         untranslated += branch.untranslated
         notes += branch.notes
     found = [one for one in known if tree.find(*one) or tree.deletion(*one)]
-    if not found:
+    if not found and (tree.root.keys or not tree.failures):
         path = "\\".join(known[1])
         why = f"expected a key of an IPSec policy store, as {path}"
-        untranslated.append(Failure(tree.file, 0, "", why))
+        place = next(key.place for key in _below(tree.root) if not key.keys)
+        untranslated.append(Failure(tree.file, place.line, place.text, why))
     elif others := _keys_with_values(tree.root) - sum(
         _keys_with_values(key) for one in found if (key := tree.find(*one))
     ):

@@ -81,14 +81,27 @@ class Performer:
         session = self._session()
         untranslated = len(self.untranslated)
 
+        def flush() -> None:
+            """Do what the `reg` commands so far say: what follows works on what they left behind.
+
+            Not each of them for itself: they name objects of one another before they are there.
+            """
+            nonlocal tree
+            if tree.root.keys or tree.root.deleted_keys or tree.failures:
+                self._registry(tree)
+                tree = Tree(file)
+
         def execute(command: batch.Command) -> bool | None:
+            if command.program is Program.REG:
+                refused = len(tree.failures)
+                run_reg_command(tree, command.text, command.line)
+                self.done += 1
+                return None if len(tree.failures) > refused else True
+            flush()
             failed, unknown = len(self.failed), len(self.untranslated)
             match command.program:
                 case Program.NETSH:
                     self._netsh(command, session, files)
-                case Program.REG:
-                    run_reg_command(tree, command.text, command.line)
-                    self.done += 1
                 case Program.REG_FILE:
                     self._registry_file(command, files)
                 case _:
@@ -99,8 +112,7 @@ class Performer:
         outcome = batch.run(text, file, execute, files=files, arguments=arguments)
         self.ignored += outcome.ignored
         self.untranslated += outcome.problems
-        if tree.root.keys or tree.root.deleted_keys or tree.failures:
-            self._registry(tree)
+        flush()
         self.untranslated[untranslated:] = sorted(
             self.untranslated[untranslated:], key=lambda one: (one.file != file, one.line)
         )

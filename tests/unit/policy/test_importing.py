@@ -21,6 +21,7 @@ from ipsecfd.policy.workspace import Workspace
 from tests.builders import ME, make_driver, verdict
 
 DATA = Path(__file__).parents[2] / "data" / "netsh"
+POLICY = "ipsecPolicy{00000000-0000-0000-0000-000000000007}"
 
 
 def table(title: str) -> list[list[str]]:
@@ -421,6 +422,67 @@ def test_registry_commands_and_exports(tmp_path: Path) -> None:
     result = import_files([("p.bat", text.encode())], work)
     assert result.untranslated == ()
     assert work.properties.ipsecexempt == 1
+
+
+LOCAL_KEY = "HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local"
+SERVICE_KEY = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC"
+
+
+@pytest.mark.parametrize("deletion", [f"{LOCAL_KEY} /f", f"{LOCAL_KEY} /v ActivePolicy /f"])
+@pytest.mark.parametrize(
+    "command",
+    ["netsh ipsec static add policy name=P assign=y", "ipsecpol -w REG -p P -r R -f 0+* -x"],
+)
+def test_registry_commands_in_their_place(deletion: str, command: str) -> None:
+    """What comes behind `reg delete` works on what it left, and what comes before it is deleted."""
+    assert imported(f"reg delete {deletion}\n{command}\n").assigned == "P"
+    assert imported(f"{command}\nreg delete {deletion}\n").assigned is None
+
+
+def test_registry_values_in_their_place(tmp_path: Path) -> None:
+    """The last of `reg add`, netsh and regedit that sets a value counts."""
+    add = f"reg add {SERVICE_KEY} /v NoDefaultExempt /t REG_DWORD /d 1 /f\n"
+    other = (
+        "netsh ipsec dynamic set config ipsecexempt 3\n",
+        "regedit /s exempt.reg\n",
+    )
+    (tmp_path / "exempt.reg").write_text(
+        "Windows Registry Editor Version 5.00\n\n"
+        "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\IPSEC]\n"
+        '"NoDefaultExempt"=dword:00000003\n'
+    )
+    for one in other:
+        for text, expected in ((add + one, 3), (one + add, 1)):
+            work = workspace()
+            (tmp_path / "p.bat").write_text(text)
+            assert import_files([tmp_path / "p.bat"], work).untranslated == ()
+            assert work.properties.ipsecexempt == expected
+
+
+def test_registry_commands_that_name_one_another() -> None:
+    """Those in a row are one change: the first may need what the last one makes."""
+    lines = [
+        f"{LOCAL_KEY}\\{name} /v {value} /t {kind} /d {data} /f"
+        for name, value, kind, data in (
+            (POLICY, "ipsecName", "REG_SZ", "P"),
+            (
+                POLICY,
+                "ipsecData",
+                "REG_BINARY",
+                "632120224c4fd111863b00a0248d302104000000302a000000",
+            ),
+            ("", "ActivePolicy", "REG_SZ", f"SOFTWARE\\x\\{POLICY}"),
+        )
+    ]
+    assert imported("".join(f"reg add {one}\n" for one in reversed(lines))).assigned == "P"
+
+
+def test_registry_commands_that_are_not_understood() -> None:
+    """Whether they succeed only Windows knows, and a foreign key is named by its line."""
+    result = imported(f"rem\nreg add {LOCAL_KEY} /x && netsh ipsec static add policy P\n")
+    assert [one.line for one in result.untranslated] == [2, 2]
+    result = imported(f"rem\nreg add {SERVICE_KEY.replace('IPSEC', 'PolicyAgent')} /v X /d 1\n")
+    assert [one.line for one in result.untranslated] == [2]
 
 
 def test_store_for_what_is_local_on_windows() -> None:
