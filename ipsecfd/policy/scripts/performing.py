@@ -18,7 +18,7 @@ from ipsecfd.policy.ipseccmd.lines import program_of, split_line
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.netsh.errors import Code
+from ipsecfd.policy.netsh.errors import Code, CommandError, as_text
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.registry.objects import apply_tree
 from ipsecfd.policy.registry.regcommand import run_reg_command
@@ -39,6 +39,14 @@ from ipsecfd.policy.workspace import Workspace
 
 _NOT_FOUND: Final = f"IPsec [{Code.NOT_FOUND:05}]"
 _LINE: Final = re.compile(r"line (\d+)")
+_READS_ON: Final = (
+    "netsh goes to a context here and reads its commands from the keyboard, a pipe or a file: write"
+    " them to a file and run it with netsh -f"
+)
+_ONE_RUN: Final = (
+    "set store holds for one run of netsh, and this command was one: those behind it work on the"
+    " local store, as on Windows"
+)
 _DEEPEST: Final = 8
 """Files of commands that one another names."""
 
@@ -78,7 +86,6 @@ class Performer:
         self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
     ) -> None:
         tree = Tree(file)
-        session = self._session()
         untranslated = len(self.untranslated)
 
         def flush() -> None:
@@ -101,7 +108,7 @@ class Performer:
             failed, unknown = len(self.failed), len(self.untranslated)
             match command.program:
                 case Program.NETSH:
-                    self._netsh(command, session, files)
+                    self._netsh(command, files)
                 case Program.REG_FILE:
                     self._registry_file(command, files)
                 case _:
@@ -134,29 +141,37 @@ class Performer:
 
     # netsh
 
-    def _netsh(self, command: batch.Command, session: Session, files: ScriptFiles) -> None:
-        rest, context, name = command.arguments, "", ""
+    def _netsh(self, command: batch.Command, files: ScriptFiles) -> None:
+        """One run of netsh: a session of its own, as it is a process of its own on Windows."""
+        session, name = self._session(), ""
+        rest = command.arguments
         word, behind = next_word(rest)
         while word.lower() in ("-c", "-f"):
             value, rest = next_word(behind)
-            if word.lower() == "-c":
-                context = value
-            else:
+            if word.lower() == "-f":
                 name = value
+            else:
+                try:
+                    session.begin(value)
+                except CommandError as error:
+                    self.untranslated.append(_failure(command, as_text(error)))
+                    return
             word, behind = next_word(rest)
-        if not name:
-            self._execute(session, f"netsh {command.arguments}", command, files)
+        if name:
+            with self._file(name, command, files) as text:
+                if text is not None:
+                    self._netsh_script(text, _name_of(name), files, session)
             return
-        with self._file(name, command, files) as text:
-            if text is not None:
-                self._netsh_script(text, _name_of(name), files, self._session(context))
+        context = session.context
+        reply = self._execute(session, rest, command, files)
+        if not word or session.context is not context:
+            self.untranslated.append(_failure(command, _READS_ON))
+        elif session.store is not Store.LOCAL and not reply.script:
+            self.notes.append(f"{command.file}:{command.line}: {_ONE_RUN}")
 
-    def _session(self, context: str = "") -> Session:
-        """A session of its own, which begins in a context."""
+    def _session(self) -> Session:
         session = Session(self._workspace)
         session.state.silent = True
-        if context:
-            session.execute(context)
         return session
 
     def _netsh_script(self, text: str, file: str, files: ScriptFiles, session: Session) -> None:

@@ -72,16 +72,16 @@ def test_an_import_is_kept(state: Path) -> None:
 
 def test_only_commands_for_the_domain_store_fail(state: Path) -> None:
     """They are listed, the rest is kept; a dry run says the same."""
-    Path("d.bat").write_text(
-        "netsh ipsec static add policy name=A\n"
-        "netsh ipsec static set store location=domain\n"
-        "netsh ipsec static add policy name=B\n"
-        'netsh ipsec static set policy "Client (Respond Only)" assign=y\n'
-        "netsh ipsec static set store location=local\n"
-        "netsh ipsec static add policy name=C\n"
+    Path("d.txt").write_text(
+        "ipsec static add policy name=A\n"
+        "ipsec static set store location=domain\n"
+        "ipsec static add policy name=B\n"
+        'ipsec static set policy "Client (Respond Only)" assign=y\n'
+        "ipsec static set store location=local\n"
+        "ipsec static add policy name=C\n"
     )
     for options in (("--dry-run",), ()):
-        result = run("d.bat", "--json", *options)
+        result = run("d.txt", "--json", *options)
         found = json.loads(result.stdout)
         assert (result.exit_code, found["policies"]) == (0, 2)
         assert [one["line"] for one in found["failed"]] == [3, 4]

@@ -493,16 +493,55 @@ def test_store_for_what_is_local_on_windows() -> None:
     assert set(work.stores[Store.PERSISTENT].content().policies) == {"p", "q"}
 
 
-def test_set_store_holds_for_the_commands_that_follow() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ipsec static\nadd policy P\nset store persistent\nadd policy Q\n",
+        (
+            "echo add policy P>s.txt\necho set store persistent>>s.txt\necho add policy Q>>s.txt\n"
+            'netsh -c "ipsec static" -f s.txt\nnetsh ipsec static add policy R\n'
+        ),
+    ],
+)
+def test_set_store_holds_for_the_commands_that_follow(text: str) -> None:
     """Only what is made after `set store` goes to the persistent store (X8)."""
+    work = workspace()
+    result = import_files([("p.bat", text.encode())], work)
+    assert (result.failed, result.untranslated, result.notes) == ((), (), ())
+    assert set(work.stores[Store.LOCAL].content().policies) - {"r"} == {"p"}
+    assert set(work.stores[Store.PERSISTENT].content().policies) == {"q"}
+
+
+def test_each_line_of_netsh_begins_with_the_local_store() -> None:
+    """It is a process of its own (spec 8.1); that `set store` makes no difference is said."""
     work = workspace()
     text = (
         b"netsh ipsec static add policy name=P\nnetsh ipsec static set store persistent\n"
         b"netsh ipsec static add policy name=Q\n"
     )
-    assert import_files([("p.bat", text)], work).failed == ()
-    assert set(work.stores[Store.LOCAL].content().policies) == {"p"}
-    assert set(work.stores[Store.PERSISTENT].content().policies) == {"q"}
+    result = import_files([("p.bat", text)], work)
+    assert result.failed == ()
+    assert set(work.stores[Store.LOCAL].content().policies) == {"p", "q"}
+    assert work.stores[Store.PERSISTENT].content().policies == {}
+    (note,) = result.notes
+    assert note.startswith("p.bat:2: set store holds for one run of netsh")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'netsh -c "ipsec static" < rules.txt',
+        'echo add policy name=Q| netsh -c "ipsec static"',
+        "(echo add policy name=Q\necho add policy name=R\n)| netsh ipsec static",
+        "type rules.txt | netsh -c ipsec static",
+        'netsh -c "ipsec statik" add policy name=Q',
+    ],
+)
+def test_what_netsh_reads_itself_is_not_understood(line: str) -> None:
+    """Commands from a pipe or the keyboard are not in the script: the line is named."""
+    result = imported(f"netsh ipsec static add policy name=P\n{line}\n", partial=True)
+    assert [one.text.partition(" ")[0] for one in result.untranslated] == ["netsh"]
+    assert result.policies == 1
 
 
 @pytest.mark.parametrize(
