@@ -273,8 +273,7 @@ class Performer:
                 why = f"more than {_DEEPEST} files that name one another"
                 self.untranslated.append(_failure(command, why))
             elif text is None:
-                why = f"{_name_of(name)} is not next to this file"
-                self.untranslated.append(_failure(command, why))
+                self.untranslated.append(_failure(command, files.why_missing(name)))
             yield text
         except IpsecfdError as error:
             self.untranslated.append(_failure(command, str(error)))

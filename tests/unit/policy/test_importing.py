@@ -394,6 +394,54 @@ def test_files_that_blocks_write(text: str, policies: int) -> None:
     assert (result.untranslated, result.failed, result.policies) == ((), (), policies)
 
 
+@pytest.mark.parametrize(
+    ("text", "policies"),
+    [
+        ("echo add policy C>>base.txt\nnetsh -f base.txt\n", {"a", "b", "c"}),
+        ("(echo add policy C\necho add policy D)>>Base.txt\nnetsh -f base.txt\n", set("abcd")),
+        ("echo ipsec static>base.txt\necho add policy C>>base.txt\nnetsh -f base.txt\n", {"c"}),
+        ("NEW A\nnetsh -f n.txt\ndel n.txt\nNEW C\nnetsh -f n.txt\n", {"a", "c"}),
+        ("NEW A\nerase /f /q %~dp0n.txt>nul 2>&1\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ('NEW A\ndel x.txt, "n.txt"\nNEW C\nnetsh -f n.txt\n', {"c"}),
+        ("NEW A\ndel *.*\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ("NEW A\ndel m?.txt\nNEW C\nnetsh -f n.txt\n", {"a", "c"}),
+        ("del base.txt\necho ipsec static>>base.txt\nnetsh -f base.txt\n", set()),
+        ("type nul>base.txt\nNEW C\nnetsh -f n.txt\nnetsh -f base.txt\n", {"c"}),
+        ("NEW A\ncd.>n.txt\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ("set>n.txt\nbreak>n.txt\nNEW C\nnetsh -f n.txt\n", {"c"}),
+    ],
+)
+def test_what_scripts_make_of_files(tmp_path: Path, text: str, policies: set[str]) -> None:
+    """`>>` adds to what is there, be it next to the script or written by it; `del` ends that."""
+    (tmp_path / "BASE.txt").write_text("ipsec static\nadd policy A\nadd policy B\n")
+    text = re.sub(r"NEW (.)", r"echo ipsec static>>n.txt\necho add policy \1>>n.txt", text)
+    (tmp_path / "p.bat").write_text(text)
+    work = workspace()
+    result = import_files([tmp_path / "p.bat"], work)
+    assert result.untranslated == ()
+    assert set(work.stores[Store.LOCAL].content().policies) == policies
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("del base.txt\nnetsh -f base.txt\n", 2, "base.txt is not next to this file"),
+        ("del *.txt\nnetsh -f base.txt\n", 2, "base.txt is not next to this file"),
+        ("type rules | find /v x>n.txt\nnetsh -f n.txt\n", 2, "what the script wrote to n.txt"),
+        ("set>n.txt\necho add policy A>>n.txt\nnetsh -f n.txt\n", 3, "what the script wrote to"),
+        ("echo #>n.txt\ndel %TEMP%\\n*.*\nnetsh -f n.txt\n", 3, "what the script wrote to n.txt"),
+    ],
+)
+def test_files_that_are_gone_or_not_known(tmp_path: Path, text: str, line: int, why: str) -> None:
+    """The command that reads one is named, with the reason."""
+    (tmp_path / "base.txt").write_text("ipsec static\nadd policy A\n")
+    (tmp_path / "p.bat").write_text(f"{text}netsh ipsec static add policy P\n")
+    result = import_files([tmp_path / "p.bat"], workspace())
+    ((found, reason),) = [(one.line, one.why) for one in result.untranslated]
+    assert found == line
+    assert reason.startswith(why)
+
+
 def test_files_of_unknown_names_are_not_mixed_up() -> None:
     """A name that is unknown in part is that of the file with the same text only."""
     text = "echo ipsec static add policy name=A>%A%.txt\necho ipsec static add policy name=B"

@@ -34,6 +34,12 @@ class Files(Protocol):
     def write(self, name: str, text: str, *, append: bool) -> None:
         """Keep a line that the script writes to a file, for commands that read it."""
 
+    def delete(self, name: str) -> None:
+        """Delete a file, or all that a name with * or ? stands for."""
+
+    def forget(self, name: str) -> None:
+        """Say that what a file holds is not known until the script makes it anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
