@@ -28,6 +28,7 @@ from ipsecfd.policy.registry.layout import InterfaceType, Offer, RuleBlob
 from ipsecfd.policy.registry.methods import authentication, is_soft, security_methods
 from ipsecfd.policy.registry.tree import Key, Place, RegistryFileError, Tree
 from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.stores.builtin import clear
 from ipsecfd.policy.stores.content import (
     DEFAULT_POLLING,
     Behaviour,
@@ -77,7 +78,7 @@ class Branch:
         self._key = tree.find(*path)
         self._draft = draft
         if tree.deletion(*path):
-            draft.clear()
+            clear(draft)
         self._lists = {one.guid.upper(): one.name for one in draft.filter_lists.values()}
         self._actions = {one.guid.upper(): one.name for one in draft.filter_actions.values()}
         self._policies = {one.guid.upper(): one.name for one in draft.policies.values()}

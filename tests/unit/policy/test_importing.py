@@ -261,6 +261,46 @@ def test_built_in_objects_do_not_stay_unused() -> None:
     assert result.filter_actions == 1
 
 
+@pytest.mark.parametrize(
+    "deletion",
+    [
+        "netsh ipsec static delete all",
+        "netsh ipsec static del filterlist all",
+        "netsh ipsec static delete filteraction all",
+        'netsh ipsec static delete filterlist name="All IP Traffic"',
+        "netsh ipsec static delete filteraction Permit",
+        "netsh ipsec static set filteraction name=Permit newname=Pass",
+        (
+            "netsh ipsec static restorepolicyexamples win2003\n"
+            "netsh ipsec static delete policy all\nnetsh ipsec static delete filterlist all"
+        ),
+        "reg delete HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local /f",
+    ],
+)
+def test_what_a_script_deleted_does_not_come_back(deletion: str) -> None:
+    """`all` is everything, what every fresh Windows has included (spec 8.2)."""
+    text = (
+        'netsh ipsec static add policy P\nnetsh ipsec static add rule R P "All IP Traffic" Permit\n'
+    )
+    assert imported(text).rules == 1
+    result = imported(f"{deletion}\n{text}")
+    assert result.untranslated == ()
+    assert len(result.failed) == 1
+    assert "There is no filter" in result.failed[0].why
+    assert result.rules == 0
+
+
+@pytest.mark.parametrize("kind", ["policy", "all"])
+def test_policies_that_a_script_deleted_are_not_assigned(kind: str) -> None:
+    """Those of Windows are none of the others."""
+    deletion = f"netsh ipsec static delete {'policy ' * (kind == 'policy')}all\n"
+    result = imported(f'{deletion}netsh ipsec static set policy "Client (Respond Only)" assign=y\n')
+    assert ([one.line for one in result.failed], result.assigned) == ([2], None)
+    text = "netsh ipsec static add rule R P {} Permit\n".format('"All IP Traffic"')
+    result = imported(f"{deletion}netsh ipsec static add policy P\n{text}")
+    assert result.rules == (kind == "policy")
+
+
 def test_doubtful_filters_are_noted() -> None:
     """TCP port 50 is not ESP (X10), whatever tool wrote it; no more than ten are told."""
     why = "TCP port 50 is not ESP, which is protocol 50 without ports"
