@@ -37,6 +37,7 @@ _LISTS: Final = ("f", "n", "a", "1s", "1k", "1f")
 _KNOWN: Final = frozenset((*_FLAGS, *_VALUES, *_LISTS))
 _STATIC_ONLY: Final = ("p", "r", "x", "y", "o")
 _RULE_ONLY: Final = ("n", "t", "a", "soft", "lan", "dialup", "1f")
+_IPSECCMD_ONLY: Final = ("file", "1f", "1e")
 _STORES: Final = {"reg": Store.LOCAL, "ds": Store.DOMAIN, "pers": Store.PERSISTENT}
 _POLLING: Final = re.compile(r"(.+):([0-9]{1,8})", re.DOTALL)
 _LONGEST_POLLING: Final = 0xFFFFFFFF // 60
@@ -133,9 +134,12 @@ def parse(arguments: Sequence[str], program: str = "ipseccmd", host: str = "loca
     given = _collect(words)
     if "?" in given:
         return Help()
+    newer = [f"-{one}" for one in _IPSECCMD_ONLY if one in given]
+    if newer and program != "ipseccmd":
+        raise UsageError(f"{program} has no {', '.join(newer)}; ipseccmd has")
     if "file" in given:
-        if len(given) > 1 or program != "ipseccmd":
-            raise UsageError("-file FILE belongs to ipseccmd and stands alone")
+        if len(given) > 1:
+            raise UsageError("-file FILE stands alone")
         return Batch(given["file"][0])
     if "u" in given:
         if len(given) > 1:

@@ -207,7 +207,8 @@ class Performer:
     def _ipseccmd(self, command: batch.Command, files: ScriptFiles) -> None:
         arguments = split_line(command.arguments)
         program = command.program.value
-        if len(arguments) > 1 and arguments[0].lower() in ("-file", "/file"):
+        of_file = len(arguments) > 1 and arguments[0].lower() in ("-file", "/file")
+        if of_file and command.program is Program.IPSECCMD:
             with self._file(arguments[1], command, files) as text:
                 if text is not None:
                     self._ipseccmd_script(text, _name_of(arguments[1]), program)

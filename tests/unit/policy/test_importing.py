@@ -482,6 +482,14 @@ def test_files_that_are_gone_or_not_known(tmp_path: Path, text: str, line: int, 
     assert reason.startswith(why)
 
 
+def test_ipsecpol_runs_no_files() -> None:
+    """-file came with ipseccmd (spec 8.4)."""
+    text = "echo -w REG -p P -r R -f 0+* -n BLOCK>s.txt\n{} -file s.txt\n"
+    assert imported(text.format("ipseccmd")).rules == 1
+    ((line, why),) = [(one.line, one.why) for one in imported(text.format("ipsecpol")).untranslated]
+    assert (line, "ipsecpol has no -file" in why) == (2, True)
+
+
 def test_files_of_unknown_names_are_not_mixed_up() -> None:
     """A name that is unknown in part is that of the file with the same text only."""
     text = "echo ipsec static add policy name=A>%A%.txt\necho ipsec static add policy name=B"
