@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ipsecfd.policy.computer import is_this_computer
 from ipsecfd.policy.ipseccmd.filters import Spec, parse_endpoint, parse_spec
 from ipsecfd.policy.ipseccmd.methods import (
     MainMode,
@@ -42,7 +43,6 @@ _STORES: Final = {"reg": Store.LOCAL, "ds": Store.DOMAIN, "pers": Store.PERSISTE
 _POLLING: Final = re.compile(r"(.+):([0-9]{1,8})", re.DOTALL)
 _LONGEST_POLLING: Final = 0xFFFFFFFF // 60
 _LONGEST_NAME: Final = 255
-_LOCAL: Final = ("", ".", "localhost", "127.0.0.1")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no name may hold: control characters, and bytes that were no text."""
 
@@ -324,8 +324,7 @@ def _name(text: str, switch: str) -> str:
 
 
 def _check_computer(name: str, host: str) -> None:
-    own = host.lower()
-    if name.lower() not in (*_LOCAL, own, own.partition(".")[0]):
+    if not is_this_computer(name, host):
         raise OtherComputerError(
             f'"{name}" is another computer: run the command there; this one is "{host}"'
         )

@@ -146,16 +146,18 @@ class Performer:
         session, name = self._session(), ""
         rest = command.arguments
         word, behind = next_word(rest)
-        while word.lower() in ("-c", "-f"):
+        while (option := word.lower()) in ("-c", "-f", "-r"):
             value, rest = next_word(behind)
-            if word.lower() == "-f":
-                name = value
-            else:
-                try:
+            try:
+                if option == "-c":
                     session.begin(value)
-                except CommandError as error:
-                    self.untranslated.append(_failure(command, as_text(error)))
-                    return
+                elif option == "-r":
+                    session.check_computer(value)
+                else:
+                    name = value
+            except CommandError as error:
+                self.untranslated.append(_failure(command, as_text(error)))
+                return
             word, behind = next_word(rest)
         if name:
             with self._file(name, command, files) as text:

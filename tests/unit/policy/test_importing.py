@@ -623,6 +623,22 @@ def test_each_line_of_netsh_begins_with_the_local_store() -> None:
     assert note.startswith("p.bat:2: set store holds for one run of netsh")
 
 
+@pytest.mark.parametrize("name", [".", "\\\\.", "LOCALHOST", "vm", "\\\\vm.example"])
+def test_netsh_on_this_computer(name: str) -> None:
+    """-r may name it, in every place where options stand; another one is not understood."""
+    work = workspace()
+    work.host = "vm.example"
+    text = (
+        f"netsh -r {name} ipsec static add policy A\n"
+        f'netsh -c "ipsec static" -r {name} add policy B\n'
+        f'echo add policy C>s.txt\nnetsh -r {name} -c "ipsec static" -f s.txt\n'
+    )
+    assert import_files([("p.bat", text.encode())], work).policies == 3
+    result = imported(f"rem\nnetsh -r x{name}x ipsec static add policy A\n")
+    ((line, why),) = [(one.line, one.why) for one in result.untranslated]
+    assert (line, f"-r x{name}x: netsh works on this computer only" in why) == (2, True)
+
+
 @pytest.mark.parametrize(
     "line",
     [
