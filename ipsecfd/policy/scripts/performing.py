@@ -99,7 +99,11 @@ class Performer:
                 tree = Tree(file)
 
         def execute(command: batch.Command) -> bool | None:
+            nonlocal tree
             if command.program is Program.REG:
+                if command.file != tree.file:
+                    flush()
+                    tree = Tree(command.file)
                 refused = len(tree.failures)
                 run_reg_command(tree, command.text, command.line)
                 self.done += 1
@@ -159,6 +163,10 @@ class Performer:
                 self.untranslated.append(_failure(command, as_text(error)))
                 return
             word, behind = next_word(rest)
+        if name and word:
+            why = f'"{rest.strip()}": expected nothing behind -f FILE'
+            self.untranslated.append(_failure(command, why))
+            return
         if name:
             with self._file(name, command, files) as text:
                 if text is not None:

@@ -579,6 +579,17 @@ def test_registry_commands_that_are_not_understood() -> None:
     assert [one.line for one in result.untranslated] == [2, 2]
 
 
+def test_registry_commands_of_other_scripts(tmp_path: Path) -> None:
+    """Their mistakes are named by the file that they stand in."""
+    (tmp_path / "other.cmd").write_text(f"rem\nreg add {LOCAL_KEY} /w\n")
+    (tmp_path / "p.bat").write_text(f"reg add {LOCAL_KEY} /x\ncall other.cmd\n")
+    result = import_files([tmp_path / "p.bat"], workspace())
+    assert [(Path(one.file).name, one.line) for one in result.untranslated] == [
+        ("p.bat", 1),
+        ("other.cmd", 2),
+    ]
+
+
 def test_store_for_what_is_local_on_windows() -> None:
     """With another store, everything that would go to the local one goes there."""
     work = workspace()
@@ -647,6 +658,7 @@ def test_netsh_on_this_computer(name: str) -> None:
         "(echo add policy name=Q\necho add policy name=R\n)| netsh ipsec static",
         "type rules.txt | netsh -c ipsec static",
         'netsh -c "ipsec statik" add policy name=Q',
+        "netsh -f p.txt ipsec static add policy name=Q",
     ],
 )
 def test_what_netsh_reads_itself_is_not_understood(line: str) -> None:
