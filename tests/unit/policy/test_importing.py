@@ -579,6 +579,13 @@ def test_registry_commands_that_are_not_understood() -> None:
     assert [one.line for one in result.untranslated] == [2, 2]
 
 
+@pytest.mark.parametrize("verb", ["restore", "copy HKLM\\SOFTWARE\\Backup"])
+def test_registry_commands_that_bring_what_is_not_in_the_script(verb: str) -> None:
+    """They are named: the policies of a backup are known to Windows only."""
+    (line,) = imported(f"rem\nreg {verb} {LOCAL_KEY} policy.hiv\n").untranslated
+    assert (line.line, "expected reg add KEY" in line.why) == (2, True)
+
+
 def test_registry_commands_of_other_scripts(tmp_path: Path) -> None:
     """Their mistakes are named by the file that they stand in."""
     (tmp_path / "other.cmd").write_text(f"rem\nreg add {LOCAL_KEY} /w\n")
