@@ -83,9 +83,6 @@ class Nowhere:
     def delete(self, name: str) -> None:
         pass
 
-    def forget(self, name: str) -> None:
-        pass
-
 
 def resolve(name: str) -> tuple[IPAddress, ...]:
     raise GrammarError(name, "expected a DNS name that resolves")

@@ -129,10 +129,6 @@ class ScriptFiles:
         for one in fnmatch.filter(known, pattern):
             self._written[one] = _Gone.UNKNOWN if elsewhere else _Gone.DELETED
 
-    def forget(self, name: str) -> None:
-        """Say that what a file holds is not known until the script makes it anew."""
-        self._written[_base(name)] = _Gone.UNKNOWN
-
     def _names(self) -> set[str]:
         return {*self._written, *self._given, *(path.name.lower() for path in self._paths())}
 

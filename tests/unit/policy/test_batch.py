@@ -28,9 +28,6 @@ class Folder:
     def delete(self, name: str) -> None:
         self.files.pop(name, None)
 
-    def forget(self, name: str) -> None:
-        self.files.pop(name, None)
-
 
 def play(
     text: str,

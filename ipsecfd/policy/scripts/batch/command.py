@@ -37,9 +37,6 @@ class Files(Protocol):
     def delete(self, name: str) -> None:
         """Delete a file, or all that a name with * or ? stands for."""
 
-    def forget(self, name: str) -> None:
-        """Say that what a file holds is not known until the script makes it anew."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

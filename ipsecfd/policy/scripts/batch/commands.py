@@ -10,7 +10,7 @@ from typing import Final
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files
 from ipsecfd.policy.scripts.batch.flow import Exit, Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Limits, Stop
-from ipsecfd.policy.scripts.batch.named import as_written, with_files
+from ipsecfd.policy.scripts.batch.named import as_written, deleted, with_files
 from ipsecfd.policy.scripts.batch.nodes import Node, Simple, first_place
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
@@ -18,7 +18,6 @@ from ipsecfd.policy.scripts.batch.programs import (
     is_doubtful,
     is_expected_to_succeed,
     label_of,
-    next_word,
     program_of,
     split_program,
 )
@@ -35,8 +34,6 @@ _START_SWITCHES: Final = re.compile(
 _SCRIPT_NAME: Final = re.compile(r".*\.(?:bat|cmd)", re.IGNORECASE)
 _ARGUMENT: Final = re.compile(r'(?:"[^"]*"?|[^\s,;="])+')
 _EXIT: Final = re.compile(r"\s*(/b\b)?\s*(.*)", re.IGNORECASE | re.DOTALL)
-_SILENT: Final = (("break", ""), ("cd", "."), ("type", "nul"))
-"""Commands that print nothing, and are run for the empty file that this makes."""
 _STATUS: Final = re.compile(r"-?[0-9]{1,10}", re.ASCII)
 
 
@@ -78,13 +75,12 @@ class Commands(ABC):
     def _command(self, text: str, node: Simple, frame: Frame) -> bool | None:
         name, rest = split_program(text)
         variables = self._variables
-        if node.output and name != "echo":
-            self._print(name, rest, node)
         match name:
             case "echo":
                 self._echo(rest, node)
             case "del" | "erase":
-                self._delete(rest)
+                for one in deleted(rest):
+                    self._files.delete(one)
                 return self._program(name, rest, text, node, frame)
             case "set":
                 variables.assign(rest)
@@ -141,21 +137,6 @@ class Commands(ABC):
             line = "" if rest[:1] in (".", ":") and not rest[1:].strip() else rest[1:]
             name = as_written(node.output).strip('"')
             self._files.write(name, line, append=node.appends)
-
-    def _print(self, name: str, rest: str, node: Simple) -> None:
-        """What another command than echo writes to a file is not known, unless it is nothing."""
-        file = as_written(node.output).strip('"')
-        if (name, rest.strip().lower()) in _SILENT:
-            self._files.write(file, "", append=node.appends)
-        else:
-            self._files.forget(file)
-
-    def _delete(self, rest: str) -> None:
-        name, rest = next_word(rest)
-        while name:
-            if not name.startswith("/"):
-                self._files.delete(as_written(name.strip(",;")))
-            name, rest = next_word(rest)
 
     def _goto(self, rest: str, node: Simple, frame: Frame) -> None:
         name = label_of(rest)

@@ -8,7 +8,7 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
-from ipsecfd.policy.scripts.batch.conditions import holds
+from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds
 from ipsecfd.policy.scripts.batch.doubts import concerns_ipsec, forget_assignments, way_behind
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Stop
@@ -136,6 +136,8 @@ class _Run(Commands):
             for one in (condition.left, condition.right)
         )
         found = holds(condition, left, right, self._variables)
+        if found is None and guards_deletion(node):
+            found = True
         if found is not None:
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)
