@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent import garbage
+from ipsecfd.agent.background import background
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.drops import unrecorded
 from ipsecfd.agent.events import ENTERED, Event
@@ -37,6 +38,10 @@ from ipsecfd.kernel.errors import KernelError
 RELOAD: Final = "reload"
 BOOT_FILE: Final = "boot file"
 NEW: Final = "new state_dir"
+HOST: Final = "addresses"
+
+RETRY_SECONDS: Final = 1.0
+"""Pause between two tries to judge by new addresses."""
 
 
 class Agent:
@@ -191,7 +196,7 @@ class Agent:
             return
         self.host = host
         if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._follow())
+            self._follower = background(self._follow())
 
     def settings(self, mode: Mode) -> Settings:
         """What packets are to be judged by in a mode."""
@@ -221,14 +226,23 @@ class Agent:
         return config.startup.driver_mode(ever_assigned=self.memory.ever_assigned)
 
     async def _follow(self) -> None:
+        """Judge by the host as it is now, however often it has to be tried."""
         host = None
         while host is not self.host:
             async with self.lock:
                 host = self.host
                 try:
-                    await self._judge_in(self.mode)
-                except IpsecfdError as error:
-                    self.parts.say(f"new addresses could not be taken over: {error}")
+                    await self._judge(self.mode)
+                except KernelError as error:
+                    host = None
+                    warning = f"packets are judged by the addresses that this host had: {error}"
+                    if self.warnings.get(HOST) != warning:  # said once, however often it is tried
+                        self.event(Event.FAILURE, warning)
+                    self.warnings[HOST] = warning
+                else:
+                    self.warnings.pop(HOST, None)
+            if host is None:
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def read(
         self, places: Places, stores: StoreReader | None = None, load: Load | None = None
@@ -254,21 +268,25 @@ class Agent:
     ) -> None:
         """Swap the policies whole, and with them the places they were read from, if others.
 
-        When the packet processes refuse, the old ones stay.
+        Raises StateError or KernelError, and the old ones stay, when they cannot be remembered or
+        the kernel refuses.
         """
         shadow = None if self.shadow is None else await self.shadow.following(new)
+        places = places or self.places
+        await asyncio.to_thread(self.memory.remember, new, places)
         before = self.policies, self.places, self.shadow
-        self.policies, self.places, self.shadow = new, places or self.places, shadow
+        self.policies, self.places, self.shadow = new, places, shadow
         mode = self.mode_then
         try:
             await self._judge_in(mode)
         except BaseException:
             self.policies, self.places, self.shadow = before
             raise
+        first = self.memory.applied(new, places)
         self.warnings.pop(RELOAD, None)
         if new.was_assigned:
             self.warnings.pop(NEW, None)
-        if self.memory.remember(new, self.places):
+        if first:
             await self.keep_boot_file()
         self.applied(event, message)
         self.trouble = None
@@ -317,17 +335,27 @@ class Agent:
         self.parts.say(message)
 
     async def _judge_in(self, mode: Mode) -> None:
-        """Have packets judged in a mode, by what holds now; raises KernelError.
+        """The same as `_judge`, and a refusal is logged."""
+        try:
+            await self._judge(mode)
+        except KernelError as error:
+            self.event(Event.FAILURE, f"refused: {error}")
+            raise
+
+    async def _judge(self, mode: Mode) -> None:
+        """Have packets judged in a mode, by what holds now; raises KernelError, and nothing has
+        changed.
 
         First the kernel forgets what it has learnt, so that there is no moment in which it lets
         pass by itself what the new settings would block. To count that can wait until they hold.
         """
-        self._generation = self.hook.following(self._generation)
+        before = self._generation
+        self._generation = self.hook.following(before)
         settings = self.settings(mode)
         try:
             await self.hook.relearn(settings)
-        except KernelError as error:
-            self.event(Event.FAILURE, f"refused: {error}")
+        except KernelError:
+            self._generation = before  # else some refusals later the next would be this one again
             self.hook.settle()
             raise
         await self.pool.install(settings)

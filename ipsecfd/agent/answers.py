@@ -9,19 +9,8 @@ from ipsecfd.agent import shadowing
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.assigning import Choice
 from ipsecfd.agent.changes import Changes
-from ipsecfd.agent.counts import (
-    cache_report,
-    count_report,
-    filter_page,
-    unreported_report,
-    why_off,
-)
-from ipsecfd.agent.desk import (
-    desk_report,
-    domain_report,
-    local_time,
-    netdiag_view,
-)
+from ipsecfd.agent.counts import filter_page, stats_report, why_off
+from ipsecfd.agent.desk import desk_report, domain_report, netdiag_view
 from ipsecfd.agent.domain_updates import NO_DOMAIN
 from ipsecfd.agent.flow_list import MOST, FlowChoice, flow_list
 from ipsecfd.agent.foresight import foresee
@@ -204,14 +193,7 @@ class Answers:
     async def stats(self) -> StatsReport:
         """How often each decision was made since the service started."""
         await self._agent.count()
-        rows = self._agent.tally.rows.items()
-        by_packets = sorted(rows, key=lambda one: -one[1].packets)
-        return StatsReport(
-            since=local_time(self._agent.started),
-            counts=[count_report(cause, row) for cause, row in by_packets],
-            cache=cache_report(self._agent),
-            unreported=unreported_report(self._agent),
-        )
+        return await asyncio.to_thread(stats_report, self._agent)
 
     async def filter_stats(self, *, every: bool, first: int) -> FilterPage:
         """How often each filter decided, from the one at place `first` on."""

@@ -107,7 +107,8 @@ class Assignments:
                 stored = None
         if was.state is None:
             self._noted.forget()  # first: the file is not lost
-        state.put_back(self._state_dir, was.state)
+        if state.raw(self._state_dir) != was.state:  # a full disk takes nothing, not even the same
+            state.put_back(self._state_dir, was.state)
         if stored is None:
             self._assign_stored(None)
 

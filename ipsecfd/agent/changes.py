@@ -62,7 +62,7 @@ class Changes:
             if places.dynamic != agent.places.dynamic:
                 agent.dynamic_revision += 1
             await agent.put_in_force(new, Event.RELOADED, "policies reloaded", places)
-            self._forget_superseded(new)
+            await self._forget_superseded(new)
             await agent.take_config(config)
             await self._note_pending()
             return hand_mode.notes(agent) + agent.pending + new.warnings
@@ -86,7 +86,7 @@ class Changes:
                     standing_in = self._standing_in(agent.places) if reassigned else []
                     return load.notes + standing_in + on_trial
             await agent.put_in_force(new, Event.APPLIED, "the stores changed", places)
-            self._forget_superseded(new)
+            await self._forget_superseded(new)
             standing_in = self._standing_in(agent.places)
             return load.notes + hand_mode.notes(agent) + standing_in + on_trial
 
@@ -283,8 +283,8 @@ class Changes:
         with self._refusing("the change is not in force"):
             await self.trials.write_down()
             if agent.trouble:
-                return agent.memory.recall(agent.places)
-            agent.memory.check(agent.places)
+                return await asyncio.to_thread(agent.memory.recall, agent.places)
+            await asyncio.to_thread(agent.memory.check, agent.places)
         return agent.places
 
     def _is_assigned(self, name: str) -> bool:
@@ -293,12 +293,12 @@ class Changes:
         stored = (one.assigned for one in policies.held if one.store is Store.LOCAL)
         return name_key(name) in {name_key(one) for one in (*in_force, *stored) if one}
 
-    def _forget_superseded(self, new: PolicySet) -> None:
+    async def _forget_superseded(self, new: PolicySet) -> None:
         """A policy was assigned in the local store: a file that was is not any more (spec 1.1)."""
         agent = self._agent
         stored = any(one.store is Store.LOCAL and one.assigned for one in new.held)
         if agent.places.assigned is not None and stored:
-            state.save(agent.config.state_dir, None)
+            await asyncio.to_thread(state.save, agent.config.state_dir, None)
             agent.places = replace(agent.places, assigned=None)
 
     def _resolve_stores(self, answers: Mapping[str, tuple[IPAddress, ...]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from asyncvarlink import (
     GenericVarlinkErrorReply,
     VarlinkClientProtocol,
     VarlinkErrorReply,
-    connect_unix_varlink,
+    VarlinkTransport,
 )
 from asyncvarlink.conversion import ConversionError
 
@@ -19,6 +20,8 @@ from ipsecfd.errors import IpsecfdError
 
 ANSWER_SECONDS: Final = 120
 """A reload may have to wait for DNS servers that do not answer."""
+_TURN_SECONDS: Final = 0.05
+"""Pause between two tries to get in where too many wait already."""
 
 
 class ClientError(IpsecfdError):
@@ -38,9 +41,11 @@ def call(socket: Path, method: str, **parameters: Any) -> Any:
 
 
 async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
+    connected = False
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            transport, protocol = await connect_unix_varlink(VarlinkClientProtocol, socket)
+            transport, protocol = await _connect(socket)
+            connected = True
             try:
                 answer = await getattr(protocol.make_proxy(Control), method)(**parameters)
             finally:
@@ -62,8 +67,9 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
     except PermissionError as error:
         raise ClientError(f"{socket}: permission denied: {_WHO}") from error
     except TimeoutError as error:
+        why = "does not answer within" if connected else "has had too many other clients for"
         raise ClientError(
-            f"the daemon at {socket} does not answer within {ANSWER_SECONDS} s;"
+            f"the daemon at {socket} {why} {ANSWER_SECONDS} s;"
             " `systemctl restart ipsecfd` replaces one that hangs"
         ) from error
     except ConnectionResetError as error:
@@ -71,6 +77,30 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
     except OSError as error:
         raise ClientError(f"{socket}: {error.strerror or error}") from error
     return next(iter(answer.values()), None)
+
+
+async def _connect(socket: Path) -> tuple[VarlinkTransport, VarlinkClientProtocol]:
+    """A connection to whoever serves the socket, in one's turn. Raises OSError.
+
+    asyncio would take the refusal of a full queue for a connection under way.
+    """
+    loop = asyncio.get_running_loop()
+    ours = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM | sockets.SOCK_NONBLOCK)
+    try:
+        while True:
+            try:
+                ours.connect(str(socket))
+            except BlockingIOError:
+                await asyncio.sleep(_TURN_SECONDS)
+            else:
+                break
+        protocol = VarlinkClientProtocol()
+        transport = VarlinkTransport(loop, ours, ours, protocol)
+    except BaseException:
+        ours.close()
+        raise
+    await asyncio.sleep(0)  # the transport begins to read
+    return transport, protocol
 
 
 _WHO: Final = "only root may change anything, and only root and the control group may look"

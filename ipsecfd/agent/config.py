@@ -35,7 +35,7 @@ from ipsecfd.driver.modes import (
 from ipsecfd.kernel.marks import DEFAULT_MASK, LEAST_BITS, Marks
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.stores.properties import Properties
-from ipsecfd.policy.text import parse_toml, read_text
+from ipsecfd.policy.text import parse_toml, read_plain_text
 
 DEFAULT_PATH: Final = Path("/etc/ipsecfd/ipsecfd.toml")
 DEFAULT_SOCKET: Final = Path("/run/ipsecfd/control.sock")
@@ -274,7 +274,7 @@ def load(path: Path | None) -> Config:
     """
     if path is None and not DEFAULT_PATH.exists():
         return Config()
-    return parse(read_text(path or DEFAULT_PATH), str(path or DEFAULT_PATH))
+    return parse(read_plain_text(path or DEFAULT_PATH), str(path or DEFAULT_PATH))
 
 
 def parse(text: str, file: str) -> Config:

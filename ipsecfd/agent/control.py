@@ -209,7 +209,8 @@ class ControlServer:
         self._transports.add(transport)
         if allowed is not Rights.EVERYTHING:
             self._lookers.add(transport)
-            self._loop.call_later(LOOKING_SECONDS, transport.close)
+            limit = self._loop.call_later(LOOKING_SECONDS, transport.close)
+            transport.closed_future.add_done_callback(lambda _: limit.cancel())
         transport.closed_future.add_done_callback(lambda _: self._closed(transport))
         if len(self._transports) >= MAX_CONNECTIONS:
             self._loop.remove_reader(self._socket)

@@ -15,6 +15,7 @@ from ipsecfd.agent.packet_reports import (
     Count,
     FilterCount,
     FilterPage,
+    StatsReport,
     UnreportedReport,
 )
 from ipsecfd.agent.policies import PolicySet
@@ -23,6 +24,10 @@ from ipsecfd.errors import IpsecfdError
 
 PAGE: Final = 2_000
 """Filters in one answer."""
+
+MOST_COUNTS: Final = 10_000
+"""Counts by cause in one answer: all that there are, 500,000, would take half a minute to send, in
+which the service does nothing else."""
 
 _Key = tuple[str, str, str]
 """Policy, rule and filter as written; a filter that a rule has twice counts as one."""
@@ -83,6 +88,23 @@ def count_report(cause: Cause, row: Row) -> Count:
         octets=row.octets,
         learnt=row.learnt,
         last=_time(row.last),
+    )
+
+
+def stats_report(agent: Agent) -> StatsReport:
+    """How often each decision was made, the most frequent first.
+
+    Takes a while for very many causes, so call it in a thread.
+    """
+    rows = dict(agent.tally.rows).items()  # a copy: they may grow meanwhile
+    by_packets = sorted(rows, key=lambda one: -one[1].packets)
+    return StatsReport(
+        since=local_time(agent.started),
+        counts=[count_report(*one) for one in by_packets[:MOST_COUNTS]],
+        left_out=len(by_packets[MOST_COUNTS:]),
+        left_out_packets=sum(row.packets for _, row in by_packets[MOST_COUNTS:]),
+        cache=cache_report(agent),
+        unreported=unreported_report(agent),
     )
 
 

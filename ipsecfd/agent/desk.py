@@ -18,11 +18,15 @@ from ipsecfd.policy.netdiag import NetdiagPolicy, NetdiagView, shown_filters
 
 
 def desk_report(agent: Agent, *, keys: bool) -> DeskReport:
-    """The running side of a workspace; with `keys` False, without pre-shared keys."""
+    """The running side of a workspace; with `keys` False, without pre-shared keys.
+
+    Takes a while for very many counts, so call it in a thread; they may grow meanwhile.
+    """
     config = agent.config
-    by_reason = agent.tally.by_reason()
+    by_reason: Counter[tuple[str, str]] = Counter()
     by_way: Counter[tuple[str, Direction]] = Counter()
-    for cause, row in agent.tally.rows.items():
+    for cause, row in dict(agent.tally.rows).items():
+        by_reason[cause.verdict, cause.reason] += row.packets
         by_way[cause.verdict, cause.direction] += row.packets
     return DeskReport(
         state_dir=str(config.state_dir),

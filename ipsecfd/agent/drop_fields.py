@@ -8,7 +8,7 @@ from typing import Any
 
 from ipsecfd.agent.drops import DropRecord
 from ipsecfd.driver.decision import Direction, Reason
-from ipsecfd.driver.packet import Malformed, parse, to_address
+from ipsecfd.driver.packet import EXTENSION_HEADERS, Malformed, parse, to_address
 from ipsecfd.policy.model import ICMP, ICMPV6, PROTOCOL_NAMES, TCP, UDP
 
 INVALID_SYNTAX, DROPPED_INBOUND, DROPPED_OUTBOUND = 4286, 4289, 4290
@@ -16,7 +16,6 @@ INVALID_SYNTAX, DROPPED_INBOUND, DROPPED_OUTBOUND = 4286, 4289, 4290
 
 _NAMED_PROTOCOLS = (ICMP, TCP, UDP, ICMPV6)
 _TCP_FLAGS = ((2, "S"), (1, "F"), (4, "R"), (8, "P"), (16, "A"), (32, "U"), (64, "E"), (128, "C"))
-_EXTENSION_HEADERS = (0, 43, 44, 60)
 _IPV6_FRAGMENT = 44
 
 
@@ -111,7 +110,7 @@ def _tcp_flags(data: bytes) -> str | None:
     position = (data[0] & 0x0F) * 4
     if data[0] >> 4 == 6:
         header, position = data[6], 40
-        while header in _EXTENSION_HEADERS and position + 2 <= len(data):
+        while header in EXTENSION_HEADERS and position + 2 <= len(data):
             size = 8 if header == _IPV6_FRAGMENT else (data[position + 1] + 1) * 8
             header, position = data[position], position + size
     if position + 14 > len(data):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import ssl
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,7 @@ FETCH_SECONDS: Final = 30.0
 MAX_BYTES: Final = 16 << 20
 """A policy is far smaller."""
 _NOT_MODIFIED, _OK = 304, 200
+_reading = threading.Lock()
 
 
 class FetchError(IpsecfdError):
@@ -31,14 +34,51 @@ async def fetch(source: str, etag: str = "", *, seconds: float = FETCH_SECONDS) 
     try:
         async with asyncio.timeout(seconds):
             if source.startswith("/"):
-                return await asyncio.to_thread(_read, Path(source), etag)
+                return await _read_aside(Path(source), etag)
             return await _download(source, etag)
     except TimeoutError as error:
         raise FetchError(f"{source}: no answer in {seconds:g} s") from error
 
 
+async def _read_aside(path: Path, etag: str) -> Fetched:
+    """Read a file in a thread that nothing waits for, one at a time: its file system may hang, and
+    must keep neither the threads that look after the rules nor the service from ending."""
+    if not _reading.acquire(blocking=False):
+        raise FetchError(f"{path}: the file system has not answered the last time it was asked")
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[Fetched] = loop.create_future()
+
+    def tell(fetched: Fetched | None, error: BaseException | None) -> None:
+        if found.cancelled():
+            return
+        if fetched is not None:
+            found.set_result(fetched)
+        elif error is not None:
+            found.set_exception(error)
+
+    def read() -> None:
+        fetched: Fetched | None = None
+        error: BaseException | None = None
+        try:
+            fetched = _read(path, etag)
+        except BaseException as failure:  # noqa: BLE001 - for whoever waits for this
+            error = failure
+        _reading.release()
+        with contextlib.suppress(RuntimeError):  # the service has ended
+            loop.call_soon_threadsafe(tell, fetched, error)
+
+    try:
+        threading.Thread(target=read, name="domain source", daemon=True).start()
+    except RuntimeError as error:
+        _reading.release()
+        raise FetchError(f"{path}: cannot be read: {error}") from error
+    return await found
+
+
 def _read(path: Path, etag: str) -> Fetched:
     try:
+        if not path.is_file() and path.exists():
+            raise FetchError(f"{path}: expected a plain file")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
+from ipsecfd.agent.background import background
 from ipsecfd.agent.config import Config
 from ipsecfd.agent.learnt import Found, Learnt, Wanted
 from ipsecfd.agent.readings import ReadCounters, Readings
@@ -140,12 +141,15 @@ class Hook:
         """Forget all learnt flows, and learn under other settings, which the packet processes get
         next: what they decide by the old ones until then is not learnt. `settle` is for afterwards.
 
-        Raises KernelError and changes nothing when refused. Does nothing before `install`.
+        Raises KernelError and changes nothing when refused. Does nothing before `install`, nor
+        after `remove`, which may be at work when this is called.
         """
-        if not self.kind or not self._caching:
+        if not self._caching:
             return
         generation = _generation(settings)
         async with self._changing:
+            if not self.kind:
+                return
             given_up = self._readings.give_up(generation.number)
             try:
                 self._standing = await _to_the_end(
@@ -167,7 +171,7 @@ class Hook:
         """Have what was learnt under settings that were replaced counted a last time and removed,
         while nobody waits for it: a full set takes a while to read."""
         if self._settling is None or self._settling.done():
-            self._settling = asyncio.create_task(self._settle())
+            self._settling = background(self._settle())
 
     async def keep(self) -> bool:
         """Put the rules back, with new sets, if somebody else changed them; whether that was so.

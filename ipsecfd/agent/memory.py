@@ -92,20 +92,25 @@ class Memory:
             return []
         return [f"what is assigned does not move along: copy what is in {here} to {there} first"]
 
-    def remember(self, policies: PolicySet, places: Places) -> bool:
-        """Keep for later starts that these are in force; raises StateError.
+    def remember(self, policies: PolicySet, places: Places) -> None:
+        """Keep for later starts that these are assigned, if they are; before they are in force, so
+        that none is which is not kept. Raises StateError."""
+        if policies.was_assigned:
+            if not self.ever_assigned:
+                state.save(self._state_dir, places.assigned)
+            self.note(places)
+
+    def applied(self, policies: PolicySet, places: Places) -> bool:
+        """These are in force now; where nothing is assigned, later starts may find nothing.
 
         Says whether it is new that a policy was assigned.
         """
-        new = policies.was_assigned and not self.ever_assigned
-        if new:
-            state.save(self._state_dir, places.assigned)
-            self.ever_assigned = True
         if policies.was_assigned:
-            self.note(places)
-        elif not places.given and self._noted.place() == self._state_dir:
+            new, self.ever_assigned = not self.ever_assigned, True
+            return new
+        if not places.given and self._noted.place() == self._state_dir:
             self._noted.forget()
-        return new
+        return False
 
     def note(self, places: Places) -> None:
         """Something is assigned, in force or not: without it a later start must not be open."""

@@ -131,8 +131,8 @@ class PacketProcess:
             self._replies.send_some()
 
     def _take_commands(self) -> None:
-        """Read what the agent sent. One call takes one piece of a table at most, so that packets
-        are judged between two of them."""
+        """Read what the agent sent. One call takes some 64 KiB of a table, two milliseconds' worth,
+        and packets are judged before the next one."""
         try:
             data = self._control.recv(_CONTROL_BYTES)
         except BlockingIOError:

@@ -71,9 +71,13 @@ class StatsReport:
     since: str
     """When the service started."""
     counts: list[Count]
-    """The most frequent first."""
+    """The most frequent first, so many that an answer takes no time to speak of."""
     cache: CacheReport
     unreported: UnreportedReport
+    left_out: int = 0
+    """How many less frequent ones there are."""
+    left_out_packets: int = 0
+    """How often those were made together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ipsecfd import __version__
+from ipsecfd.agent.background import background
 from ipsecfd.agent.drops import DropRecord
 from ipsecfd.agent.transfer import HEADER, Judged, PacketReport, pieces
 from ipsecfd.driver.driver import Settings
@@ -55,7 +56,7 @@ class PacketProcess:
         """Done when the process has ended, with how it ended."""
         self._killed_for = ""
         """Why it was ended from here, which is the reason to tell then."""
-        self._watch = asyncio.create_task(self._wait())
+        self._watch = background(self._wait())
 
     @property
     def pid(self) -> int:
@@ -91,7 +92,7 @@ class PacketProcess:
         self = cls(process, reader, writer, inlet, on_drops)
         try:
             await self._read(_START_SECONDS)
-        except KernelError:
+        except BaseException:
             await self.stop()
             raise
         return self
@@ -200,15 +201,16 @@ class PacketProcess:
         return True
 
     async def _wait(self) -> None:
-        status = await self._process.wait()
-        loop = asyncio.get_running_loop()
-        if self._inlet.fileno() >= 0:
-            while self._take_drops():
-                pass
-            loop.remove_reader(self._inlet)
-            self._inlet.close()
-        self._writer.close()
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        if not self.died.done():
-            why = self._killed_for or f"ended with {how}"
-            self.died.set_result(f"packet process {self.pid} {why}")
+        why = "cannot be waited for"
+        try:
+            status = await self._process.wait()
+            why = f"ended with {f'signal {-status}' if status < 0 else f'exit status {status}'}"
+            if self._inlet.fileno() >= 0:
+                while self._take_drops():
+                    pass
+                asyncio.get_running_loop().remove_reader(self._inlet)
+                self._inlet.close()
+            self._writer.close()
+        finally:  # whatever went wrong: who replaces it waits for this
+            if not self.died.done():
+                self.died.set_result(f"packet process {self.pid} {self._killed_for or why}")

@@ -15,6 +15,7 @@ from typing import Final
 
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
+from ipsecfd.agent.background import background
 from ipsecfd.agent.bootfile import BootFile
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.config import Config
@@ -116,6 +117,7 @@ async def _serve(config: Config, configurations: Configurations, policies: Seque
             await changes.trials.after_start()
             tasks = [
                 keeping,
+                watcher.following,
                 asyncio.create_task(_end_stopped(agent)),
                 asyncio.create_task(_watch(agent, page, systemd)),
                 asyncio.create_task(_count(agent)),
@@ -144,7 +146,7 @@ def _on_signals(reload: Callable[[], Coroutine[None, None, None]]) -> asyncio.Ev
     reloads: set[asyncio.Task[None]] = set()
 
     def on_hangup() -> None:
-        task = loop.create_task(reload())
+        task = background(reload())
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 

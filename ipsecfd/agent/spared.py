@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ipsecfd.agent.config import DEFAULT_PATH, Config
 from ipsecfd.policy.mistakes import PolicyError
-from ipsecfd.policy.text import parse_toml, read_text
+from ipsecfd.policy.text import parse_toml, read_plain_text
 
 _DOUBTFUL: Final = {"forward": True}
 """What closes more where nobody can tell."""
@@ -22,7 +22,7 @@ def load(path: Path | None) -> Config:
     """
     file = path or DEFAULT_PATH
     try:
-        known = parse_toml(read_text(file), str(file)) if path or file.exists() else {}
+        known = parse_toml(read_plain_text(file), str(file)) if path or file.exists() else {}
     except PolicyError:
         known = dict(_DOUBTFUL)
     return _without_mistakes(known)

@@ -162,7 +162,8 @@ async def _first_mode(agent: Agent, reading: asyncio.Task[PolicySet]) -> Mode:
     """
     try:
         policies = await reading
-        agent.memory.remember(policies, agent.places)
+        await asyncio.to_thread(agent.memory.remember, policies, agent.places)
+        agent.memory.applied(policies, agent.places)
     except GivenError as error:
         agent.parts.log.event(int(Event.FAILED), f"policy not applied: {error}")
         raise

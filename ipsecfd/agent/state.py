@@ -94,10 +94,15 @@ def put_back(directory: Path, text: str | None) -> None:
         else:
             durable.keep(path, text.encode("latin-1"))
     except OSError as error:
-        # A full disk says enough by itself, and has nothing to do with the directory.
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "" if full else "; `state_dir` must be a directory that ipsecfd may write to"
-        raise StateError(f"{path}: cannot be written: {error.strerror}{hint}") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StateError:
+    """Why a file of the agent's own cannot be written, and what it needs."""
+    # A full disk says enough by itself, and has nothing to do with the directory.
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "" if full else "; `state_dir` must be a directory that ipsecfd may write to"
+    return StateError(f"{path}: cannot be written: {error.strerror}{hint}")
 
 
 def _damaged(path: Path, place: str, text: str) -> StateError:

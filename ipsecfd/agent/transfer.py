@@ -1,8 +1,9 @@
 """What travels between the agent and a packet process: settings one way, answers the other.
 
 A table of 100,000 filters takes tenths of a second to unpickle in one piece, and no packet is
-judged meanwhile. So the big mappings travel in pieces of a few hundred entries, to be taken in
-between packets. The filters of tunnel rules are few, and come whole with the last piece.
+judged meanwhile. So the filters travel in pieces of a few hundred entries, to be taken in between
+packets. What is ten times smaller comes whole with the last piece: the numbers of the addresses
+and prefixes, and the filters of tunnel rules.
 
 Counts of what they decided take as long to pickle, and go back in pieces for the same reason: each
 answer is any number of messages with some of the counts, and one that ends it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ipsecfd.agent.state import StateError
+from ipsecfd.agent.state import StateError, unwritable
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.boottime import BootTime
 from ipsecfd.policy import durable, exact
@@ -92,15 +92,18 @@ def save(directory: Path, trial: Trial) -> None:
     try:
         durable.keep(path, f"{json.dumps(value)}\n".encode())
     except OSError as error:
-        raise StateError(f"{path}: cannot be written: {error.strerror}") from error
+        raise unwritable(path, error) from error
 
 
 def forget(directory: Path) -> None:
     """Have nothing on trial any more. Raises StateError."""
     path = directory / FILE_NAME
     try:
-        path.unlink(missing_ok=True)
+        path.lstat()  # on a read-only file system no other call says that there is nothing
+        path.unlink()
         durable.sync_directory(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return
     except OSError as error:
         raise StateError(f"{path}: cannot be removed: {error.strerror}") from error
 

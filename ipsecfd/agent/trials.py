@@ -89,14 +89,17 @@ class Trials:
         """Make a change in the body; with `seconds`, on trial for so long.
 
         `mode` is the one set by hand that then holds, if any. What the body did to the assignment
-        is undone if it fails. For whoever holds the agent's lock. Raises IpsecfdError.
+        is undone if it fails, later where the disk takes nothing now. For whoever holds the agent's
+        lock. Raises IpsecfdError.
         """
         agent = self._agent
         if seconds is not None and not 1 <= seconds <= LONGEST:
             raise IpsecfdError(f"{seconds} s on trial: expected 1 to {LONGEST}")
+        if not assigns and seconds is None:  # the disk knows of no mode
+            yield
+            return
+        await self.write_down()
         previous: Assignment | None = None
-        if assigns or seconds is not None:
-            await self.write_down()
         if assigns:
             previous = await asyncio.to_thread(
                 self.assignments.now,
@@ -104,23 +107,20 @@ class Trials:
                 agent.policies,
                 failed=agent.trouble is not None,
             )
-        trial = None
-        if seconds is not None:
-            end = self._in(seconds)
-            trial = Trial(what, seconds, end, mode, hand_mode(agent), previous)
+        trial = Trial(what, seconds or 0, self._in(seconds or 0), mode, hand_mode(agent), previous)
+        if seconds is None:  # a record that is there all the same would undo this change
+            await asyncio.to_thread(record.forget, self._state_dir)
+        else:
             await asyncio.to_thread(record.save, self._state_dir, trial)
         try:
             yield
         except IpsecfdError:
-            if previous is not None:
-                await asyncio.to_thread(self.assignments.put_back, previous)
-            if trial is not None:
-                await asyncio.to_thread(record.forget, self._state_dir)
+            await self._undo_refused(trial)
             raise
-        if trial is not None:
+        agent.warnings.pop(_ABOUT, None)
+        if seconds is not None:
             self.pending = trial
             self._wake.set()
-            agent.warnings.pop(_ABOUT, None)
             agent.event(
                 Event.APPLIED,
                 f"{what} is on trial for {seconds} s: `ipsecfd confirm` keeps it",
@@ -161,11 +161,10 @@ class Trials:
             agent.event(Event.APPLIED, f"{why}: {trial.what} is taken back")
             trouble = trouble or await self._forget_record()
             if trouble is not None:
-                self._unwritten = trial
-                self._wake.set()
-                self._warn(
+                self._write_later(
+                    trial,
                     f"{trial.what} is taken back, but that cannot be written down, so a start may"
-                    f" find it on trial again: {trouble}"
+                    f" find it on trial again: {trouble}",
                 )
             await agent.keep_boot_file()
             return trial.what
@@ -266,6 +265,28 @@ class Trials:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
+
+    async def _undo_refused(self, trial: Trial) -> None:
+        """Have the disk say what it said before a change that was refused.
+
+        The record goes last: without power in between, the next start undoes the rest.
+        """
+        try:
+            if trial.previous is not None:
+                await asyncio.to_thread(self.assignments.put_back, trial.previous)
+            await asyncio.to_thread(record.forget, self._state_dir)
+        except IpsecfdError as error:
+            self._write_later(
+                trial,
+                f"{trial.what} was refused, but that cannot be written down, so a start may take"
+                f" it up: {error}",
+            )
+
+    def _write_later(self, trial: Trial, warning: str) -> None:
+        """Tell of it until the disk says that this change is taken back."""
+        self._unwritten = trial
+        self._wake.set()
+        self._warn(warning)
 
     def _undo_on_disk(self, was: Assignment) -> None:
         self.assignments.put_back(was)

@@ -66,18 +66,23 @@ class Administration:
         with contextlib.ExitStack() as held:
             desk = self._desk()
             state_dir = Path(desk.state_dir) if desk else self._config.state_dir
-            writable = _may_write(state_dir)
-            if writable and self._wait_for_turn(state_dir, held):
-                desk = self._desk()
+            read_only = ""
+            try:
+                if self._wait_for_turn(state_dir, held):
+                    desk = self._desk()
+            except OSError as error:  # whoever only looks needs no turn
+                read_only = _why_not(state_dir, error)
             known = _readable_properties(state_dir)
             dynamic = dynamictext.parse(desk.dynamic) if desk else DynamicContent()
-            opened = _OpenStores(Stores(state_dir), writable=writable)
+            opened = _OpenStores(Stores(state_dir), read_only)
             workspace = self._workspace(desk, opened, known, dynamic)
             with opened.kept():
                 yield workspace
             changed = opened.changed
             next_boot_differs = desk is None and opened.assigned and _is_first(state_dir)
             if workspace.properties != known:
+                if read_only:
+                    raise IpsecfdError(read_only)
                 properties.write(state_dir, workspace.properties)
                 changed = True
                 next_boot_differs = desk is None
@@ -156,34 +161,39 @@ class Administration:
 
     @staticmethod
     def _wait_for_turn(state_dir: Path, held: contextlib.ExitStack) -> bool:
-        """Wait until no other command changes anything; whether it took any waiting."""
+        """Wait until no other command changes anything; whether it took any waiting.
+
+        Raises OSError where nothing can be written, and IpsecfdError if others take too long.
+        """
+        durable.make_directory(state_dir)
         try:
-            durable.make_directory(state_dir)
-            try:
-                held.enter_context(durable.locked(state_dir / TURN_FILE, 0.0))
-            except durable.LockedError:
-                held.enter_context(durable.locked(state_dir / TURN_FILE, PATIENCE))
-                return True
-        except OSError as error:
-            raise IpsecfdError(f"{state_dir}: nothing can be changed: {error.strerror}") from error
-        return False
+            held.enter_context(durable.locked(state_dir / TURN_FILE, 0.0))
+            return False
+        except durable.LockedError:
+            pass
+        try:
+            held.enter_context(durable.locked(state_dir / TURN_FILE, PATIENCE))
+        except durable.LockedError as error:
+            raise IpsecfdError(_unchanged(state_dir, error)) from error
+        return True
 
 
 class _OpenStores(dict[Store, Draft]):
     """Drafts of the stores, each opened when it is first asked for.
 
-    Who may not write looks at a store without its lock; so does everybody at the domain's copy.
-    What cannot be kept is refused when a command tries it: others of its script are done.
+    `read_only` says why nothing can be written, if so: then one looks at a store without its lock,
+    as everybody does at the domain's copy. What cannot be kept is refused when a command tries it:
+    others of its script are done.
     """
 
-    def __init__(self, stores: Stores, *, writable: bool) -> None:
+    def __init__(self, stores: Stores, read_only: str) -> None:
         super().__init__()
         self.changed = False
         """Whether a store's file is another one, once they are kept."""
         self.assigned = False
         """Whether a policy is assigned in a store whose file is another one."""
         self._stores = stores
-        self._writable = writable
+        self._read_only = read_only
         self._held: contextlib.ExitStack | None = None
         self._stamps: dict[Store, tuple[Path, object]] = {}
 
@@ -217,8 +227,8 @@ class _OpenStores(dict[Store, Draft]):
         self.assigned = any(self[store].assigned is not None for store in changed)
 
     def _open(self, store: Store) -> Draft:
-        if self._held is None or not self._writable or store is Store.DOMAIN:
-            why = DOMAIN_READ_ONLY if store is Store.DOMAIN else _NOT_ROOT
+        why = DOMAIN_READ_ONLY if store is Store.DOMAIN else self._read_only
+        if self._held is None or why:
             return Draft(self._stores.read(store), read_only=why)
         path = self._stores.path(store)
         draft = self._held.enter_context(self._stores.edit(store))
@@ -226,7 +236,15 @@ class _OpenStores(dict[Store, Draft]):
         return draft
 
 
-_NOT_ROOT: Final = "permission denied: only root may change anything"
+def _why_not(state_dir: Path, error: OSError) -> str:
+    """Why nothing can be changed there, for those who try."""
+    if isinstance(error, PermissionError) and os.geteuid() != 0:
+        return "permission denied: only root may change anything"
+    return _unchanged(state_dir, error)
+
+
+def _unchanged(state_dir: Path, error: OSError) -> str:
+    return f"{state_dir}: nothing can be changed: {error.strerror}"
 
 
 def _is_first(state_dir: Path) -> bool:
@@ -247,11 +265,6 @@ def _stamp(path: Path) -> object:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _may_write(directory: Path) -> bool:
-    existing = next(one for one in (directory, *directory.parents) if one.exists())
-    return os.access(existing, os.W_OK | os.X_OK)
 
 
 def _readable_properties(state_dir: Path) -> Properties:

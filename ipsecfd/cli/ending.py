@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.mistakes import printable
@@ -34,10 +35,24 @@ def run_to_its_end(app: Callable[[], object]) -> None:
 
 
 def _words(error: OSError) -> str:
-    """A file's errors are told where it is written; one that names none is of what was printed."""
+    """A file's errors are told where it is written; one that names none is of what was printed, or
+    of where the caller is."""
+    if error.filename is None and error.errno == errno.ENOENT and _is_nowhere():
+        return (
+            "the current directory was removed: expected paths that begin with /, or `cd` elsewhere"
+            " first"
+        )
     if error.filename is None and error.errno in _UNWRITABLE:
         return f"standard output: cannot be written: {error.strerror}"
     return str(error)
+
+
+def _is_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def _give_stdout_up() -> None:

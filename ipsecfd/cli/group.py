@@ -9,6 +9,7 @@ from typing import Any, Final
 import typer
 from typer.core import TyperGroup
 
+from ipsecfd.cli.terminal import forget_odd_sizes
 from ipsecfd.policy.mistakes import printable
 
 HELP_OPTIONS: Final = {"help_option_names": ["-h", "--help"]}
@@ -37,6 +38,7 @@ class Group(TyperGroup):
 
     def main(self, *args: Any, standalone_mode: bool = True, **settings: Any) -> Any:
         """Run a command and exit."""
+        forget_odd_sizes()
         settings["standalone_mode"] = False
         if not standalone_mode:
             return super().main(*args, **settings)

@@ -19,6 +19,7 @@ from typing import Annotated, Any, BinaryIO, Final
 import typer
 
 from ipsecfd.cli.log_files import (
+    NoLogError,
     lines_of,
     open_log,
     rotated,
@@ -240,10 +241,10 @@ def _follow(
 ) -> None:
     """Print what is there and what comes, until interrupted."""
     with contextlib.suppress(KeyboardInterrupt):
-        if path.exists():
+        try:
             file = open_log(path)
             printer.print_last([whole_lines(file), *older], lines)
-        else:
+        except NoLogError:
             printer.print_last(older, lines)
             sys.stdout.flush()
             file = _wait_for(path)
@@ -264,10 +265,16 @@ def _follow(
 
 
 def _wait_for(path: Path) -> BinaryIO:
-    told = False
-    while not path.exists():
-        if not told:
-            print(f"ipsecfd: waiting for {path}", file=sys.stderr)
-            told = True
+    """The log as soon as it can be read; what it waits for is told, each thing once."""
+    told = ""
+    while True:
+        try:
+            return open_log(path)
+        except NoLogError:
+            why = f"waiting for {path}"
+        except IpsecfdError as error:
+            why = f"waiting: {error}"
+        if why != told:
+            print(f"ipsecfd: {printable(why)}", file=sys.stderr)
+            told = why
         time.sleep(POLL)
-    return open_log(path)

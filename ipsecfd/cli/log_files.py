@@ -17,6 +17,10 @@ _MOVED: Final = re.compile(r"[.-]\d+(\.gz)?", re.ASCII)
 """What logrotate appends to a name: a number or a date."""
 
 
+class NoLogError(IpsecfdError):
+    """There is no such file."""
+
+
 def rotated(path: Path) -> list[Path]:
     """The files that were this log once, the youngest first."""
     try:
@@ -44,13 +48,14 @@ def _modified(path: Path) -> float:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """A file of the log, for reading, compressed or not; raises IpsecfdError."""
+    """A file of the log, for reading, compressed or not; raises IpsecfdError, NoLogError where
+    there is none."""
     try:
         if path.suffix == ".gz":
             return cast(BinaryIO, gzip.open(path))
         return path.open("rb")
     except FileNotFoundError:
-        raise IpsecfdError(
+        raise NoLogError(
             f"{path}: there is no diagnostic log; it begins when ipsecfd first runs"
         ) from None
     except OSError as error:

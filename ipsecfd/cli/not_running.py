@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
 from ipsecfd.agent.lock import runs_in_network
 from ipsecfd.kernel import boot, rules, standing
 
+_SOCKETS: Final = Path("/proc/net/unix")
+_LISTENS: Final = "00010000"  # the flags of a socket there
 _START: Final = "start it with `systemctl start ipsecfd` or `ipsecfd run`"
 
 
 def describe(socket: Path) -> str:
     """One line or two, by what is in the kernel now; raises KernelError."""
     if runs_in_network():
+        if _listens(socket) and not socket.exists():
+            return (
+                f"a daemon runs in this network and serves {socket}, but that file was removed, so"
+                " nobody can reach it: `systemctl restart ipsecfd` has it made anew"
+            )
         return (
             f"nobody serves {socket}, but a daemon runs in this network: it is just starting, or"
             " serves another socket, which --socket names"
@@ -36,3 +44,10 @@ def describe(socket: Path) -> str:
         f"(`nft delete table inet {rules.TABLE}` does where it was run by hand)\n"
         "`journalctl -u ipsecfd -n 20` says why it ended"
     )
+
+
+def _listens(socket: Path) -> bool:
+    """Whether a process of this network listens at this path, where its file may be gone."""
+    text = _SOCKETS.read_text(errors="surrogateescape")
+    line = rf"^\S+: \S+ \S+ {_LISTENS} \S+ \S+ +\d+ {re.escape(str(socket))}$"
+    return re.search(line, text, re.MULTILINE) is not None

@@ -96,10 +96,11 @@ def stats_lines(found: StatsReport, top: int, columns: int) -> list[str]:
     for one in found.counts[:top]:
         lines += wrap(_label(one, digits), decided_by(one, one.detail), columns)
     left = found.counts[top:]
-    if left:
-        rest = sum(one.packets for one in left)
-        more = many(len(left), "more line")
-        lines.append(f"{rest:>{digits},}  in {more}: --top {len(found.counts)}")
+    if left or found.left_out:
+        rest = sum(one.packets for one in left) + found.left_out_packets
+        more = many(len(left) + found.left_out, "more line")
+        how = f": --top {len(found.counts)}" if left else ""
+        lines.append(f"{rest:>{digits},}  in {more}{how}")
     return [*lines, *_notes(found.cache, found.unreported, columns)]
 
 

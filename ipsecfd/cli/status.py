@@ -92,8 +92,10 @@ def _body(found: StatusReport, columns: int) -> Iterator[str]:
     for label, text in zip(("cache", "", ""), _cache(found.cache), strict=False):
         yield from row(label, text)
     log = found.log
-    how = f"every {log.interval} s" if log.interval else "at once"
-    yield from row("log", f"level {log.level}, written {how}, {_lost(found)}")
+    how = f"written every {log.interval} s" if log.interval else "written at once"
+    if log.problem:
+        how = "not written at present"
+    yield from row("log", f"level {log.level}, {how}, {_lost(found)}")
     yield f"{'':{_LABEL}}{log.file}"
 
 
@@ -170,7 +172,9 @@ def _lost(found: StatusReport) -> str:
         for number, word in ((found.log.lost_drops, "drop"), (found.log.lost_events, "event"))
         if number
     ]
-    return f"{' and '.join(lost)} not written" if lost else "nothing lost"
+    if lost:
+        return f"{' and '.join(lost)} not written"
+    return "nothing lost yet" if found.log.problem else "nothing lost"
 
 
 def _warnings(found: StatusReport, columns: int) -> Iterator[str]:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+from typing import Final
+
+_SIZE: Final = re.compile("0*[1-9][0-9]{0,3}")
 
 
 def width(most: int = 100) -> int:
     """Columns to write in: the terminal's, but not more than `most`; 80 when piped."""
     return min(shutil.get_terminal_size().columns, most)
+
+
+def forget_odd_sizes() -> None:
+    """Have COLUMNS and LINES that are no number from 1 to 9999 count as unset: what prints the
+    help takes them to the letter."""
+    for name in ("COLUMNS", "LINES"):
+        if _SIZE.fullmatch(os.environ.get(name, "1")) is None:
+            del os.environ[name]
 
 
 def colored() -> bool:

@@ -143,18 +143,31 @@ class Roles:
         return direction is Direction.FORWARD or self.is_me(packet.family, packet.source)
 
     def of_source(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
-        """The roles of a packet's source.
+        """The roles of a packet's source, wherever it goes; `of_ends` tells those of a packet.
 
         What the host itself sends comes from the host, also from an address that no table knows
         yet; only the unspecified address is nobody's (design, kernel facts). In IPv6 what comes in
-        never does: packets of the host to itself are loopback (spec 4.2), its own multicasts that
-        come back to it look as any others, and the kernel lets everybody on the link forge them. In
-        IPv4 it refuses what is forged, so only the host's own come back.
+        never does: its own multicasts that come back to it look as any others, and the kernel lets
+        everybody on the link forge them. In IPv4 it refuses what is forged.
         """
         roles = self._known[family].get(address, _NO_ROLES)
         if direction is Direction.OUT:
             return roles | _ME if self._delivered and address else roles
         return roles - _ME if roles and family == 6 else roles
+
+    def of_ends(
+        self, family: int, source: int, destination: int, direction: Direction
+    ) -> tuple[frozenset[Role], frozenset[Role]]:
+        """The roles of a packet's source and of its destination.
+
+        Only the host's own multicasts and broadcasts come back to it: what it sends to its own
+        addresses is loopback (spec 4.2), so another packet that comes in from one of them is
+        forged, which with `accept_local` the kernel takes in IPv4 as well.
+        """
+        roles = self.of_source(family, source, direction)
+        if direction is not Direction.OUT and roles and self.group(family, destination) is None:
+            roles -= _ME
+        return roles, self.of_destination(family, destination, direction)
 
     def of_destination(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
         """The roles of a packet's destination.

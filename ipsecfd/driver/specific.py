@@ -89,16 +89,14 @@ class SpecificFilter(NamedTuple):
             return False
         if (self.source_port or self.destination_port) and not packet.has_ports:
             return False
+        source_roles, destination_roles = roles.of_ends(
+            packet.family, packet.source, packet.destination, direction
+        )
         return (
             self.source_port in (0, packet.source_port)
             and self.destination_port in (0, packet.destination_port)
-            and self.source.matches(
-                packet.source, roles.of_source(packet.family, packet.source, direction)
-            )
-            and self.destination.matches(
-                packet.destination,
-                roles.of_destination(packet.family, packet.destination, direction),
-            )
+            and self.source.matches(packet.source, source_roles)
+            and self.destination.matches(packet.destination, destination_roles)
         )
 
     def __str__(self) -> str:

@@ -244,8 +244,9 @@ class Lookup:
         table = self._families.get(family)
         if table is None:
             return Candidates((), ())
-        source_roles = self._roles.of_source(family, source, self._direction)
-        destination_roles = self._roles.of_destination(family, destination, self._direction)
+        source_roles, destination_roles = self._roles.of_ends(
+            family, source, destination, self._direction
+        )
         destinations = list(table.sides(destination, destination_roles))
         levels: dict[tuple[int, int, int], list[tuple[int, PairFilters]]] = {}
         for one in table.sides(source, source_roles):

@@ -37,6 +37,7 @@ QUEUE_FLAG_GSO: Final = 1 << 2
 _BATCH_BEGIN, _BATCH_END = 0x10, 0x11
 _NEW_TABLE = _SUBSYS_NFTABLES << 8 | 0
 _NEW_CHAIN = _SUBSYS_NFTABLES << 8 | 3
+_DELETE_CHAIN = _SUBSYS_NFTABLES << 8 | 5
 _NEW_RULE = _SUBSYS_NFTABLES << 8 | 6
 GET_TABLES: Final = _SUBSYS_NFTABLES << 8 | 1
 GET_CHAINS: Final = _SUBSYS_NFTABLES << 8 | 4
@@ -99,22 +100,38 @@ def add_queue_chain(table: str, chain: str, first: int, count: int, *, bypass: b
         + _attribute(2, name)
         + _attribute(4 | _NESTED, _attribute(1 | _NESTED, expression))
     )
-    batch = (
-        _message(_BATCH_BEGIN, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
-        + _message(_NEW_TABLE, _REQUEST | _CREATE, _INET, 0, in_table)
+    error = _transaction(
+        _message(_NEW_TABLE, _REQUEST | _CREATE, _INET, 0, in_table)
         + _message(_NEW_CHAIN, _REQUEST | _CREATE, _INET, 0, in_table + _attribute(3, name))
         + _message(_NEW_RULE, _REQUEST | _ACK | _CREATE | _APPEND, _INET, 0, rule)
-        + _message(_BATCH_END, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
     )
-    with connect() as netlink:
-        netlink.send(batch)
-        answer = netlink.recv(65536)
-    (error,) = struct.unpack_from("=i", answer, 16)
     if error:
         raise KernelError(
             f"this kernel cannot queue packets: nftables' own queue statement is missing"
             f" (CONFIG_NFT_QUEUE) and the NFQUEUE target failed too: {os.strerror(-error)}"
         )
+
+
+def delete_chain(table: str, chain: str) -> None:
+    """Delete a chain of an `inet` table, and its rules; raises KernelError when the kernel refuses,
+    as it does while a rule leads there."""
+    what = _attribute(1, table.encode() + b"\0") + _attribute(3, chain.encode() + b"\0")
+    error = _transaction(_message(_DELETE_CHAIN, _REQUEST | _ACK, _INET, 0, what))
+    if error:
+        raise KernelError(f"the chain {chain} cannot be deleted: {os.strerror(-error)}")
+
+
+def _transaction(messages: bytes) -> int:
+    """Do all that messages say, of which one asks for an answer; 0, or a negative error number."""
+    batch = (
+        _message(_BATCH_BEGIN, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
+        + messages
+        + _message(_BATCH_END, _REQUEST, 0, _SUBSYS_NFTABLES, b"")
+    )
+    with connect() as netlink:
+        netlink.send(batch)
+        answer = netlink.recv(65536)
+    return int(struct.unpack_from("=i", answer, 16)[0])
 
 
 @contextlib.contextmanager

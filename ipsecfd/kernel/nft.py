@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import subprocess
 from typing import Any, Final
@@ -10,6 +12,11 @@ from typing import Any, Final
 from ipsecfd.kernel.errors import KernelError
 
 _SECONDS: Final = 30
+_PASSING: Final = [
+    os.strerror(one)
+    for one in (errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENOBUFS, errno.ENOMEM)
+]
+"""Errors that say nothing of what a kernel knows."""
 _HOOK: Final = re.compile(r"type \w+ hook [^;]+;( policy \w+;)?")
 
 
@@ -32,8 +39,14 @@ def check(script: str) -> None:
 
 
 def accepts(script: str) -> bool:
-    """Whether this kernel would take a script, as `check` tries it."""
-    return _try(script).returncode == 0
+    """Whether this kernel would take a script, as `check` tries it.
+
+    Raises KernelError when it had no room for it, or was busy: that may be otherwise the next time.
+    """
+    result = _try(script)
+    if any(one in result.stderr for one in _PASSING):
+        raise KernelError(_explain(result.stderr))
+    return result.returncode == 0
 
 
 def listed(family: str, table: str, *flags: str) -> list[dict[str, Any]]:

@@ -26,8 +26,13 @@ from ipsecfd.kernel.queue_health import QUEUES
 BATCH: Final = 32
 """Packets after which held verdicts are given; they are given as well when none are waiting."""
 
-DIRECTION_OF_HOOK: Final = {1: Direction.IN, 2: Direction.FORWARD, 4: Direction.OUT}
-"""Netfilter's numbers of the hooks INPUT, FORWARD and POSTROUTING."""
+_INPUT, _FORWARD, _POSTROUTING = 1, 2, 4  # netfilter's numbers of the hooks
+DIRECTION_OF_HOOK: Final = {
+    _INPUT: Direction.IN,
+    _FORWARD: Direction.FORWARD,
+    _POSTROUTING: Direction.OUT,
+}
+"""Which way a packet goes, by the number of the hook where it was queued."""
 
 _SOL_NETLINK, _NETLINK_NO_ENOBUFS = 270, 5
 _BYTES_PER_PACKET = 2048  # what a packet may take of the socket's buffer, with its metadata
@@ -158,8 +163,7 @@ class Queue:
             if handlers.by_interface is None:
                 judge, direction, counts, learn_blocked = handlers.of_hook[packet.hook]
             else:
-                interface = packet.indev or packet.outdev
-                judge, direction, counts, learn_blocked = handlers.by_interface(interface)[
+                judge, direction, counts, learn_blocked = handlers.by_interface(_interface(packet))[
                     packet.hook
                 ]
             decision = judge(data)
@@ -182,7 +186,7 @@ class Queue:
             elif learn_blocked and decision.learnable and handlers.generation:
                 batch = self._learning(packet, self._block_mark)
             else:
-                self._on_drop(decision, direction, packet.indev or packet.outdev, data)
+                self._on_drop(decision, direction, _interface(packet), data)
         except Exception:  # noqa: BLE001 - nothing may end the loop, and this packet is dropped
             batch = self._drop_batch
             self.faults += 1
@@ -237,6 +241,12 @@ class Queue:
                 return
             time.sleep(0.001)
         raise SystemExit("cannot give verdicts: the kernel takes no messages")
+
+
+def _interface(packet: Packet) -> int:
+    """The index of the interface that a packet came in by, or that it leaves by if this host sends
+    it. What carries a tunnel's packet has the tunnel's device as the former even then."""
+    return int(packet.outdev if packet.hook == _POSTROUTING else packet.indev)
 
 
 def _cannot_bind(number: int, error: OSError) -> str:

@@ -6,9 +6,11 @@ is touched, and an accepted packet goes on to everybody else's chains.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache as remembered
+from itertools import chain, count
 from typing import Any, Final, NamedTuple
 
 from ipsecfd.driver.decision import Direction
@@ -23,8 +25,9 @@ NFT_QUEUE: Final = "nft queue"
 XT_NFQUEUE: Final = "iptables NFQUEUE target"
 
 _LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
-_JUDGES: Final = ("judge", "judge2", "judge3")
-"""Names of the chain that queues; it cannot be replaced in the transaction that uses it."""
+_JUDGE: Final = "judge"
+"""The chain that queues. It cannot be replaced in the transaction that uses it, so the next one has
+a number behind its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ class Installed(NamedTuple):
     kind: str
     """How packets come to the queue: NFT_QUEUE or XT_NFQUEUE."""
     standing: Standing | None
-    """Our table with these rules; None when somebody else changed it before it was read."""
+    """Our table with these rules; None when somebody else changed it before it was read, or when it
+    could not be."""
 
 
 def install(config: RulesConfig, generation: Generation | None = None) -> Installed:
@@ -66,19 +70,26 @@ def install(config: RulesConfig, generation: Generation | None = None) -> Instal
     """
     kind = hook_kind()
     old = _named("chain")
-    judge = next(name for name in _JUDGES if name not in old)
+    names = chain((_JUDGE,), (f"{_JUDGE}{number}" for number in count(2)))
+    judge = next(name for name in names if name not in old)
     chains = {}
     if kind == NFT_QUEUE:
         last = config.queue + config.processes - 1
         numbers = f"{config.queue}-{last}" if config.processes > 1 else f"{config.queue}"
         chains[judge] = f"queue {'flags bypass ' if config.bypass else ''}to {numbers}"
-    else:  # nft(8) has no words for this; it leads nowhere until the next step puts it in use
+    else:  # nft(8) has no words for this; nothing leads there until the next step does, if it can
         nfnetlink.add_queue_chain(
             TABLE, judge, config.queue, config.processes, bypass=config.bypass
         )
     sets = f"{cache.definitions(generation, config.directions)}\n" if generation else ""
     inner, base = _inner(config, judge), _rules(config, generation)
-    _replace(sets + _chains(chains | inner), base, keep=judge)
+    try:
+        _replace(sets + _chains(chains | inner), base, keep=judge)
+    except KernelError:
+        if kind == XT_NFQUEUE:
+            with contextlib.suppress(KernelError):  # what is left is in nobody's way
+                nfnetlink.delete_chain(TABLE, judge)
+        raise
     return Installed(kind, _standing(inner | base))
 
 
@@ -116,7 +127,7 @@ def close(config: RulesConfig) -> Standing | None:
     tells how our table stands then, as `Installed` does. Raises KernelError."""
     rules = _rules(config, None, "drop")
     _replace("", rules)
-    found = stands()
+    found = _found()
     return found if standing.has_rules(found, _numbers(rules)) else None
 
 
@@ -219,7 +230,7 @@ def routed(marks: Marks) -> str:
     return f"iif lo {cache.clearing(marks)} accept\nmeta mark set meta mark | {marks.routed:#010x}"
 
 
-def _inner(config: RulesConfig, judge: str = _JUDGES[0]) -> dict[str, str]:
+def _inner(config: RulesConfig, judge: str = _JUDGE) -> dict[str, str]:
     """The rules of the chains that only chains of ours lead to, if any.
 
     Those to the queue tell the judge what IPsec protects: what came, or will leave, through a
@@ -319,9 +330,18 @@ def _standing(bodies: Mapping[str, str]) -> Standing | None:
 
     Otherwise somebody else was here between our change and this look.
     """
-    found = stands()
-    judge = next((one.name for one in found if one.name in _JUDGES), _JUDGES[0])
+    found = _found()
+    judge = next((one.name for one in found if one.name.startswith(_JUDGE)), _JUDGE)
     return found if standing.has_rules(found, _numbers(bodies) | {judge: 1}) else None
+
+
+def _found() -> Standing:
+    """How our table stands after a change of ours; nothing when that cannot be read, for the change
+    is in force all the same."""
+    try:
+        return stands()
+    except KernelError:
+        return frozenset()
 
 
 def _numbers(bodies: Mapping[str, str]) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -22,6 +24,16 @@ _SYNTAX_ERROR: Final = re.compile(
 def read_text(path: Path) -> str:
     """The text of a policy file: UTF-8, with or without a byte order mark. Raises PolicyError."""
     return utf8_text(read_bytes(path), str(path))
+
+
+def read_plain_text(path: Path) -> str:
+    """The same of a file that the service reads by itself: it would wait for ever for a pipe that
+    nobody writes to, so anything but a plain file and /dev/null is refused. Raises PolicyError."""
+    with contextlib.suppress(OSError, ValueError):  # read_text says it better
+        if not (path.is_file() or path.is_dir() or path.samefile(os.devnull)):
+            wrong = "cannot be read: expected a plain file, not a pipe, a socket or a device"
+            raise PolicyError([Mistake(str(path), "", "", wrong)])
+    return read_text(path)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -90,17 +90,25 @@ def _read(ear: socket.socket, expected: int) -> int:
     return found
 
 
+def tunnel(lab: Lab, name: str) -> None:
+    """A tunnel from the guard, 10.9.0.1, to the peer, 10.9.0.2."""
+    for host, local, remote, number in (
+        (lab["guard"], GUARD, PEER, 1),
+        (lab["peer"], PEER, GUARD, 2),
+    ):
+        for command in (
+            f"ip link add {name} type vxlan id 5 local {local} remote {remote} dstport {TUNNEL}",
+            f"ip address add 10.9.0.{number}/24 dev {name}",
+            f"ip link set {name} up",
+        ):
+            host.run(command.split(), check=True)
+
+
 def test_tunnel(lab: Lab) -> None:
     """What comes out of a tunnel, or goes into one, is judged by itself, and so is what carries it;
     our bits of the mark, which the one takes over from the other, are no verdict."""
     guard, peer = lab["guard"], lab["peer"]
-    for host, local, remote, number in ((guard, GUARD, PEER, 1), (peer, PEER, GUARD, 2)):
-        for command in (
-            f"ip link add vx0 type vxlan id 5 local {local} remote {remote} dstport {TUNNEL}",
-            f"ip address add 10.9.0.{number}/24 dev vx0",
-            "ip link set vx0 up",
-        ):
-            host.run(command.split(), check=True)
+    tunnel(lab, "vx0")
     carried = (f"any -> me:{TUNNEL}", f"me -> any:{TUNNEL}")
     daemon = lab.start_daemon(policy(*PORTS, *carried), ONE_QUEUE)
     guard_to_peer = (guard, peer, "10.9.0.1", "10.9.0.2")
@@ -118,6 +126,32 @@ def test_tunnel(lab: Lab) -> None:
             mouth.sendto(b"permitted, but carried by what is not", ("10.9.0.1", OTHER))
         assert heard(peer, guard, PEER, GUARD, (CLOSED, IN)) == (0, NUMBER)
         assert waiting(ear) == 0
+
+
+def test_carrier_of_a_dialup_tunnel(lab: Lab) -> None:
+    """Rules for dial-up connections are for what goes through a tunnel of that name; what carries
+    it leaves by a LAN (spec 1.4), and so the log has it."""
+    guard, peer = lab["guard"], lab["peer"]
+    tunnel(lab, "tun0")
+    block = f"""
+name = "Carriers"
+[[rule]]
+action = "block"
+connection = "%s"
+filters = ["me -> any:{TUNNEL} udp", "me -> any:{CLOSED} udp"]
+"""
+    daemon = lab.start_daemon(block % "dialup", ONE_QUEUE)
+    inner = (guard, peer, "10.9.0.1", "10.9.0.2")
+    assert heard(*inner, (CLOSED, OUT)) == (0, NUMBER)
+    daemon.reload(block % "lan")
+    with peer.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("10.9.0.2", OTHER))
+        with guard.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+            mouth.sendto(b"permitted, but carried by what is not", ("10.9.0.2", OTHER))
+        assert heard(guard, peer, GUARD, PEER, (CLOSED, OUT)) == (0, NUMBER)
+        assert waiting(ear) == 0
+    carriers = [one for one in daemon.records() if one.get("destination_port") == TUNNEL]
+    assert {one["interface"] for one in carriers} == {INTERFACE}
 
 
 def test_segments(lab: Lab) -> None:

@@ -272,3 +272,24 @@ def test_rules_are_tried_without_loss(lab: Lab, judged: str) -> None:
     tried = lab["guard"].run([sys.executable, "-c", TRYING, judged], check=True, timeout=60)
     before, after = map(int, tried.stdout.split())
     assert 20 <= before <= after  # the kernel itself may have sent something
+
+
+def test_nft_that_fails_is_in_nobodys_way(lab: Lab) -> None:
+    """However often rules were refused, those that are not are in place, and nothing is left of
+    what was made for the others."""
+    guard = lab["guard"]
+    failing = guard.path("/run/failing/nft")
+    failing.parent.mkdir()
+    failing.write_text('#!/bin/sh\n[ "$1" != -f ] || exit 1\nPATH=${PATH#*:} exec nft "$@"\n')
+    failing.chmod(0o755)
+    install = "from ipsecfd.kernel import rules; rules.install(rules.RulesConfig())"
+    path = f"/run/failing:{os.environ['PATH']}"
+    for _ in range(4):
+        done = guard.run(["env", f"PATH={path}", sys.executable, "-c", install])
+        assert "KernelError: nft refused" in done.stderr
+        assert "judge" not in guard.run(["nft", "list", "ruleset"], check=True).stdout
+    for left in ("judge", "judge2", "judge3"):  # where not even that could be done
+        guard.run(["nft", f"add table inet ipsecfd; add chain inet ipsecfd {left}"], check=True)
+    guard.run([sys.executable, "-c", install], check=True)
+    listed = guard.run(["nft", "list", "table", "inet", "ipsecfd"], check=True).stdout
+    assert listed.count("chain judge") == 1

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ipsecfd.lab import Lab
+from ipsecfd.lab.hosts import INTERFACE
 from tests.live.streams import waiting
 from tests.live.test_cache import counter
 
@@ -100,16 +101,23 @@ filters = ["me -> any:{CLOSED} udp", "me -> [2001:db8::/64]:{CLOSED} udp", "any 
 
 def test_forged_own_source(lab: Lab, attacker: Attacker) -> None:
     """What the host may send is not what may come in with the host's own address as its source,
-    which in IPv6 the kernel delivers."""
-    from scapy.layers.inet import UDP
+    which the kernel delivers: in IPv6, and in IPv4 where it is told to (accept_local)."""
+    from scapy.layers.inet import IP, UDP
     from scapy.layers.inet6 import IPv6
 
+    for interface in ("all", INTERFACE):
+        lab["guard"].set_sysctl(f"net/ipv4/conf/{interface}/accept_local", "1")
+        lab["guard"].set_sysctl(f"net/ipv4/conf/{interface}/rp_filter", "0")
     lab.start_daemon(OUTWARD, ONE_QUEUE)
-    for number, destination in enumerate((GUARD6, "ff02::1")):
+    forged = (
+        IPv6(src=GUARD6, dst=GUARD6),
+        IPv6(src=GUARD6, dst="ff02::1"),
+        IP(src=GUARD, dst=GUARD),
+    )
+    for number, packet in enumerate(forged):
         for port in (CLOSED, OPEN):
-            packet = IPv6(src=GUARD6, dst=destination) / UDP(sport=4000, dport=port)
-            attacker.send(packet / f"forged {number}".encode())
-    assert attacker.heard() == {(OPEN, b"forged 0"), (OPEN, b"forged 1")}
+            attacker.send(packet / UDP(sport=4000, dport=port) / f"forged {number}".encode())
+    assert attacker.heard() == {(OPEN, f"forged {number}".encode()) for number in range(3)}
 
 
 def test_provoked_errors_open_nothing(lab: Lab, attacker: Attacker) -> None:

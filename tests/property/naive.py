@@ -143,7 +143,8 @@ class World:
     def _me(self, facts: Facts, direction: Direction) -> tuple[set[IPAddress], set[IPAddress]]:
         """The addresses that `me` stands for as a source, and as a destination."""
         source, destination = set(self.host.addresses), set(self.host.addresses)
-        if facts.family == 6 and direction is not Direction.OUT:  # such a source may be forged
+        looped = facts.family == 4 and self._is_group(facts.destination)
+        if direction is not Direction.OUT and not looped:  # such a source may be forged
             source.clear()
         nobody = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))
         if direction is Direction.OUT and self.host.delivered and facts.source not in nobody:

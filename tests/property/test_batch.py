@@ -80,6 +80,9 @@ class Nowhere:
     def write(self, name: str, text: str, *, append: bool) -> None:
         pass
 
+    def delete(self, name: str) -> None:
+        pass
+
 
 def resolve(name: str) -> tuple[IPAddress, ...]:
     raise GrammarError(name, "expected a DNS name that resolves")

@@ -64,7 +64,8 @@ class NetworkWatcher:
         except BaseException:
             self._events.close()
             raise
-        self._task = asyncio.create_task(self._follow())
+        self.following = asyncio.create_task(self._follow())
+        """Ends by a defect alone; without it nobody hears of changes any more."""
         return self
 
     async def __aexit__(
@@ -73,8 +74,8 @@ class NetworkWatcher:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        self.following.cancel()
+        await asyncio.wait([self.following])
         asyncio.get_running_loop().remove_reader(self._events)
         self._events.close()
 

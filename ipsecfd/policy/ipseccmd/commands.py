@@ -13,7 +13,7 @@ from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.ipseccmd.dynamic import apply_dynamic
 from ipsecfd.policy.ipseccmd.lines import program_of, split_line
 from ipsecfd.policy.ipseccmd.methods import OtherComputerError, RefusedError, UsageError
-from ipsecfd.policy.ipseccmd.query import HELP, shown
+from ipsecfd.policy.ipseccmd.query import help_text, shown
 from ipsecfd.policy.ipseccmd.static import apply_static
 from ipsecfd.policy.ipseccmd.switches import (
     Batch,
@@ -72,7 +72,7 @@ def _perform(request: Request, workspace: Workspace, program: str, confirm: Conf
     """Do what is asked and answer in words. Raises IpsecfdError."""
     match request:
         case Help():
-            return HELP.format(program=program)
+            return help_text(program)
         case Show(topics):
             if workspace.dynamic is None:
                 raise RefusedError(NOT_RUNNING)

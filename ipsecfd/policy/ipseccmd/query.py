@@ -12,7 +12,7 @@ from ipsecfd.policy.netsh.values import IPV6_PROFILES
 from ipsecfd.policy.stores.content import Authentication, StoredPolicy
 from ipsecfd.policy.workspace import Workspace
 
-HELP: Final = r"""Usage:
+_HELP: Final = r"""Usage:
   {program} -f FILTER... [RULE]
       A dynamic rule: until the service stops.
   {program} -w TYPE -p NAME -r NAME -f FILTER... [RULE] [-x|-y]
@@ -21,10 +21,7 @@ HELP: Final = r"""Usage:
       Assign, un-assign or delete a policy.
   {program} -u
       Delete all dynamic rules.
-  ipseccmd show filters|policies|auth|stats|sas|all...
-  ipseccmd -file FILE
-      Run the commands of a file.
-
+{more}
 FILTER is SIDE=SIDE[:PROTOCOL], one way, or with + for = mirrored; DEFAULT is the
 default response rule. (FILTER) permits and [FILTER] blocks, in dynamic rules.
 SIDE is ADDRESS[/MASK][:PORT]; 0 is me, * is any, 10.0.11.* is a subnet.
@@ -37,16 +34,31 @@ RULE:
   -lan, -dialup                   the interfaces it is for; without, all
   -t ADDRESS                      tunnel end point
   -a METHOD...                    KERBEROS, PRESHARE:"KEY", CERT:"AUTHORITY"
-  -1s, -1k, -1p, -1f, -1e         main mode settings: kept, without effect
+  {main_mode:<32}main mode settings: kept, without effect
   -confirm                        ask first; dynamic rules only
 
 TYPE is REG (local), DS[:DOMAIN] or PERS (persistent). NAME:MINUTES behind -p is
 a policy with its polling interval. -x assigns it, -y un-assigns it, -o deletes
 it with its rules and the lists and actions that no other rule uses."""
+_IPSECCMD_HELP: Final = """\
+  ipseccmd show filters|policies|auth|stats|sas|all...
+  ipseccmd -file FILE
+      Run the commands of a file.
+"""
 
 _AUTHENTICATION_WORDS: Final = MappingProxyType(
     {"kerberos": "KERBEROS", "psk": "PRESHARE", "rootca": "CERT"}
 )
+
+
+def help_text(program: str) -> str:
+    """What -? prints."""
+    is_ipsecpol = program == "ipsecpol"
+    return _HELP.format(
+        program=program,
+        more="" if is_ipsecpol else _IPSECCMD_HELP,
+        main_mode="-1s, -1k, -1p" if is_ipsecpol else "-1s, -1k, -1p, -1f, -1e",
+    )
 
 
 def shown(topics: Iterable[str], workspace: Workspace) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ipsecfd.policy.computer import is_this_computer
 from ipsecfd.policy.ipseccmd.filters import Spec, parse_endpoint, parse_spec
 from ipsecfd.policy.ipseccmd.methods import (
     MainMode,
@@ -37,11 +38,11 @@ _LISTS: Final = ("f", "n", "a", "1s", "1k", "1f")
 _KNOWN: Final = frozenset((*_FLAGS, *_VALUES, *_LISTS))
 _STATIC_ONLY: Final = ("p", "r", "x", "y", "o")
 _RULE_ONLY: Final = ("n", "t", "a", "soft", "lan", "dialup", "1f")
+_IPSECCMD_ONLY: Final = ("file", "1f", "1e")
 _STORES: Final = {"reg": Store.LOCAL, "ds": Store.DOMAIN, "pers": Store.PERSISTENT}
 _POLLING: Final = re.compile(r"(.+):([0-9]{1,8})", re.DOTALL)
 _LONGEST_POLLING: Final = 0xFFFFFFFF // 60
 _LONGEST_NAME: Final = 255
-_LOCAL: Final = ("", ".", "localhost", "127.0.0.1")
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no name may hold: control characters, and bytes that were no text."""
 
@@ -133,9 +134,12 @@ def parse(arguments: Sequence[str], program: str = "ipseccmd", host: str = "loca
     given = _collect(words)
     if "?" in given:
         return Help()
+    newer = [f"-{one}" for one in _IPSECCMD_ONLY if one in given]
+    if newer and program != "ipseccmd":
+        raise UsageError(f"{program} has no {', '.join(newer)}; ipseccmd has")
     if "file" in given:
-        if len(given) > 1 or program != "ipseccmd":
-            raise UsageError("-file FILE belongs to ipseccmd and stands alone")
+        if len(given) > 1:
+            raise UsageError("-file FILE stands alone")
         return Batch(given["file"][0])
     if "u" in given:
         if len(given) > 1:
@@ -320,8 +324,7 @@ def _name(text: str, switch: str) -> str:
 
 
 def _check_computer(name: str, host: str) -> None:
-    own = host.lower()
-    if name.lower() not in (*_LOCAL, own, own.partition(".")[0]):
+    if not is_this_computer(name, host):
         raise OtherComputerError(
             f'"{name}" is another computer: run the command there; this one is "{host}"'
         )

@@ -17,7 +17,7 @@ from ipsecfd.policy.netsh.tags import (
     sought_filter,
 )
 from ipsecfd.policy.review import about_filter
-from ipsecfd.policy.stores.builtin import lent
+from ipsecfd.policy.stores.builtin import ACTION_GUIDS, LIST_GUIDS, POLICY_GUIDS, clear, lent
 from ipsecfd.policy.stores.content import (
     Behaviour,
     DefaultRule,
@@ -155,21 +155,31 @@ def set_defaultrule(state: State, arguments: Arguments) -> str:
 
 def delete_policy(state: State, arguments: Arguments) -> str:
     """`delete policy`, with its rules; an assigned one, too."""
-    return _delete(arguments, state.draft.policies, state.draft.delete_policy)
+    draft = state.draft
+    _delete(arguments, draft.policies, draft.delete_policy)
+    if "all" in arguments:
+        draft.deleted |= POLICY_GUIDS
+    return ""
 
 
 def delete_filterlist(state: State, arguments: Arguments) -> str:
     """`delete filterlist`; refused while a rule uses one of them (T10)."""
     draft = state.draft
     used = (rule.filter_list for rule in _rules(draft)) if "all" in arguments else ()
-    return _delete(arguments, draft.filter_lists, draft.delete_filter_list, used)
+    _delete(arguments, draft.filter_lists, draft.delete_filter_list, used)
+    if "all" in arguments:
+        draft.deleted |= LIST_GUIDS
+    return ""
 
 
 def delete_filteraction(state: State, arguments: Arguments) -> str:
     """`delete filteraction`; refused while a rule uses one of them (T10)."""
     draft = state.draft
     used = (rule.filter_action for rule in _rules(draft)) if "all" in arguments else ()
-    return _delete(arguments, draft.filter_actions, draft.delete_filter_action, used)
+    _delete(arguments, draft.filter_actions, draft.delete_filter_action, used)
+    if "all" in arguments:
+        draft.deleted |= ACTION_GUIDS
+    return ""
 
 
 def delete_rule(state: State, arguments: Arguments) -> str:
@@ -185,7 +195,7 @@ def delete_rule(state: State, arguments: Arguments) -> str:
 
 def delete_all(state: State, _: Arguments) -> str:
     """`delete all`: the store is empty behind it."""
-    state.draft.clear()
+    clear(state.draft)
     return ""
 
 
@@ -234,13 +244,12 @@ def _delete(
     found: Mapping[str, Any],
     delete: Callable[[str], None],
     used: Iterable[str] = (),
-) -> str:
+) -> None:
     """Delete one by name, or all; what a rule uses comes first, so that nothing is deleted."""
     if "all" not in arguments:
         delete(arguments["name"])
-        return ""
+        return
     for name in used:
         delete(name)
     for one in list(found.values()):
         delete(one.name)
-    return ""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from ipsecfd.errors import IpsecfdError
+from ipsecfd.policy.computer import is_this_computer
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.netsh import help as help_text
 from ipsecfd.policy.netsh.contexts import ROOT, Context, is_help, locate
@@ -39,6 +40,13 @@ class Session:
         if reply.failed or reply.text:
             raise CommandError(
                 Code.COMMAND, f'-c {context}: expected a context, as -c "ipsec static"'
+            )
+
+    def check_computer(self, name: str) -> None:
+        """Raise CommandError unless a computer is this one, as for netsh -r."""
+        if not is_this_computer(name, self.state.workspace.host):
+            raise CommandError(
+                Code.COMMAND, f"-r {name}: netsh works on this computer only; run it there"
             )
 
     def of_script(self) -> Session:
@@ -160,10 +168,14 @@ class Session:
         self.context = place.context
         return words[1:]
 
+    def _option_computer(self, words: Sequence[Word]) -> Sequence[Word]:
+        if not words:
+            raise CommandError(Code.COMMAND, "-r needs a computer, as -r .")
+        self.check_computer(words[0].text)
+        return words[1:]
+
     def _option_elsewhere(self, _: Sequence[Word]) -> Sequence[Word]:
-        raise CommandError(
-            Code.COMMAND, "files, aliases and other computers are not for a line of a script"
-        )
+        raise CommandError(Code.COMMAND, "files, aliases and users are not for a line of a script")
 
 
 def is_netsh(word: Word) -> bool:
@@ -189,5 +201,6 @@ _GENERAL: Final[dict[str, Callable[[Session, Sequence[Word]], Reply]]] = {
 }
 _OPTIONS: Final[dict[str, Callable[[Session, Sequence[Word]], Sequence[Word]]]] = {
     "-c": Session._option_context,
-    **dict.fromkeys(("-a", "-f", "-r", "-u", "-p"), Session._option_elsewhere),
+    "-r": Session._option_computer,
+    **dict.fromkeys(("-a", "-f", "-u", "-p"), Session._option_elsewhere),
 }

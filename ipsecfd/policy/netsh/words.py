@@ -13,6 +13,7 @@ from typing import Final
 
 # Blanks are those of ASCII: a name may hold the wide blanks of other scripts without quotes.
 _WORD: Final = re.compile(r'(?:[^ \t\r\n\f\v"]|"[^"]*(?:"|\Z))+')
+_QUOTED: Final = re.compile(r'(?:[^"=]+=)?"[^"]*"')
 _ESCAPED: Final = re.compile(r"(\\+)'")
 _TO_ESCAPE: Final = re.compile(r"(\\*)(['\"])")
 
@@ -44,8 +45,14 @@ def split(line: str) -> list[Word]:
 
 
 def from_arguments(arguments: Iterable[str]) -> list[Word]:
-    """The words of a command line that a shell has split and freed of its quotes."""
-    return [Word(one, one.find("="), quoted=not one) for one in arguments]
+    """The words of a command line that a shell has split and freed of its quotes.
+
+    Quotes that it left around a whole value or word (`'name="a b"'`) are those of netsh.
+    """
+    return [
+        _word(one) if _QUOTED.fullmatch(one) else Word(one, one.find("="), quoted=not one)
+        for one in arguments
+    ]
 
 
 def unescaped(value: str) -> str:

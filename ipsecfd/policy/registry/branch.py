@@ -28,6 +28,7 @@ from ipsecfd.policy.registry.layout import InterfaceType, Offer, RuleBlob
 from ipsecfd.policy.registry.methods import authentication, is_soft, security_methods
 from ipsecfd.policy.registry.tree import Key, Place, RegistryFileError, Tree
 from ipsecfd.policy.scripts.failure import Failure
+from ipsecfd.policy.stores.builtin import clear
 from ipsecfd.policy.stores.content import (
     DEFAULT_POLLING,
     Behaviour,
@@ -77,7 +78,7 @@ class Branch:
         self._key = tree.find(*path)
         self._draft = draft
         if tree.deletion(*path):
-            draft.clear()
+            clear(draft)
         self._lists = {one.guid.upper(): one.name for one in draft.filter_lists.values()}
         self._actions = {one.guid.upper(): one.name for one in draft.filter_actions.values()}
         self._policies = {one.guid.upper(): one.name for one in draft.policies.values()}
@@ -100,7 +101,7 @@ class Branch:
             used |= self._policy(guid, key, rules)
         for guid, key in rules.items():
             if guid not in used:
-                self._fail(key.place, f"expected a policy that names the rule {guid}")
+                self._doubt(key.place, f"expected a policy that names the rule {guid}")
         if kinds["isakmppolicy"]:
             self.notes.append("main mode settings (ipsecISAKMPPolicy): no effect, not imported")
         self._assignment(self._key)
@@ -217,7 +218,7 @@ class Branch:
             rule = rules.get(reference)
             if rule is None:
                 why = f"expected a rule of the file, not {reference}"
-                self._fail(place_of(key, "ipsecNFAReference"), why)
+                self._doubt(place_of(key, "ipsecNFAReference"), why)
                 continue
             try:
                 blob = parse_rule(binary(rule))
@@ -283,7 +284,7 @@ class Branch:
             why = f"expected a {kind} that was imported, not {references[0]}"
         else:
             return names[references[0]]
-        self._fail(place_of(key, value), f"rule not imported: {why}")
+        self._doubt(place_of(key, value), f"rule not imported: {why}")
         return None
 
     def _assignment(self, branch: Key) -> None:
@@ -298,7 +299,7 @@ class Branch:
             self._draft.assign(self._policies[named[0]])
         else:
             why = f"expected a policy that was imported, not {named[0]}"
-            self._fail(place_of(branch, "ActivePolicy"), f"no policy assigned: {why}")
+            self._doubt(place_of(branch, "ActivePolicy"), f"no policy assigned: {why}")
 
     def _delete(self, branch: Key) -> None:
         """Delete objects of the store that the tree deletes one by one."""

@@ -1,8 +1,8 @@
 """From a registry tree to the stores and properties of a workspace (spec 8.6).
 
-A dangling reference fails by its line and the rest is imported, as a rule without its parts does
-nothing on Windows either; a value that cannot be read is untranslated. An object whose GUID is in
-the store already is replaced, so that importing twice is importing once.
+A value that cannot be read is untranslated, and so is a reference to what is not there: the export
+was cut off or edited, and what is left of it may permit what the whole blocks. An object whose GUID
+is in the store already is replaced, so that importing twice is importing once.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def apply_tree(tree: Tree, workspace: Workspace, store: Store = Store.LOCAL) -> 
         untranslated += branch.untranslated
         notes += branch.notes
     found = [one for one in known if tree.find(*one) or tree.deletion(*one)]
-    if not found:
+    if not found and (tree.root.keys or not tree.failures):
         path = "\\".join(known[1])
         why = f"expected a key of an IPSec policy store, as {path}"
         untranslated.append(Failure(tree.file, 0, "", why))

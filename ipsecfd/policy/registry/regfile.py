@@ -141,7 +141,11 @@ class _RegFile:
                 pieces.append(self._take())
                 closed = _CLOSED.match(pieces[-1])
             return "\n".join(pieces)
-        while pieces[-1].endswith("\\") and self._more():
+        while pieces[-1].endswith("\\"):
+            if not self._more() or not self._next().strip():
+                raise RegistryFileError(
+                    "expected the rest of the value behind \\, on the next line"
+                )
             pieces[-1] = pieces[-1][:-1]
             pieces.append(self._take().strip())
         return "".join(pieces)

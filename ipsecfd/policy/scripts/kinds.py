@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import fnmatch
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,6 +66,13 @@ def _first_line(text: str) -> str:
     return ""
 
 
+class _Gone(enum.Enum):
+    """Why the text of a file is not at hand although one of that name may be."""
+
+    DELETED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
 class ScriptFiles:
     """The files that a script may name: those given along with it, those in its folder, and those
     it writes itself. A folder in a name is not followed: it is one of another computer."""
@@ -72,13 +80,15 @@ class ScriptFiles:
     def __init__(self, given: Mapping[str, bytes], folder: Path | None) -> None:
         self._given = {name.lower(): data for name, data in given.items()}
         self._folder = folder
-        self._written: dict[str, list[str]] = {}
+        self._written: dict[str, list[str] | _Gone] = {}
+        """What the script made of files, by name; the pieces of their text."""
 
     def read(self, name: str) -> str | None:
         """The text of a file; None when it is not at hand or no text."""
         key = _base(name)
-        if key in self._written:
-            return "".join(self._written[key])
+        written = self._written.get(key)
+        if written is not None:
+            return None if isinstance(written, _Gone) else "".join(written)
         data = self._given.get(key)
         if data is None:
             data = self._in_folder(key)
@@ -87,24 +97,61 @@ class ScriptFiles:
         except EncodingError:
             return None
 
+    def why_missing(self, name: str) -> str:
+        """Why `read` gave nothing, in words."""
+        last = _last(name)
+        if self._written.get(last.lower()) is _Gone.UNKNOWN:
+            return f"what the script wrote to {last} is not known"
+        return f"{last} is not next to this file"
+
     def write(self, name: str, text: str, *, append: bool) -> None:
         """Keep a line that the script writes to a file."""
-        lines = self._written.setdefault(_base(name), [])
-        if not append:
-            lines.clear()
-        lines.append(f"{text}\n")
+        key = _base(name)
+        written = self._written.get(key)
+        if not append or written is _Gone.DELETED:
+            written = []
+        elif written is None:
+            before = self.read(name)
+            written = [] if before is None else [before]
+        self._written[key] = written
+        if isinstance(written, list):
+            written.append(f"{text}\n")
+
+    def delete(self, name: str) -> None:
+        """Delete a file, or all that a name with * or ? stands for."""
+        key = _base(name)
+        if not re.search(r"[*?]", key):
+            self._written[key] = _Gone.DELETED
+            return
+        elsewhere = re.search(r"[\\/]", name) is not None  # perhaps where the script writes
+        known = self._written.keys() if elsewhere else self._names()
+        pattern = key.replace("[", "[[]").replace("*.*", "*")
+        for one in fnmatch.filter(known, pattern):
+            self._written[one] = _Gone.UNKNOWN if elsewhere else _Gone.DELETED
+
+    def _names(self) -> set[str]:
+        return {*self._written, *self._given, *(path.name.lower() for path in self._paths())}
 
     def _in_folder(self, key: str) -> bytes | None:
-        if self._folder is None or not key:
-            return None
-        try:
-            for path in sorted(self._folder.iterdir()):
-                if path.name.lower() == key and path.is_file():
+        for path in self._paths() if key else ():
+            if path.name.lower() == key and path.is_file():
+                try:
                     return read_bytes(path)
-        except (OSError, PolicyError):
-            pass
+                except PolicyError:
+                    return None
         return None
+
+    def _paths(self) -> list[Path]:
+        """What is in the script's folder."""
+        try:
+            return [] if self._folder is None else sorted(self._folder.iterdir())
+        except OSError:
+            return []
 
 
 def _base(name: str) -> str:
-    return re.split(r"[\\/\0]", name.strip().strip('"'))[-1].lower()
+    return _last(name).lower()
+
+
+def _last(name: str) -> str:
+    return re.split(r"[\\/\0]", name.strip().strip('"'))[-1]

@@ -18,7 +18,7 @@ from ipsecfd.policy.ipseccmd.lines import program_of, split_line
 from ipsecfd.policy.mistakes import PolicyError
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Names
-from ipsecfd.policy.netsh.errors import Code
+from ipsecfd.policy.netsh.errors import Code, CommandError, as_text
 from ipsecfd.policy.netsh.session import Session
 from ipsecfd.policy.registry.objects import apply_tree
 from ipsecfd.policy.registry.regcommand import run_reg_command
@@ -39,6 +39,14 @@ from ipsecfd.policy.workspace import Workspace
 
 _NOT_FOUND: Final = f"IPsec [{Code.NOT_FOUND:05}]"
 _LINE: Final = re.compile(r"line (\d+)")
+_READS_ON: Final = (
+    "netsh goes to a context here and reads its commands from the keyboard, a pipe or a file: write"
+    " them to a file and run it with netsh -f"
+)
+_ONE_RUN: Final = (
+    "set store holds for one run of netsh, and this command was one: those behind it work on the"
+    " local store, as on Windows"
+)
 _DEEPEST: Final = 8
 """Files of commands that one another names."""
 
@@ -78,17 +86,33 @@ class Performer:
         self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
     ) -> None:
         tree = Tree(file)
-        session = self._session()
         untranslated = len(self.untranslated)
 
+        def flush() -> None:
+            """Do what the `reg` commands so far say: what follows works on what they left behind.
+
+            Not each of them for itself: they name objects of one another before they are there.
+            """
+            nonlocal tree
+            if tree.root.keys or tree.root.deleted_keys or tree.failures:
+                self._registry(tree)
+                tree = Tree(file)
+
         def execute(command: batch.Command) -> bool | None:
+            nonlocal tree
+            if command.program is Program.REG:
+                if command.file != tree.file:
+                    flush()
+                    tree = Tree(command.file)
+                refused = len(tree.failures)
+                run_reg_command(tree, command.text, command.line)
+                self.done += 1
+                return None if len(tree.failures) > refused else True
+            flush()
             failed, unknown = len(self.failed), len(self.untranslated)
             match command.program:
                 case Program.NETSH:
-                    self._netsh(command, session, files)
-                case Program.REG:
-                    run_reg_command(tree, command.text, command.line)
-                    self.done += 1
+                    self._netsh(command, files)
                 case Program.REG_FILE:
                     self._registry_file(command, files)
                 case _:
@@ -99,8 +123,7 @@ class Performer:
         outcome = batch.run(text, file, execute, files=files, arguments=arguments)
         self.ignored += outcome.ignored
         self.untranslated += outcome.problems
-        if tree.root.keys or tree.root.deleted_keys or tree.failures:
-            self._registry(tree)
+        flush()
         self.untranslated[untranslated:] = sorted(
             self.untranslated[untranslated:], key=lambda one: (one.file != file, one.line)
         )
@@ -122,29 +145,43 @@ class Performer:
 
     # netsh
 
-    def _netsh(self, command: batch.Command, session: Session, files: ScriptFiles) -> None:
-        rest, context, name = command.arguments, "", ""
+    def _netsh(self, command: batch.Command, files: ScriptFiles) -> None:
+        """One run of netsh: a session of its own, as it is a process of its own on Windows."""
+        session, name = self._session(), ""
+        rest = command.arguments
         word, behind = next_word(rest)
-        while word.lower() in ("-c", "-f"):
+        while (option := word.lower()) in ("-c", "-f", "-r"):
             value, rest = next_word(behind)
-            if word.lower() == "-c":
-                context = value
-            else:
-                name = value
+            try:
+                if option == "-c":
+                    session.begin(value)
+                elif option == "-r":
+                    session.check_computer(value)
+                else:
+                    name = value
+            except CommandError as error:
+                self.untranslated.append(_failure(command, as_text(error)))
+                return
             word, behind = next_word(rest)
-        if not name:
-            self._execute(session, f"netsh {command.arguments}", command, files)
+        if name and word:
+            why = f'"{rest.strip()}": expected nothing behind -f FILE'
+            self.untranslated.append(_failure(command, why))
             return
-        with self._file(name, command, files) as text:
-            if text is not None:
-                self._netsh_script(text, _name_of(name), files, self._session(context))
+        if name:
+            with self._file(name, command, files) as text:
+                if text is not None:
+                    self._netsh_script(text, _name_of(name), files, session)
+            return
+        context = session.context
+        reply = self._execute(session, rest, command, files)
+        if not word or session.context is not context:
+            self.untranslated.append(_failure(command, _READS_ON))
+        elif session.store is not Store.LOCAL and not reply.script:
+            self.notes.append(f"{command.file}:{command.line}: {_ONE_RUN}")
 
-    def _session(self, context: str = "") -> Session:
-        """A session of its own, which begins in a context."""
+    def _session(self) -> Session:
         session = Session(self._workspace)
         session.state.silent = True
-        if context:
-            session.execute(context)
         return session
 
     def _netsh_script(self, text: str, file: str, files: ScriptFiles, session: Session) -> None:
@@ -180,7 +217,8 @@ class Performer:
     def _ipseccmd(self, command: batch.Command, files: ScriptFiles) -> None:
         arguments = split_line(command.arguments)
         program = command.program.value
-        if len(arguments) > 1 and arguments[0].lower() in ("-file", "/file"):
+        of_file = len(arguments) > 1 and arguments[0].lower() in ("-file", "/file")
+        if of_file and command.program is Program.IPSECCMD:
             with self._file(arguments[1], command, files) as text:
                 if text is not None:
                     self._ipseccmd_script(text, _name_of(arguments[1]), program)
@@ -246,8 +284,7 @@ class Performer:
                 why = f"more than {_DEEPEST} files that name one another"
                 self.untranslated.append(_failure(command, why))
             elif text is None:
-                why = f"{_name_of(name)} is not next to this file"
-                self.untranslated.append(_failure(command, why))
+                self.untranslated.append(_failure(command, files.why_missing(name)))
             yield text
         except IpsecfdError as error:
             self.untranslated.append(_failure(command, str(error)))

@@ -1,17 +1,18 @@
 """What every fresh Windows has in its store, for scripts that take it for granted (spec 1.1).
 
-A store begins empty here, so a command that names a built-in object is lent it.
+A store begins empty here, so a command that names a built-in object is lent it, unless it was
+deleted before.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ipsecfd.policy.stores.content import name_key
+from ipsecfd.policy.stores.content import StoredAction, StoredList, StoredPolicy, name_key
 from ipsecfd.policy.stores.draft import Draft
 from ipsecfd.policy.stores.errors import StoreError
 from ipsecfd.policy.stores.examples import (
@@ -29,13 +30,16 @@ _LISTS: Final = (ALL_TRAFFIC, ALL_ICMP)
 _ACTIONS: Final = (PERMIT, REQUEST, REQUIRE)
 _POLICIES: Final = (CLIENT, SERVER, SECURE_SERVER)
 
-BUILT_IN_GUIDS: Final = frozenset(
-    (
-        *(one.guid for one in _LISTS),
-        *(one.guid for one in _ACTIONS),
-        *(one.guid for one in _POLICIES),
-    )
-)
+LIST_GUIDS: Final = frozenset(one.guid for one in _LISTS)
+ACTION_GUIDS: Final = frozenset(one.guid for one in _ACTIONS)
+POLICY_GUIDS: Final = frozenset(one.guid for one in _POLICIES)
+BUILT_IN_GUIDS: Final = LIST_GUIDS | ACTION_GUIDS | POLICY_GUIDS
+
+
+def clear(draft: Draft) -> None:
+    """Delete everything from a store, and what every fresh Windows has with it."""
+    draft.clear()
+    draft.deleted |= BUILT_IN_GUIDS
 
 
 @contextlib.contextmanager
@@ -48,32 +52,45 @@ def lent(wanted: Callable[[str], bool], draft: Draft, now: int = 0) -> Iterator[
     if draft.read_only:
         yield False
         return
-    policies = [one for one in _POLICIES if wanted(one.name)]
+    policies = [one for one in _POLICIES if wanted(one.name) and one.guid not in draft.deleted]
     rules = [rule for policy in policies for rule in policy.rules]
+    # What a policy of Windows uses cannot be deleted before it.
     used = {rule.filter_list for rule in rules} | {rule.filter_action for rule in rules}
-    take_back: list[Callable[[], None]] = []
-    for filters in _LISTS:
-        if (filters.name in used or wanted(filters.name)) and not draft.has_filter_list(
-            filters.name
-        ):
-            draft.add_filter_list(replace(filters, modified=now))
-            take_back.append(partial(draft.delete_filter_list, filters.name))
-    for action in _ACTIONS:
-        if (action.name in used or wanted(action.name)) and not draft.has_filter_action(
-            action.name
-        ):
-            draft.add_filter_action(replace(action, modified=now))
-            take_back.append(partial(draft.delete_filter_action, action.name))
+
+    def is_lent(one: StoredList | StoredAction) -> bool:
+        return one.name in used or (wanted(one.name) and one.guid not in draft.deleted)
+
+    lists = [one for one in _LISTS if is_lent(one) and not draft.has_filter_list(one.name)]
+    actions = [one for one in _ACTIONS if is_lent(one) and not draft.has_filter_action(one.name)]
+    policies = [one for one in policies if not draft.has_policy(one.name)]
+    for filters in lists:
+        draft.add_filter_list(replace(filters, modified=now))
+    for action in actions:
+        draft.add_filter_action(replace(action, modified=now))
     for policy in policies:
-        if not draft.has_policy(policy.name):
-            draft.add_policy(replace(policy, modified=now))
-            take_back.insert(0, partial(_delete_unassigned, draft, policy.name))
+        draft.add_policy(replace(policy, modified=now))
     try:
-        yield bool(take_back)
+        yield bool(lists or actions or policies)
     finally:
-        for one in take_back:
-            with contextlib.suppress(StoreError):  # in use by now, or deleted by the command
-                one()
+        _take_back(policies, draft.has_policy, partial(_delete_unassigned, draft), draft)
+        _take_back(lists, draft.has_filter_list, draft.delete_filter_list, draft)
+        _take_back(actions, draft.has_filter_action, draft.delete_filter_action, draft)
+
+
+def _take_back(
+    objects: Sequence[StoredPolicy | StoredList | StoredAction],
+    has: Callable[[str], bool],
+    delete: Callable[[str], None],
+    draft: Draft,
+) -> None:
+    """Delete what is not in use by now; what the command deleted or renamed is not lent again."""
+    for one in objects:
+        if not has(one.name):
+            draft.deleted.add(one.guid)
+            continue
+        with contextlib.suppress(StoreError):  # in use by now
+            delete(one.name)
+            draft.deleted.discard(one.guid)
 
 
 def _delete_unassigned(draft: Draft, name: str) -> None:

@@ -32,6 +32,8 @@ class Draft:
     def __init__(self, content: Content | None = None, *, read_only: str = "") -> None:
         content = content or Content()
         self.read_only = read_only
+        self.deleted: set[str] = set()
+        """The GUIDs of the policies, lists and actions that were deleted."""
         self._assigned = content.assigned
         self._policies = NamedObjects("policy", content.policies)
         self._lists = NamedObjects("filter list", content.filter_lists)
@@ -140,8 +142,10 @@ class Draft:
     def delete_policy(self, name: str) -> None:
         """Delete a policy and its rules (spec 1.1); an assigned one is un-assigned first."""
         self._begin()
-        self._uses.remove(self.policy(name).rules)
+        old = self.policy(name)
+        self._uses.remove(old.rules)
         self._policies.delete(name)
+        self.deleted.add(old.guid)
         self._rules.forget(name)
         if self._assigned == name_key(name):
             self._assigned = None
@@ -179,9 +183,10 @@ class Draft:
     def delete_filter_list(self, name: str) -> None:
         """Delete a filter list; raises InUseError while a rule uses it (T10)."""
         self._begin()
-        self._lists.get(name)
+        old = self._lists.get(name)
         self._refuse_used(LIST, name)
         self._lists.delete(name)
+        self.deleted.add(old.guid)
         self._filters.forget(name)
 
     def add_filter(self, filter_list: str, one: Filter) -> None:
@@ -228,9 +233,10 @@ class Draft:
     def delete_filter_action(self, name: str) -> None:
         """Delete a filter action; raises InUseError while a rule uses it."""
         self._begin()
-        self._actions.get(name)
+        old = self._actions.get(name)
         self._refuse_used(ACTION, name)
         self._actions.delete(name)
+        self.deleted.add(old.guid)
 
     def add_rule(self, policy: str, rule: StoredRule) -> None:
         """Add a rule to a policy. Raises NotFoundError for the policy, the list and the action,

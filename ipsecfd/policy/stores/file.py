@@ -10,7 +10,7 @@ from ipsecfd.policy.mistakes import Mistake, PolicyError
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.reader import StoreFileError, is_store, parse
 from ipsecfd.policy.stores.text import render
-from ipsecfd.policy.text import LARGEST, TOO_LARGE, read_text
+from ipsecfd.policy.text import LARGEST, TOO_LARGE, read_plain_text
 
 __all__ = ["StoreFileError", "is_store", "parse", "read", "render", "write"]
 
@@ -19,7 +19,7 @@ def read(path: Path) -> Content:
     """The store of a file. Raises FileNotFoundError when there is none, and StoreFileError."""
     path.lstat()
     try:
-        return parse(read_text(path), str(path))
+        return parse(read_plain_text(path), str(path))
     except PolicyError as error:
         raise StoreFileError(error.mistakes) from error
 

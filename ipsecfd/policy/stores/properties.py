@@ -17,7 +17,7 @@ from ipsecfd.policy import durable
 from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
 from ipsecfd.policy.stores import tomlwriter
 from ipsecfd.policy.tables import kind
-from ipsecfd.policy.text import parse_toml, read_text
+from ipsecfd.policy.text import parse_toml, read_plain_text
 
 FILE_NAME: Final = "properties.toml"
 """The name of the file under `state_dir`."""
@@ -90,7 +90,7 @@ def read(state_dir: Path) -> Properties:
     path = state_dir / FILE_NAME
     try:
         path.lstat()
-        found = parse_toml(read_text(path), str(path))
+        found = parse_toml(read_plain_text(path), str(path))
     except (FileNotFoundError, NotADirectoryError):
         return Properties()
     except OSError as error:

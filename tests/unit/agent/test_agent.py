@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.events import MODES
 from ipsecfd.agent.flow_list import FlowChoice
 from ipsecfd.agent.start import start
+from ipsecfd.agent.state import StateError
 from ipsecfd.driver.host import Host
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.kernel.cache import Generation
@@ -33,13 +35,23 @@ from ipsecfd.policy.model import (
     FilterList,
     Policy,
     Rule,
+    Store,
 )
 from ipsecfd.policy.names import Renewal
 from tests.builders import policy, rule
-from tests.unit.agent.stage import Stage, learnt, settled
+from tests.unit.agent.stage import Stage, content, learnt, settled
 
 BLOCK_ALL = "block me <-> any"
 WEB = "permit any <-> me:80 tcp"
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something that comes by itself."""
+    for _ in range(20_000):
+        if holds():
+            return
+        await asyncio.sleep(0.001)
+    raise TimeoutError
 
 
 async def test_stop_under_systemd_keeps_the_rules(stage: Stage) -> None:
@@ -233,6 +245,91 @@ async def test_mode_stays_when_learnt_flows_cannot_be_forgotten(stage: Stage) ->
     assert stage.happened() == ["event 4288"]
 
 
+async def test_refusals_do_not_bring_a_number_back(stage: Stage) -> None:
+    """Verdicts given by the settings in force must not be learnt under those that replace them,
+    however many changes were refused in between: there are only so many numbers."""
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    changes = Changes(agent)
+    for refusals in range(10):
+        before = agent.settings(agent.mode).generation
+        stage.refuses_rules = True
+        for _ in range(refusals):
+            with pytest.raises(KernelError):
+                await changes.set_mode("block")
+        stage.refuses_rules = False
+        assert agent.settings(agent.mode).generation == before
+        await changes.set_mode("block" if refusals % 2 else "permit")
+        assert agent.settings(agent.mode).generation != before
+    await agent.stop()
+
+
+async def test_policy_that_cannot_be_remembered_is_refused(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be in force now and unknown to the next start: nothing of it is in force."""
+
+    def full(*_: object) -> None:
+        raise StateError("assigned.json: cannot be written: No space left on device")
+
+    agent = stage.agent()
+    await start(agent)
+    stage.stores.replace(Store.LOCAL, content("web", "any -> me:80 tcp"))
+    stage.happened()
+    monkeypatch.setattr(state, "save", full)
+    with pytest.raises(StateError, match="No space"):
+        await Changes(agent).take_stores()
+    assert agent.policies.sources == ()
+    assert "88: secure v1" not in stage.happened()
+    await agent.stop()
+
+
+async def test_refused_first_assignment_is_forgotten(stage: Stage) -> None:
+    """What is assigned next is the first: it is written down, and the next boot begins closed."""
+    agent = stage.agent()
+    await start(agent)
+    changes = Changes(agent)
+    stage.boot_file.kept.clear()
+    stage.refuses_rules = True
+    with pytest.raises(KernelError):
+        await changes.assign_file(stage.policy_file("web", WEB))
+    stage.refuses_rules = False
+    stage.stores.replace(Store.LOCAL, content("web", "any -> me:80 tcp"))
+    await changes.take_stores()
+    assert state.load(stage.state_dir).ever_assigned
+    assert stage.boot_file.kept
+    await changes.reload()
+    await agent.stop()
+    agent = stage.agent()
+    await start(agent)
+    assert str(agent.mode) == "secure"
+    await agent.stop()
+
+
+async def test_change_that_comes_while_the_rules_go_brings_none_back(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would judge what they queue, and the host would be closed."""
+    begun, go, remove = threading.Event(), threading.Event(), stage.remove
+
+    def slow() -> None:
+        begun.set()
+        assert go.wait(20)
+        remove()
+
+    monkeypatch.setattr(stage, "remove", slow)
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    stopping = asyncio.create_task(agent.stop())
+    assert await asyncio.to_thread(begun.wait, 20)
+    change = asyncio.create_task(agent.enter(MODES["block"]))
+    for _ in range(10):
+        await asyncio.sleep(0)  # until it waits for its turn
+    go.set()
+    await asyncio.gather(stopping, change)
+    assert not stage.rules_there
+
+
 async def test_refusals_of_the_kernel_are_logged(stage: Stage) -> None:
     """Nobody may be there to be told: a reload by SIGHUP has no other words."""
     web = stage.policy_file("web", WEB)
@@ -380,6 +477,30 @@ async def test_new_addresses_need_no_compilation(stage: Stage) -> None:
     settings = stage.processes[88].settings
     assert settings is not None
     assert host == settings.host
+    await agent.stop()
+
+
+async def test_new_addresses_are_tried_until_the_kernel_takes_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells of them a second time. It is logged once, and a warning for as long."""
+    monkeypatch.setattr("ipsecfd.agent.agent.RETRY_SECONDS", 0.001)
+    agent = stage.agent(stage.policy_file("web", WEB))
+    await start(agent)
+    stage.happened()
+    host = Host(frozenset({ipaddress.ip_address("192.0.2.7")}), delivered=True)
+    stage.refuses_rules = True
+    agent.host_changed(host)
+    await until(lambda: "addresses" in agent.warnings)
+    await asyncio.sleep(0.02)
+    assert stage.happened() == ["event 4288"]
+    assert "addresses that this host had: nft refused" in agent.warnings["addresses"]
+    stage.refuses_rules = False
+    await until(lambda: "addresses" not in agent.warnings)
+    assert stage.happened() == ["88: secure v1"]
+    assert stage.processes[88].settings is not None
+    assert host == stage.processes[88].settings.host
+    assert agent.warnings == {}
     await agent.stop()
 
 

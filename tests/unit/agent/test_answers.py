@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.answers import Answers
 from ipsecfd.agent.changes import Changes
 from ipsecfd.agent.start import start
+from ipsecfd.agent.tally import Cause, Row
 from ipsecfd.agent.transfer import Judged
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.errors import IpsecfdError
@@ -19,7 +23,7 @@ from ipsecfd.policy import exact
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.names import Renewal
 from ipsecfd.policy.stores.dynamic import DynamicContent
-from tests.unit.agent.stage import Stage, content, dynamic
+from tests.unit.agent.stage import BLOCKED, Stage, content, dynamic
 from tests.unit.agent.test_status import page
 
 
@@ -121,6 +125,27 @@ async def test_status_tells_stores_domain_and_dynamic_rules(stage: Stage, agent:
     assert (found.dynamic_rules, found.domain) == (1, None)
     with pytest.raises(IpsecfdError, match="no domain policy"):
         answers(agent).domain()
+
+
+async def test_counts_may_grow_while_they_are_read(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are read in a thread, and packets are judged meanwhile."""
+    rows: dict[Cause, Row] = {}
+
+    class Growing(Row):
+        """A row that another one is counted beside whenever it is read."""
+
+        def __getattribute__(self, name: str) -> Any:
+            rows[Cause.of(Direction.OUT, replace(BLOCKED, rule=f"{len(rows)}"))] = Row()
+            return super().__getattribute__(name)
+
+    for rule in "ab":
+        rows[Cause.of(Direction.IN, replace(BLOCKED, rule=rule))] = Growing(packets=5)
+    monkeypatch.setattr(agent.tally, "_rows", rows)
+    monkeypatch.setattr(agent, "count", lambda: asyncio.sleep(0))
+    assert (await answers(agent).desk(keys=True)).blocked_in == 10
+    assert len((await answers(agent).stats()).counts) > 2
 
 
 async def test_desk(agent: Agent) -> None:

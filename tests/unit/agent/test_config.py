@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,14 @@ def test_missing_file_is_a_mistake_only_when_it_was_named(
         load(missing)
     missing.write_text("exempt = 1\n")
     assert load(None).exempt_value == 1
+
+
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    """The service would wait for whoever writes to it, and nobody could end that."""
+    pipe = tmp_path / "ipsecfd.toml"
+    os.mkfifo(pipe)
+    with pytest.raises(PolicyError, match="expected a plain file"):
+        load(pipe)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from ipsecfd.agent import counts
 from ipsecfd.agent.agent import Agent
 from ipsecfd.agent.changes import Changes
-from ipsecfd.agent.counts import cache_report, filter_page
+from ipsecfd.agent.counts import cache_report, filter_page, stats_report
 from ipsecfd.agent.packet_reports import FilterPage
 from ipsecfd.agent.start import start
 from ipsecfd.agent.tally import Cause, Passed
@@ -54,6 +54,19 @@ def judged(agent: Agent, written: str, packets: int, *, mirrored: bool = False) 
 def listed(page: FilterPage) -> list[tuple[str, int]]:
     """The filters of a part with their packets."""
     return [(one.filter, one.packets) for one in page.filters]
+
+
+async def test_an_answer_has_the_most_frequent(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever may look can have there be very many causes: the rest is told as a sum."""
+    for rule, packets in (("a", 3), ("b", 9), ("c", 1), ("d", 5)):
+        agent.tally.judged([Judged(Direction.IN, decision("f", rule), packets, 0)])
+    assert (stats_report(agent).left_out, stats_report(agent).left_out_packets) == (0, 0)
+    monkeypatch.setattr(counts, "MOST_COUNTS", 2)
+    found = stats_report(agent)
+    assert [one.packets for one in found.counts] == [9, 5]
+    assert (found.left_out, found.left_out_packets) == (2, 4)
 
 
 async def test_a_filter_counts_whichever_way_it_decided(agent: Agent) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,54 @@ def server() -> Iterator[Server]:
         yield server
         server.shutdown()
         thread.join()
+
+
+async def test_file_system_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It keeps one thread, which nobody waits for, however often it is asked; when it is back, so
+    is the policy."""
+    path = tmp_path / "policy.toml"
+    path.write_bytes(b"name = 'x'")
+    back, read = threading.Event(), fetch_module._read
+
+    def hanging(*arguments: Any) -> Fetched:
+        assert back.wait(20)
+        return read(*arguments)
+
+    monkeypatch.setattr(fetch_module, "_read", hanging)
+    with pytest.raises(FetchError, match=r"no answer in 0\.05 s"):
+        await fetch(str(path), seconds=0.05)
+    for _ in range(40):
+        with pytest.raises(FetchError, match="has not answered the last time"):
+            await fetch(str(path), seconds=20)
+    assert await asyncio.to_thread(int) == 0
+    (stuck,) = [one for one in threading.enumerate() if one.name == "domain source"]
+    assert stuck.daemon
+    back.set()
+    stuck.join(20)
+    assert (await fetch(str(path))).data == b"name = 'x'"
+
+
+async def test_file_that_never_ends(tmp_path: Path) -> None:
+    """A pipe is no policy, and nobody waits for one."""
+    os.mkfifo(tmp_path / "pipe")
+    for _ in range(2):
+        with pytest.raises(FetchError, match="pipe: expected a plain file"):
+            await fetch(str(tmp_path / "pipe"), seconds=20)
+
+
+async def test_no_thread_to_read_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without threads left for a moment."""
+    path = tmp_path / "policy.toml"
+    path.write_bytes(b"name = 'x'")
+
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", none)
+        with pytest.raises(FetchError, match="cannot be read: can't start new thread"):
+            await fetch(str(path))
+    assert (await fetch(str(path))).data == b"name = 'x'"
 
 
 async def test_etag_saves_the_second_download(server: Server) -> None:

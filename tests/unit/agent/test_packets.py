@@ -17,6 +17,15 @@ PIECES = 40
 REPORT = PacketReport(pid=1, memory=0, judged=(), faults=0, refused_conversations=0)
 
 
+class Ended:
+    """A process that ended."""
+
+    pid = 1
+
+    async def wait(self) -> int:
+        return 1
+
+
 class Endless:
     """A process that does not end."""
 
@@ -60,3 +69,22 @@ def test_a_large_table_makes_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> Non
     kinds = asyncio.run(asyncio.wait_for(received(), 20))
     assert kinds.index(b"R") < PIECES // 2
     assert kinds[-1] == b"S"
+
+
+async def test_a_death_is_told_whatever_else_fails() -> None:
+    """Who replaces the process waits for it: here the last of its drops cannot be understood."""
+    here, there = socket.socketpair()
+    inlet, outlet = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    inlet.setblocking(False)
+    outlet.send(b"no drops")
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with there, outlet, inlet:
+        reader, writer = await asyncio.open_connection(sock=here)
+        process = PacketProcess(cast(Any, Ended()), reader, writer, inlet, lambda _: None)
+        asyncio.get_running_loop().remove_reader(inlet)
+        async with asyncio.timeout(20):
+            assert await process.died == "packet process 1 ended with exit status 1"
+        writer.close()
+        await asyncio.sleep(0)
+    assert told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def test_what_is_right_counts(tmp_path: Path, text: str, right: str) -> None:
 def test_nothing_is_known_of_a_file_that_is_not_there(tmp_path: Path) -> None:
     """The defaults, and the closed side."""
     assert Config(forward=True) == spared.load(tmp_path / "gone.toml")
+
+
+def test_nothing_is_known_of_a_pipe(tmp_path: Path) -> None:
+    """Nobody waits for what may be written to it."""
+    pipe = tmp_path / "ipsecfd.toml"
+    os.mkfifo(pipe)
+    assert Config(forward=True) == spared.load(pipe)

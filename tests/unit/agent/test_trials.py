@@ -257,6 +257,17 @@ async def test_mode_is_taken_back(stage: Stage) -> None:
     await agent.stop()
 
 
+async def test_a_trial_needs_a_directory(stage: Stage) -> None:
+    """Without one the change is refused, and it is said what is wrong with it."""
+    agent, changes = await started(stage)
+    stage.state_dir.write_text("")
+    with pytest.raises(IpsecfdError, match=r"trial\.json: cannot be written: .*; `state_dir` must"):
+        await changes.set_mode("permit", 60)
+    assert str(agent.mode) == "secure"
+    stage.state_dir.unlink()
+    await agent.stop()
+
+
 async def test_one_change_at_a_time(stage: Stage) -> None:
     """While one is on trial all others are refused, and told what to do first."""
     agent, changes = await started(stage)
@@ -336,6 +347,59 @@ async def test_change_that_fails_is_undone(stage: Stage, monkeypatch: pytest.Mon
     await agent.stop()
 
 
+async def test_a_refused_change_leaves_no_record_on_a_full_disk(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there was room for the record alone: it would undo another change at the next start."""
+    agent, changes = await started(stage)
+    await changes.assign_file(stage.policy_file("web", WEB))
+    closed = stage.policy_file("closed", CLOSED)
+    with monkeypatch.context() as patched:
+        room_for_one_file(patched, stage.state_dir)
+        with pytest.raises(IpsecfdError, match=r"assigned\.json: cannot be written: No space left"):
+            await changes.assign_file(closed, 60)
+        assert (trial.load(stage.state_dir), agent.warnings) == (None, {})
+        await changes.set_mode("permit", 60)
+        await changes.trials.rollback("on demand")
+    await changes.assign_file(closed)
+    stage.clock.seconds += 61
+    agent, _ = await killed_and_started(stage, agent)
+    assert in_force(agent) == ["closed"]
+    await agent.stop()
+
+
+@pytest.mark.parametrize("seconds", [None, 60])
+async def test_a_refused_change_is_undone_when_there_is_room(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, seconds: int | None
+) -> None:
+    """The disk was filled after it took the new policy and before the kernel refused that: until
+    it says again what is in force, `status` tells it."""
+    agent, changes = await started(stage)
+    web = stage.policy_file("web", WEB)
+    await changes.assign_file(web)
+    with monkeypatch.context() as patched:
+
+        async def refuse(*_: object) -> None:
+            full_disk(patched)
+            raise KernelError("no memory")
+
+        patched.setattr(agent.pool, "install", refuse)
+        with pytest.raises(KernelError):
+            await changes.assign_file(stage.policy_file("closed", CLOSED), seconds)
+        (warning,) = agent.warnings.values()
+        assert "closed was refused, but that cannot be written down" in warning
+        with pytest.raises(IpsecfdError, match="No space left"):
+            await changes.assign_file(web)
+        with pytest.raises(KernelError):
+            await changes.set_mode("block")
+        assert (trial.load(stage.state_dir) is None) == (seconds is None)
+    await after(stage, changes, 5)
+    assert (in_force(agent), agent.warnings) == (["web"], {})
+    assert state.load(stage.state_dir).assigned == web
+    assert trial.load(stage.state_dir) is None
+    await agent.stop()
+
+
 async def test_taking_back_is_tried_until_it_succeeds(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,6 +432,23 @@ def full_disk(patched: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     patched.setattr(durable, "write", refuse)
+
+
+def room_for_one_file(patched: pytest.MonkeyPatch, directory: Path) -> None:
+    """Room for one small file more; what takes the place of another needs it as well."""
+    write = durable.write
+
+    def files() -> int:
+        return sum(one.is_file() for one in directory.rglob("*"))
+
+    most = files() + 1
+
+    def write_if_room(path: Path, data: bytes) -> None:
+        if files() >= most:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    patched.setattr(durable, "write", write_if_room)
 
 
 async def test_full_disk_locks_nobody_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -612,6 +693,21 @@ async def test_damaged_record_stops_no_start(stage: Stage) -> None:
     assert agent.warnings == {}
     await after(stage, changes, 61)
     assert in_force(agent) == []
+    await agent.stop()
+
+
+async def test_a_record_of_no_trial_undoes_no_later_change(stage: Stage) -> None:
+    """One that could not be read at the start and can be later, for instance."""
+    agent, changes = await with_closed_on_trial(stage)
+    left = (stage.state_dir / trial.FILE_NAME).read_bytes()
+    (stage.state_dir / trial.FILE_NAME).write_text("{")
+    agent, changes = await killed_and_started(stage, agent)
+    (stage.state_dir / trial.FILE_NAME).write_bytes(left)
+    await changes.assign_file(stage.policy_file("later", CLOSED))
+    assert agent.warnings == {}
+    stage.clock.seconds += 61
+    agent, _ = await killed_and_started(stage, agent)
+    assert in_force(agent) == ["later"]
     await agent.stop()
 
 

@@ -1,8 +1,10 @@
-"""How a command ends when what it prints cannot be written."""
+"""How a command ends: when what it prints cannot be written, and where its caller is nowhere."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 
 def test_a_full_disk_under_the_output_is_named() -> None:
@@ -17,3 +19,22 @@ def test_a_full_disk_under_the_output_is_named() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "ipsecfd: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("command", ["apply", "shadow"])
+def test_a_current_directory_that_is_gone_is_named(tmp_path: Path, command: str) -> None:
+    """No path in it can be given to the service, which is somewhere else."""
+    here = tmp_path / "here"
+    here.mkdir()
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir "$PWD"; exec "$0" -P -m ipsecfd "$1" a.toml', sys.executable, command],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "ipsecfd: the current directory was removed: expected paths that begin with /, or `cd`"
+        " elsewhere first\n"
+    )

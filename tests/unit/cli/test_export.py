@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from ipsecfd.agent import config
+from ipsecfd.agent import client, config
 from ipsecfd.cli.main import app
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.stores import reader as storereader
 from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
 
+CONTROL = SimpleNamespace(socket=Path("/run/nobody.sock"))
+
 
 @pytest.fixture(autouse=True)
 def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """A host whose local store holds one filter list."""
-    monkeypatch.setattr(config, "load", lambda _: SimpleNamespace(state_dir=tmp_path))
+    monkeypatch.setattr(
+        config, "load", lambda _: SimpleNamespace(state_dir=tmp_path, control=CONTROL)
+    )
+    monkeypatch.setattr(client, "call", Mock(side_effect=client.NotRunningError))
     made = Stores(tmp_path)
     with made.edit(Store.LOCAL) as draft:
         draft.add_filter_list(StoredList("Web", (), "two\nlines"))
@@ -63,8 +69,23 @@ def test_words_that_mean_nothing(wrong: tuple[str, str]) -> None:
 def test_store_of_another_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """--config says whose state_dir is meant, as for import."""
     monkeypatch.undo()
+    monkeypatch.setattr(client, "call", Mock(side_effect=AssertionError))
     file = tmp_path / "other.toml"
     file.write_text(f'state_dir = "{tmp_path}"\n')
     result = export("--config", str(file))
     assert (result.exit_code, result.stderr) == (0, "")
     assert "Web" in result.stdout
+
+
+def test_store_of_the_running_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever configuration it was started with; where it may not be asked nothing is claimed."""
+    elsewhere = tmp_path / "elsewhere"
+    with Stores(elsewhere).edit(Store.LOCAL) as draft:
+        draft.add_filter_list(StoredList("Its", (), ""))
+    desk = SimpleNamespace(state_dir=str(elsewhere))
+    monkeypatch.setattr(client, "call", Mock(return_value=desk))
+    assert "Its" in export().stdout
+    monkeypatch.setattr(client, "call", Mock(side_effect=client.ClientError("denied")))
+    refused = export()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert str(refused.exception) == "denied"

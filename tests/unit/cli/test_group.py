@@ -51,6 +51,19 @@ def test_help_does_not_tell_types(words: list[str]) -> None:
     assert not re.search(r"<\w+|<=|None", ipsecfd(*words, "--help").output)
 
 
+@pytest.mark.parametrize("name", ["COLUMNS", "LINES"])
+@pytest.mark.parametrize("size", ["0", "-5", "", "x", "²", "100000", "9" * 20, "9" * 5000])
+@pytest.mark.parametrize("words", [[], ["apply"]])
+def test_help_at_an_odd_size(
+    words: list[str], size: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is that of a terminal that says nothing."""
+    monkeypatch.delenv(name, raising=False)
+    usual = ipsecfd(*words, "--help").output
+    monkeypatch.setenv(name, size)
+    assert ipsecfd(*words, "--help").output == usual
+
+
 @pytest.mark.parametrize("words", [[], ["policy"], ["domain"], ["lab"]])
 def test_a_list_of_commands_has_a_line_for_each(
     words: list[str], monkeypatch: pytest.MonkeyPatch

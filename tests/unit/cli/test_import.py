@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from ipsecfd.cli import administration
 from ipsecfd.cli.main import app
+from ipsecfd.policy import durable
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.content import Content
@@ -69,16 +72,16 @@ def test_an_import_is_kept(state: Path) -> None:
 
 def test_only_commands_for_the_domain_store_fail(state: Path) -> None:
     """They are listed, the rest is kept; a dry run says the same."""
-    Path("d.bat").write_text(
-        "netsh ipsec static add policy name=A\n"
-        "netsh ipsec static set store location=domain\n"
-        "netsh ipsec static add policy name=B\n"
-        'netsh ipsec static set policy "Client (Respond Only)" assign=y\n'
-        "netsh ipsec static set store location=local\n"
-        "netsh ipsec static add policy name=C\n"
+    Path("d.txt").write_text(
+        "ipsec static add policy name=A\n"
+        "ipsec static set store location=domain\n"
+        "ipsec static add policy name=B\n"
+        'ipsec static set policy "Client (Respond Only)" assign=y\n'
+        "ipsec static set store location=local\n"
+        "ipsec static add policy name=C\n"
     )
     for options in (("--dry-run",), ()):
-        result = run("d.bat", "--json", *options)
+        result = run("d.txt", "--json", *options)
         found = json.loads(result.stdout)
         assert (result.exit_code, found["policies"]) == (0, 2)
         assert [one["line"] for one in found["failed"]] == [3, 4]
@@ -146,11 +149,16 @@ def test_assigned_is_told_of_the_stores_in_question(state: Path) -> None:
 
 def test_who_may_not_write_is_told_at_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is imported, and the exit status says so."""
-    monkeypatch.setattr(administration, "_may_write", lambda _: False)
-    result = run("good.bat", "--arg", "P")
-    assert result.exit_code == 1
-    assert "only root may change anything" in str(result.exception)
-    assert result.stdout == ""
+    for error, user, why in (
+        (errno.EACCES, 1000, "permission denied: only root may change anything"),
+        (errno.EROFS, 0, "nothing can be changed: Read-only file system"),
+    ):
+        monkeypatch.setattr(durable, "locked", Mock(side_effect=OSError(error, os.strerror(error))))
+        monkeypatch.setattr(os, "geteuid", Mock(return_value=user))
+        result = run("good.bat", "--arg", "P")
+        assert result.exit_code == 1
+        assert why in str(result.exception)
+        assert result.stdout == ""
 
 
 def test_the_copy_of_a_domain_policy_is_left_out(state: Path) -> None:

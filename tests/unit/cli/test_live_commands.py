@@ -231,6 +231,21 @@ def test_status_during_a_start(started_in: str | None, words: str) -> None:
     assert "this start was" not in " ".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("interval", "problem", "words"),
+    [
+        (0, None, "level 7, written at once, nothing lost"),
+        (60, None, "level 7, written every 60 s, nothing lost"),
+        (0, "Is a directory", "level 7, not written at present, nothing lost yet"),
+        (60, "Is a directory", "level 7, not written at present, nothing lost yet"),
+    ],
+)
+def test_status_says_how_the_log_is_written(interval: int, problem: str | None, words: str) -> None:
+    """And never that it is while it cannot be."""
+    log = replace(STATUS.log, interval=interval, problem=problem, lost_drops=0)
+    assert f"log          {words}" in status_lines(replace(STATUS, log=log), 80)
+
+
 def test_status_says_what_is_on_trial() -> None:
     """And for how long, where nobody misses it."""
     found = replace(STATUS, trial=TrialReport("mode block", 60, 41.7))

@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from ipsecfd.cli import log
+from ipsecfd.cli.log_files import NoLogError, open_log
 from ipsecfd.cli.log_text import format_damaged, format_record
 from ipsecfd.cli.main import app
 from ipsecfd.cli.wanted import Wanted
@@ -393,10 +395,10 @@ class Follower:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def waits(self) -> None:
+    def waits(self, why: str = "waiting for") -> None:
         """Until it says that it waits for the file."""
         assert self.process.stderr is not None
-        assert "waiting for" in self.process.stderr.readline()
+        assert why in self.process.stderr.readline()
 
     def end(self) -> str:
         """Interrupt it; what it had left to say."""
@@ -434,6 +436,47 @@ def test_follow(path: Path) -> None:
     write(path, DROP | {"rule": "again"})
     assert '"again"' in follower.line()
     assert follower.end() == ""
+
+
+def test_follow_what_cannot_be_read_for_a_while(path: Path) -> None:
+    """-f goes on as soon as there is a log again, as the service does."""
+    write(path, DROP | {"rule": "first"})
+    follower = Follower(path)
+    assert '"first"' in follower.line()
+    path.unlink()
+    path.mkdir()
+    follower.waits(f"waiting: {path}: cannot read the diagnostic log: Is a directory")
+    path.rmdir()
+    follower.waits(f"waiting for {path}")
+    write(path, DROP | {"rule": "again"})
+    assert '"again"' in follower.line()
+    assert follower.end() == ""
+
+
+def test_follow_what_is_moved_away_in_between(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is rotated just as -f opens it is waited for."""
+    write(path, DROP | {"rule": "first"})
+    opened: list[BinaryIO] = []
+    looks = 0
+
+    def open_later(file: Path) -> BinaryIO:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise NoLogError
+        opened.append(open_log(file))
+        return opened[-1]
+
+    def interrupt(_seconds: float) -> None:
+        if looks > 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "open_log", open_later)
+    monkeypatch.setattr(time, "sleep", interrupt)
+    done = CliRunner().invoke(app, ["log", "-f", "--log", str(path)], catch_exceptions=False)
+    opened.pop().close()
+    assert '"first"' in done.stdout
+    assert done.exit_code == 0
 
 
 def test_follow_last_lines(path: Path) -> None:

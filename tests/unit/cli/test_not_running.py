@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,18 @@ def test_a_daemon_with_another_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     said = not_running.describe(SOCKET)
     assert "closed" not in said
     assert "--socket" in said
+
+
+def test_a_socket_whose_file_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who serves it cannot be reached, and only another start makes it again."""
+    situation(monkeypatch, root=True, present=True, runs=True)
+    path = tmp_path / "a b.sock"
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+        path.unlink()
+        assert "removed" not in not_running.describe(path)
+        one.listen()
+        said = not_running.describe(path)
+        assert f"serves {path}, but that file was removed" in said
+        assert "`systemctl restart ipsecfd`" in said
+        assert "removed" not in not_running.describe(tmp_path / "a")

@@ -39,6 +39,9 @@ def test_the_most_frequent_come_first_and_the_rest_is_counted() -> None:
         "     20    9.9 kB     50%  in   block    me <-> any (its mirror) [Block]",
         "      1  in 1 more line: --top 3",
     ]
+    longer = StatsReport(SINCE, counts, NO_CACHE, CALM, left_out=4, left_out_packets=1000)
+    assert stats_lines(longer, 2, 80)[-1] == "  1,001  in 5 more lines: --top 3"
+    assert stats_lines(longer, 3, 80)[-1] == "  1,000  in 4 more lines"
     assert stats_lines(StatsReport(SINCE, [], NO_CACHE, CALM), 5, 80)[-1] == "  none"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import pty
 import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,15 @@ from typer.testing import CliRunner, Result
 from ipsecfd.agent import bootfile, client, dynamictext, state
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.agent.state import State
-from ipsecfd.cli.administration import Administration
+from ipsecfd.cli import administration
+from ipsecfd.cli.administration import TURN_FILE, Administration
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
 from ipsecfd.cli.netsh import Request, parse
 from ipsecfd.cli.netsh_prompt import last_word
 from ipsecfd.cli.usage import UsageError
 from ipsecfd.kernel import boot
+from ipsecfd.policy import durable
 from ipsecfd.policy.model import Store
 from ipsecfd.policy.stores import properties
 from ipsecfd.policy.stores.content import Content, StoredPolicy, new_guid
@@ -274,6 +279,45 @@ def test_policy_of_a_file_is_shown(host: Host) -> None:
     assert "Filter Name            : r\n" in host.run(*show).stdout
     file.unlink()
     assert f"ERR IPsec [05016] : {file}: cannot be read" in host.run(*show).stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "user", "why"),
+    [
+        (errno.EACCES, 1000, "Permission denied: only root may change anything"),
+        (errno.EROFS, 1000, "{}: nothing can be changed: Read-only file system"),
+        (errno.EROFS, 0, "{}: nothing can be changed: Read-only file system"),
+        (errno.ENOSPC, 0, "{}: nothing can be changed: No space left on device"),
+        (errno.EPERM, 0, "{}: nothing can be changed: Operation not permitted"),
+    ],
+)
+def test_why_nothing_can_be_changed(
+    host: Host, monkeypatch: pytest.MonkeyPatch, error: int, user: int, why: str
+) -> None:
+    """The directory and the cause; rights are named to those who have none. One may look."""
+    host.static("add", "policy", "name=x")
+
+    @contextlib.contextmanager
+    def refuse(*_: object) -> Iterator[None]:
+        raise OSError(error, os.strerror(error))
+        yield
+
+    monkeypatch.setattr(durable, "locked", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    done = host.static("add", "policy", "name=y")
+    assert done.exit_code == 1
+    assert why.format(host.state_dir) in done.output
+    assert "Policy Name" in host.static("show", "policy", "name=x").output
+    assert [one.name for one in host.local.policies.values()] == ["x"]
+
+
+def test_whose_turn_does_not_come(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody who could write looks at stores that somebody else is changing."""
+    monkeypatch.setattr(administration, "PATIENCE", 0.1)
+    host.state_dir.mkdir()
+    with durable.locked(host.state_dir / TURN_FILE, 0.0):
+        done = host.static("show", "all")
+    assert f"{host.state_dir}: nothing can be changed: another process" in done.output
 
 
 def test_damaged_store_hinders_no_other(host: Host) -> None:

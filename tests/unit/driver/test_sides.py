@@ -95,6 +95,19 @@ def test_own_addresses_that_come_in(direction: Direction, delivered: bool) -> No
         assert (Role.ME in known.of_source(family, number(own), direction)) is (family == 4)
 
 
+@pytest.mark.parametrize(
+    ("destination", "own"),
+    [("192.0.2.10", False), ("192.0.2.11", False), ("192.0.2.255", True), ("224.0.0.251", True)],
+)
+def test_only_groups_bring_back_what_the_host_sends(destination: str, own: bool) -> None:
+    """What comes in from an own address and is for one host was forged."""
+    known = roles(delivered=True)
+    ends = number("192.0.2.10"), number(destination)
+    assert Role.ME in known.of_ends(4, *ends, Direction.OUT)[0]
+    for direction in (Direction.IN, Direction.FORWARD):
+        assert (Role.ME in known.of_ends(4, *ends, direction)[0]) is own
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_unspecified_source(family: int) -> None:
     """0.0.0.0 and :: are nobody's, even when the host sends from them."""

@@ -76,6 +76,8 @@ class FakeKernel:
     """Packets that come while the queue is bound."""
     answers: dict[int, FakePacket] = field(default_factory=dict)
     """By id of a packet: the one that comes as soon as it has its verdict."""
+    judging: int = 0
+    """Id of the packet that was handed over last."""
     most_held: int = 0
     callback: Callable[[FakePacket], None] = print
 
@@ -86,7 +88,13 @@ class FakeKernel:
         self.callback = callback
         for packet in self.early:
             self.waiting[packet.id] = packet
+            self.judging = packet.id
             callback(packet)
+
+    @property
+    def held(self) -> int:
+        """How many packets that were handed over have no verdict."""
+        return sum(one <= self.judging for one in self.waiting)
 
     def get_fd(self) -> int:
         return 0
@@ -94,8 +102,9 @@ class FakeKernel:
     def run(self, *, block: bool) -> None:
         assert not block
         for packet in list(self.waiting.values()):
+            self.judging = packet.id
             self.callback(packet)
-            self.most_held = max(self.most_held, sum(one <= packet.id for one in self.waiting))
+            self.most_held = max(self.most_held, self.held)
 
     # ... and as its socket.
 
@@ -140,8 +149,9 @@ class Scene:
     kernel: FakeKernel
     queue: Queue
     drops: list[bytes]
-    pauses: list[int]
-    """How many packets had no verdict whenever there was time for other things."""
+    pauses: list[tuple[int, int]]
+    """Whenever there was time for other things: how many packets waited, and how many of them had
+    been handed over, their verdicts held back."""
 
     def judged(self, *packets: FakePacket) -> dict[int, tuple[int, int | None]]:
         """The verdicts of packets that wait together."""
@@ -167,13 +177,13 @@ def make_scene(
     monkeypatch.setattr(queue, "os", SimpleNamespace(dup=lambda number: number, geteuid=os.geteuid))
     monkeypatch.setattr(queue, "socket", SimpleNamespace(socket=lambda fileno: kernel))
     drops: list[bytes] = []
-    pauses: list[int] = []
+    pauses: list[tuple[int, int]] = []
     made = Queue(
         88,
         1000,
         MARKS,
         lambda _decision, _direction, _interface, data: drops.append(data),
-        lambda: pauses.append(len(kernel.waiting)),
+        lambda: pauses.append((len(kernel.waiting), kernel.held)),
         Handlers({1: Handler(judge, Direction.IN, {}, learn_blocked)}, generation=GENERATION),
     )
     return Scene(kernel, made, drops, pauses)
@@ -215,7 +225,7 @@ def test_each_packet_gets_its_own_verdict(packets: list[tuple[bytes, int]], chun
         }
         assert scene.queue.faults == sum(word not in DECISIONS for word, _ in packets)
         assert scene.kernel.most_held <= BATCH
-        assert not any(scene.pauses)
+        assert not any(held for _, held in scene.pauses)
 
 
 def test_answers_are_judged_at_once(scene: Scene) -> None:
@@ -253,9 +263,9 @@ def test_a_failing_record_drops_all_the_same(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_other_things_have_their_turn_in_a_flood(scene: Scene) -> None:
-    """Each batch is followed by a pause, in which no packet waits for its verdict."""
+    """Each batch is followed by a pause, in which no verdict is held back."""
     scene.judged(*(FakePacket(number, b"permit") for number in range(1, 3 * BATCH + 2)))
-    assert scene.pauses == [2 * BATCH + 1, BATCH + 1, 1]
+    assert scene.pauses == [(2 * BATCH + 1, 0), (BATCH + 1, 0), (1, 0)]
 
 
 @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM, errno.EAGAIN, errno.EPERM])
@@ -316,7 +326,7 @@ def test_packets_that_come_while_it_is_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert scene.kernel.verdicts == {one.id: expected(one.payload, 0) for one in early}
     assert scene.pauses == []
     scene.judged(*(FakePacket(1000 + one, b"permit") for one in range(BATCH)))
-    assert scene.pauses == [0]
+    assert scene.pauses == [(0, 0)]
 
 
 def test_bytes_are_those_of_the_header() -> None:
@@ -332,13 +342,16 @@ def test_bytes_are_those_of_the_header() -> None:
 
 
 def test_the_interface_chooses_the_judge(scene: Scene) -> None:
-    """That of an inbound packet, else that on which it leaves."""
+    """That of an inbound packet, of a sent one that by which it leaves: what carries a tunnel's
+    packet seems to have come in by the tunnel's device."""
     asked: list[int] = []
 
     def by_interface(index: int) -> dict[int, Handler]:
         asked.append(index)
-        return {1: Handler(judge, Direction.IN, {})}
+        return {1: Handler(judge, Direction.IN, {}), 4: Handler(judge, Direction.OUT, {})}
 
     scene.queue.use(Handlers({}, by_interface))
-    scene.judged(FakePacket(1, b"permit"), FakePacket(2, b"permit", indev=0, outdev=7))
-    assert asked == [2, 7]
+    scene.judged(FakePacket(1, b"permit"))
+    for number, indev in ((2, 0), (3, 9)):
+        scene.judged(FakePacket(number, b"permit", hook=4, indev=indev, outdev=7))
+    assert asked == [2, 7, 7]

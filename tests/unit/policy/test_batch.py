@@ -25,6 +25,9 @@ class Folder:
     def write(self, name: str, text: str, *, append: bool) -> None:
         self.files[name] = (self.files.get(name, "") if append else "") + f"{text}\n"
 
+    def delete(self, name: str) -> None:
+        self.files.pop(name, None)
+
 
 def play(
     text: str,

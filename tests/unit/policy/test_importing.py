@@ -21,6 +21,7 @@ from ipsecfd.policy.workspace import Workspace
 from tests.builders import ME, make_driver, verdict
 
 DATA = Path(__file__).parents[2] / "data" / "netsh"
+POLICY = "ipsecPolicy{00000000-0000-0000-0000-000000000007}"
 
 
 def table(title: str) -> list[list[str]]:
@@ -260,6 +261,46 @@ def test_built_in_objects_do_not_stay_unused() -> None:
     assert result.filter_actions == 1
 
 
+@pytest.mark.parametrize(
+    "deletion",
+    [
+        "netsh ipsec static delete all",
+        "netsh ipsec static del filterlist all",
+        "netsh ipsec static delete filteraction all",
+        'netsh ipsec static delete filterlist name="All IP Traffic"',
+        "netsh ipsec static delete filteraction Permit",
+        "netsh ipsec static set filteraction name=Permit newname=Pass",
+        (
+            "netsh ipsec static restorepolicyexamples win2003\n"
+            "netsh ipsec static delete policy all\nnetsh ipsec static delete filterlist all"
+        ),
+        "reg delete HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local /f",
+    ],
+)
+def test_what_a_script_deleted_does_not_come_back(deletion: str) -> None:
+    """`all` is everything, what every fresh Windows has included (spec 8.2)."""
+    text = (
+        'netsh ipsec static add policy P\nnetsh ipsec static add rule R P "All IP Traffic" Permit\n'
+    )
+    assert imported(text).rules == 1
+    result = imported(f"{deletion}\n{text}")
+    assert result.untranslated == ()
+    assert len(result.failed) == 1
+    assert "There is no filter" in result.failed[0].why
+    assert result.rules == 0
+
+
+@pytest.mark.parametrize("kind", ["policy", "all"])
+def test_policies_that_a_script_deleted_are_not_assigned(kind: str) -> None:
+    """Those of Windows are none of the others."""
+    deletion = f"netsh ipsec static delete {'policy ' * (kind == 'policy')}all\n"
+    result = imported(f'{deletion}netsh ipsec static set policy "Client (Respond Only)" assign=y\n')
+    assert ([one.line for one in result.failed], result.assigned) == ([2], None)
+    text = "netsh ipsec static add rule R P {} Permit\n".format('"All IP Traffic"')
+    result = imported(f"{deletion}netsh ipsec static add policy P\n{text}")
+    assert result.rules == (kind == "policy")
+
+
 def test_doubtful_filters_are_noted() -> None:
     """TCP port 50 is not ESP (X10), whatever tool wrote it; no more than ten are told."""
     why = "TCP port 50 is not ESP, which is protocol 50 without ports"
@@ -393,6 +434,61 @@ def test_files_that_blocks_write(text: str, policies: int) -> None:
     assert (result.untranslated, result.failed, result.policies) == ((), (), policies)
 
 
+@pytest.mark.parametrize(
+    ("text", "policies"),
+    [
+        ("echo add policy C>>base.txt\nnetsh -f base.txt\n", {"a", "b", "c"}),
+        ("(echo add policy C\necho add policy D)>>Base.txt\nnetsh -f base.txt\n", set("abcd")),
+        ("echo ipsec static>base.txt\necho add policy C>>base.txt\nnetsh -f base.txt\n", {"c"}),
+        ("NEW A\nnetsh -f n.txt\ndel n.txt\nNEW C\nnetsh -f n.txt\n", {"a", "c"}),
+        ("NEW A\nerase /f /q %~dp0n.txt>nul 2>&1\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ('NEW A\ndel x.txt, "n.txt"\nNEW C\nnetsh -f n.txt\n', {"c"}),
+        ("NEW A\ndel *.*\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ("NEW A\ndel m?.txt\nNEW C\nnetsh -f n.txt\n", {"a", "c"}),
+        ("del base.txt\necho ipsec static>>base.txt\nnetsh -f base.txt\n", set()),
+        ("NEW A\nif exist n.txt del /q n.txt\nNEW C\nnetsh -f n.txt\n", {"c"}),
+        ('NEW A\nif exist "%~dp0n.txt" (\nerase N.txt\n)\nNEW C\nnetsh -f n.txt\n', {"c"}),
+        ("NEW A\nset F=%TEMP%\\n.txt\nif exist %F% del %F%\nNEW C\nnetsh -f %F%\n", {"c"}),
+        ("NEW A\nif not exist n.txt del n.txt\nNEW C\nnetsh -f n.txt\n", {"a", "c"}),
+    ],
+)
+def test_what_scripts_make_of_files(tmp_path: Path, text: str, policies: set[str]) -> None:
+    """`>>` adds to what is there, be it next to the script or written by it; `del` ends that."""
+    (tmp_path / "BASE.txt").write_text("ipsec static\nadd policy A\nadd policy B\n")
+    text = re.sub(r"NEW (.)", r"echo ipsec static>>n.txt\necho add policy \1>>n.txt", text)
+    (tmp_path / "p.bat").write_text(text)
+    work = workspace()
+    result = import_files([tmp_path / "p.bat"], work)
+    assert result.untranslated == ()
+    assert set(work.stores[Store.LOCAL].content().policies) == policies
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("del base.txt\nnetsh -f base.txt\n", 2, "base.txt is not next to this file"),
+        ("del *.txt\nnetsh -f base.txt\n", 2, "base.txt is not next to this file"),
+        ("echo #>n.txt\ndel %TEMP%\\n*.*\nnetsh -f n.txt\n", 3, "what the script wrote to n.txt"),
+    ],
+)
+def test_files_that_are_gone_or_not_known(tmp_path: Path, text: str, line: int, why: str) -> None:
+    """The command that reads one is named, with the reason."""
+    (tmp_path / "base.txt").write_text("ipsec static\nadd policy A\n")
+    (tmp_path / "p.bat").write_text(f"{text}netsh ipsec static add policy P\n")
+    result = import_files([tmp_path / "p.bat"], workspace())
+    ((found, reason),) = [(one.line, one.why) for one in result.untranslated]
+    assert found == line
+    assert reason.startswith(why)
+
+
+def test_ipsecpol_runs_no_files() -> None:
+    """-file came with ipseccmd (spec 8.4)."""
+    text = "echo -w REG -p P -r R -f 0+* -n BLOCK>s.txt\n{} -file s.txt\n"
+    assert imported(text.format("ipseccmd")).rules == 1
+    ((line, why),) = [(one.line, one.why) for one in imported(text.format("ipsecpol")).untranslated]
+    assert (line, "ipsecpol has no -file" in why) == (2, True)
+
+
 def test_files_of_unknown_names_are_not_mixed_up() -> None:
     """A name that is unknown in part is that of the file with the same text only."""
     text = "echo ipsec static add policy name=A>%A%.txt\necho ipsec static add policy name=B"
@@ -423,6 +519,83 @@ def test_registry_commands_and_exports(tmp_path: Path) -> None:
     assert work.properties.ipsecexempt == 1
 
 
+LOCAL_KEY = "HKLM\\SOFTWARE\\Policies\\Microsoft\\Windows\\IPSec\\Policy\\Local"
+SERVICE_KEY = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\IPSEC"
+
+
+@pytest.mark.parametrize("deletion", [f"{LOCAL_KEY} /f", f"{LOCAL_KEY} /v ActivePolicy /f"])
+@pytest.mark.parametrize(
+    "command",
+    ["netsh ipsec static add policy name=P assign=y", "ipsecpol -w REG -p P -r R -f 0+* -x"],
+)
+def test_registry_commands_in_their_place(deletion: str, command: str) -> None:
+    """What comes behind `reg delete` works on what it left, and what comes before it is deleted."""
+    assert imported(f"reg delete {deletion}\n{command}\n").assigned == "P"
+    assert imported(f"{command}\nreg delete {deletion}\n").assigned is None
+
+
+def test_registry_values_in_their_place(tmp_path: Path) -> None:
+    """The last of `reg add`, netsh and regedit that sets a value counts."""
+    add = f"reg add {SERVICE_KEY} /v NoDefaultExempt /t REG_DWORD /d 1 /f\n"
+    other = (
+        "netsh ipsec dynamic set config ipsecexempt 3\n",
+        "regedit /s exempt.reg\n",
+    )
+    (tmp_path / "exempt.reg").write_text(
+        "Windows Registry Editor Version 5.00\n\n"
+        "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\IPSEC]\n"
+        '"NoDefaultExempt"=dword:00000003\n'
+    )
+    for one in other:
+        for text, expected in ((add + one, 3), (one + add, 1)):
+            work = workspace()
+            (tmp_path / "p.bat").write_text(text)
+            assert import_files([tmp_path / "p.bat"], work).untranslated == ()
+            assert work.properties.ipsecexempt == expected
+
+
+def test_registry_commands_that_name_one_another() -> None:
+    """Those in a row are one change: the first may need what the last one makes."""
+    lines = [
+        f"{LOCAL_KEY}\\{name} /v {value} /t {kind} /d {data} /f"
+        for name, value, kind, data in (
+            (POLICY, "ipsecName", "REG_SZ", "P"),
+            (
+                POLICY,
+                "ipsecData",
+                "REG_BINARY",
+                "632120224c4fd111863b00a0248d302104000000302a000000",
+            ),
+            ("", "ActivePolicy", "REG_SZ", f"SOFTWARE\\x\\{POLICY}"),
+        )
+    ]
+    assert imported("".join(f"reg add {one}\n" for one in reversed(lines))).assigned == "P"
+
+
+def test_registry_commands_that_are_not_understood() -> None:
+    """Whether they succeed only Windows knows."""
+    result = imported(f"rem\nreg add {LOCAL_KEY} /x && netsh ipsec static add policy P\n")
+    assert [one.line for one in result.untranslated] == [2, 2]
+
+
+@pytest.mark.parametrize("verb", ["restore", "copy HKLM\\SOFTWARE\\Backup"])
+def test_registry_commands_that_bring_what_is_not_in_the_script(verb: str) -> None:
+    """They are named: the policies of a backup are known to Windows only."""
+    (line,) = imported(f"rem\nreg {verb} {LOCAL_KEY} policy.hiv\n").untranslated
+    assert (line.line, "expected reg add KEY" in line.why) == (2, True)
+
+
+def test_registry_commands_of_other_scripts(tmp_path: Path) -> None:
+    """Their mistakes are named by the file that they stand in."""
+    (tmp_path / "other.cmd").write_text(f"rem\nreg add {LOCAL_KEY} /w\n")
+    (tmp_path / "p.bat").write_text(f"reg add {LOCAL_KEY} /x\ncall other.cmd\n")
+    result = import_files([tmp_path / "p.bat"], workspace())
+    assert [(Path(one.file).name, one.line) for one in result.untranslated] == [
+        ("p.bat", 1),
+        ("other.cmd", 2),
+    ]
+
+
 def test_store_for_what_is_local_on_windows() -> None:
     """With another store, everything that would go to the local one goes there."""
     work = workspace()
@@ -433,16 +606,72 @@ def test_store_for_what_is_local_on_windows() -> None:
     assert set(work.stores[Store.PERSISTENT].content().policies) == {"p", "q"}
 
 
-def test_set_store_holds_for_the_commands_that_follow() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ipsec static\nadd policy P\nset store persistent\nadd policy Q\n",
+        (
+            "echo add policy P>s.txt\necho set store persistent>>s.txt\necho add policy Q>>s.txt\n"
+            'netsh -c "ipsec static" -f s.txt\nnetsh ipsec static add policy R\n'
+        ),
+    ],
+)
+def test_set_store_holds_for_the_commands_that_follow(text: str) -> None:
     """Only what is made after `set store` goes to the persistent store (X8)."""
+    work = workspace()
+    result = import_files([("p.bat", text.encode())], work)
+    assert (result.failed, result.untranslated, result.notes) == ((), (), ())
+    assert set(work.stores[Store.LOCAL].content().policies) - {"r"} == {"p"}
+    assert set(work.stores[Store.PERSISTENT].content().policies) == {"q"}
+
+
+def test_each_line_of_netsh_begins_with_the_local_store() -> None:
+    """It is a process of its own (spec 8.1); that `set store` makes no difference is said."""
     work = workspace()
     text = (
         b"netsh ipsec static add policy name=P\nnetsh ipsec static set store persistent\n"
         b"netsh ipsec static add policy name=Q\n"
     )
-    assert import_files([("p.bat", text)], work).failed == ()
-    assert set(work.stores[Store.LOCAL].content().policies) == {"p"}
-    assert set(work.stores[Store.PERSISTENT].content().policies) == {"q"}
+    result = import_files([("p.bat", text)], work)
+    assert result.failed == ()
+    assert set(work.stores[Store.LOCAL].content().policies) == {"p", "q"}
+    assert work.stores[Store.PERSISTENT].content().policies == {}
+    (note,) = result.notes
+    assert note.startswith("p.bat:2: set store holds for one run of netsh")
+
+
+@pytest.mark.parametrize("name", [".", "\\\\.", "LOCALHOST", "vm", "\\\\vm.example"])
+def test_netsh_on_this_computer(name: str) -> None:
+    """-r may name it, in every place where options stand; another one is not understood."""
+    work = workspace()
+    work.host = "vm.example"
+    text = (
+        f"netsh -r {name} ipsec static add policy A\n"
+        f'netsh -c "ipsec static" -r {name} add policy B\n'
+        f'echo add policy C>s.txt\nnetsh -r {name} -c "ipsec static" -f s.txt\n'
+    )
+    assert import_files([("p.bat", text.encode())], work).policies == 3
+    result = imported(f"rem\nnetsh -r x{name}x ipsec static add policy A\n")
+    ((line, why),) = [(one.line, one.why) for one in result.untranslated]
+    assert (line, f"-r x{name}x: netsh works on this computer only" in why) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'netsh -c "ipsec static" < rules.txt',
+        'echo add policy name=Q| netsh -c "ipsec static"',
+        "(echo add policy name=Q\necho add policy name=R\n)| netsh ipsec static",
+        "type rules.txt | netsh -c ipsec static",
+        'netsh -c "ipsec statik" add policy name=Q',
+        "netsh -f p.txt ipsec static add policy name=Q",
+    ],
+)
+def test_what_netsh_reads_itself_is_not_understood(line: str) -> None:
+    """Commands from a pipe or the keyboard are not in the script: the line is named."""
+    result = imported(f"netsh ipsec static add policy name=P\n{line}\n", partial=True)
+    assert [one.text.partition(" ")[0] for one in result.untranslated] == ["netsh"]
+    assert result.policies == 1
 
 
 @pytest.mark.parametrize(

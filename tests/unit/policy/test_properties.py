@@ -88,8 +88,13 @@ def test_a_full_disk_leaves_the_old_properties(
 
 def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     """One clear line."""
-    (tmp_path / "properties.toml").mkdir()
+    path = tmp_path / "properties.toml"
+    path.mkdir()
     with pytest.raises(PropertiesError, match="cannot be read: Is a directory"):
+        read(tmp_path)
+    path.rmdir()
+    os.mkfifo(path)
+    with pytest.raises(PropertiesError, match="cannot be read: expected a plain file"):
         read(tmp_path)
 
 

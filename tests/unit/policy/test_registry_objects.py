@@ -307,8 +307,8 @@ def test_names_stay_on_one_line() -> None:
     assert one.filters[0].description == "x y"
 
 
-def test_dangling_references_fail_by_line() -> None:
-    """What is whole is imported all the same."""
+def test_dangling_references_are_named_by_line() -> None:
+    """They are not understood: nobody knows what the store was that they come from."""
     export = Export()
     export.filters(1, "L", me_to("192.0.2.1"))
     export.action(2, "A", BLOCK)
@@ -321,12 +321,12 @@ def test_dangling_references_fail_by_line() -> None:
     content, result = applied(export.text)
     assert [rule.name for rule in content.policies["p"].rules] == ["good"]
     assert content.assigned is None
-    assert not result.untranslated
+    assert not result.failed
     lines = export.text.split("\n")
-    for failure in result.failed:
+    for failure in result.untranslated:
         assert lines[failure.line - 1].strip() == failure.text
         assert failure.file == "x.reg"
-    whys = "\n".join(one.why for one in result.failed)
+    whys = "\n".join(one.why for one in result.untranslated)
     assert f"expected a filter list that was imported, not {guid(44).upper()}" in whys
     assert f"expected a filter action that was imported, not {guid(44).upper()}" in whys
     assert f"expected a rule of the file, not {guid(45).upper()}" in whys
@@ -337,14 +337,34 @@ def test_dangling_references_fail_by_line() -> None:
 
 
 def test_damaged_values_are_untranslated() -> None:
-    """The message has the byte; the rule that needed the list fails."""
+    """The message has the byte; the rules that needed the lists are named, too."""
     text = whole().text.replace("b5,20,dc,80", "b5,20,dc,81")
     content, result = applied(text)
-    assert len(result.untranslated) == 2
-    assert all("byte 0: expected {80dc20b5-" in one.why for one in result.untranslated)
+    damaged, rules = result.untranslated[:2], result.untranslated[2:]
+    assert all("byte 0: expected {80dc20b5-" in one.why for one in damaged)
     assert not content.filter_lists
-    assert len(result.failed) == 2
+    assert [one.why.partition(":")[0] for one in rules] == ["rule not imported"] * 2
+    assert not result.failed
     assert content.policies["packet filters"].rules == ()
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+def test_an_export_that_is_cut_off(assigned: bool) -> None:
+    """Wherever it ends: what is left must not count for the whole."""
+    export = Export()
+    export.filters(1, "All traffic", me_to("0.0.0.0", "0.0.0.0"))
+    export.action(3, "Block", BLOCK)
+    export.rule(6, "Block all", 3, 1)
+    export.rule(7, "Block it again", 3, 1)
+    export.policy(9, "P", [6, 7])
+    if assigned:
+        export.assign(9)
+    lines = export.text.split("\n")
+    first = next(number for number, line in enumerate(lines) if "ipsecNFA" in line)
+    whole = applied(export.text)[0]
+    for number in range(first + 1, len(lines)):
+        content, result = applied("\n".join([*lines[:number], ""]))
+        assert result.untranslated or content == whole
 
 
 def test_lines_that_were_not_read_are_passed_on() -> None:

@@ -79,6 +79,14 @@ def test_a_text_that_is_never_closed() -> None:
     assert tree.find("HKEY_LOCAL_MACHINE", "SOFTWARE", "X") is not None
 
 
+@pytest.mark.parametrize("behind", ["", "\n", f"\n\n{KEY}"])
+def test_a_value_without_its_last_line(behind: str) -> None:
+    """A line that goes on with nothing is where a file was cut off."""
+    tree = read_text(f'{HEADER}{KEY}"a"=hex:01,02,\\{behind}', "x.reg")
+    assert [(one.line, one.text) for one in tree.failures] == [(4, '"a"=hex:01,02,\\')]
+    assert "expected the rest of the value" in tree.failures[0].why
+
+
 def test_values_before_any_key() -> None:
     """A value needs a key that was understood."""
     tree = read_text(f'{HEADER}[HKFOO\\X]\n"a"="b"\n', "x.reg")

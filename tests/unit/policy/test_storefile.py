@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 
 import pytest
@@ -274,4 +275,12 @@ def test_other_bytes_are_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "local.toml"
     path.write_bytes(data)
     with pytest.raises(StoreFileError, match=r"local\.toml: .*expected"):
+        read(path)
+
+
+def test_a_pipe_is_no_store(tmp_path: Path) -> None:
+    """Reading it may never end."""
+    path = tmp_path / "local.toml"
+    os.mkfifo(path)
+    with pytest.raises(StoreFileError, match=r"local\.toml: cannot be read: expected a plain file"):
         read(path)

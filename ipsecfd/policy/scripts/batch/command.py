@@ -34,6 +34,9 @@ class Files(Protocol):
     def write(self, name: str, text: str, *, append: bool) -> None:
         """Keep a line that the script writes to a file, for commands that read it."""
 
+    def delete(self, name: str) -> None:
+        """Delete a file, or all that a name with * or ? stands for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

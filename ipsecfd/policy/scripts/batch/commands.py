@@ -11,7 +11,13 @@ from ipsecfd.policy.scripts.batch.arguments import Arguments, words
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files
 from ipsecfd.policy.scripts.batch.flow import Exit, Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Limits, Stop
-from ipsecfd.policy.scripts.batch.named import as_written, script_names, with_files, without_folder
+from ipsecfd.policy.scripts.batch.named import (
+    as_written,
+    deleted,
+    script_names,
+    with_files,
+    without_folder,
+)
 from ipsecfd.policy.scripts.batch.nodes import Node, Simple, first_place
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
@@ -85,6 +91,10 @@ class Commands(ABC):
         match name:
             case "echo":
                 self._echo(rest, node)
+            case "del" | "erase":
+                for one in deleted(rest):
+                    self._files.delete(one)
+                return self._program(name, rest, text, node, frame)
             case "set":
                 variables.assign(rest)
             case "setlocal":

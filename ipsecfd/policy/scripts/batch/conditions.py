@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ipsecfd.policy.scripts.batch.nodes import Condition
+from ipsecfd.policy.scripts.batch.named import as_written, deleted
+from ipsecfd.policy.scripts.batch.nodes import Condition, If
+from ipsecfd.policy.scripts.batch.programs import split_program
+from ipsecfd.policy.scripts.batch.script import simple_commands
 from ipsecfd.policy.scripts.batch.variables import Variables
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
@@ -23,6 +26,21 @@ def holds(condition: Condition, left: str, right: str, variables: Variables) -> 
     """Whether the condition holds with these sides; None where only Windows knows."""
     found = _asked(condition, left, right, variables)
     return None if found is None else found is not condition.negated
+
+
+def guards_deletion(node: If) -> bool:
+    """Whether it is an `if exist` that only deletes what it asks for, which is as good as `del`."""
+    condition = node.condition
+    if condition.kind != "exist" or condition.negated or node.otherwise is not None:
+        return False
+    file = as_written(condition.left.replace('"', ""))
+    for one in simple_commands(node.then):
+        name, rest = split_program(one.text)
+        if name not in ("del", "erase") or {file.lower()} != {
+            each.lower() for each in deleted(rest)
+        }:
+            return False
+    return True
 
 
 def _asked(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Files
-from ipsecfd.policy.scripts.batch.programs import Program
+from ipsecfd.policy.scripts.batch.programs import Program, next_word
 from ipsecfd.policy.scripts.batch.variables import readable
 
 _FILE: Final = re.compile(
@@ -18,6 +18,17 @@ _FOLDER: Final = re.compile(r'^("?)(?:\0[^\0]*\0)+(?=[^"\0])')
 """A folder that cannot be known, before the name of a file: it is looked for next to this one."""
 _OWN_FOLDER: Final = re.compile(r'^("?)(?:\0%~[a-z]*[0-9]\0)+(?=[^"\0])', re.IGNORECASE)
 """That of the script itself, as in %~dp0s.txt."""
+
+
+def deleted(rest: str) -> list[str]:
+    """The files that stand behind `del`."""
+    names = []
+    name, rest = next_word(rest)
+    while name:
+        if not name.startswith("/"):
+            names.append(as_written(name.strip(",;")))
+        name, rest = next_word(rest)
+    return names
 
 
 def with_files(program: Program, rest: str, files: Files) -> str:

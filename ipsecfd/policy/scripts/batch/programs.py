@@ -16,7 +16,7 @@ class Program(enum.Enum):
     IPSECCMD = "ipseccmd"
     IPSECPOL = "ipsecpol"
     REG = "reg"
-    """`reg add` and `reg delete` of an IPsec key, as a whole command."""
+    """What changes an IPsec key, as `reg add` and `reg delete`, as a whole command."""
     REG_FILE = "regedit"
     """The name of a .reg file."""
 
@@ -52,6 +52,7 @@ _MAY_MENTION: Final = _words(
     " msg net net1 netdiag netstat ping rasdial reg regsvr32 robocopy sc secedit sleep sort"
     " systeminfo taskkill tasklist timeout title tskill wevtutil whoami wscript xcopy"
 )
+_REG_CHANGES: Final = ("add", "copy", "delete", "restore")
 _IPSEC_KEY: Final = re.compile(r"\\ipsec\b|\\policyagent\b", re.IGNORECASE)
 _OTHER_CONTEXTS: Final = _words(
     "aaaa add advfirewall branchcache bridge bye delete dhcp dhcpclient diag dnsclient dump eapol"
@@ -145,7 +146,7 @@ def program_of(name: str, rest: str) -> Program | None:
         return Program(name)
     if name == "reg":
         verb, behind = next_word(rest)
-        if verb.lower() in ("add", "delete") and _IPSEC_KEY.search(behind):
+        if verb.lower() in _REG_CHANGES and _IPSEC_KEY.search(behind):
             return Program.REG
         return Program.REG_FILE if verb.lower() == "import" else None
     return Program.REG_FILE if name in ("regedit", "regedt32") else None

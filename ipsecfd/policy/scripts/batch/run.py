@@ -9,7 +9,7 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
-from ipsecfd.policy.scripts.batch.conditions import holds
+from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds
 from ipsecfd.policy.scripts.batch.doubts import way_behind
 from ipsecfd.policy.scripts.batch.effects import Effects
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
@@ -143,6 +143,8 @@ class _Run(Commands):
             for one in (condition.left, condition.right)
         )
         found = holds(condition, left, right, self._variables)
+        if found is None and guards_deletion(node):
+            found = True
         if found is not None:
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)

@@ -420,6 +420,11 @@ def test_help(workspace: Workspace) -> None:
     text = typed(workspace, "-?", program="IPSECPOL.EXE").text
     assert text.startswith("Usage:\n  ipsecpol -f FILTER...")
     assert max(map(len, text.splitlines())) <= 81
+    newer = typed(workspace, "-?").text
+    assert max(map(len, newer.splitlines())) <= 81
+    for one in ("show filters", "-file FILE", "-1f", "-1e"):
+        assert one not in text
+        assert one in newer
 
 
 def test_an_error_begins_with_the_program_as_one_types_it(workspace: Workspace) -> None:

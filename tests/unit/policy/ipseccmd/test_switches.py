@@ -286,9 +286,11 @@ def test_control_characters_and_broken_text_are_refused(bad: str) -> None:
     assert str(caught.value).isprintable()
 
 
-@pytest.mark.parametrize("line", ["show filters", "-file x"])
-def test_ipsecpol_has_no_query_mode_and_no_files(line: str) -> None:
-    """Both came with ipseccmd."""
+@pytest.mark.parametrize(
+    "line", ["show filters", "-file x", "-f *=0 -1e 5", "-w REG -p P -r R -f *=0 -1f 0=*"]
+)
+def test_what_ipsecpol_has_not(line: str) -> None:
+    """Queries, files and two main mode settings came with ipseccmd."""
     with pytest.raises((UsageError, RefusedError), match="ipseccmd"):
         parse(split_line(line), "ipsecpol")
 

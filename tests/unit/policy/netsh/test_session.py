@@ -92,6 +92,7 @@ def test_a_netsh_line_stands_alone() -> None:
         ("ipsec dynamic exec f.txt", "netsh ipsec dynamic>"),
         ("netsh exec f.txt", "netsh>"),
         ('netsh -c "ipsec dynamic" exec f.txt', "netsh ipsec dynamic>"),
+        ('netsh -r \\\\localhost -c "ipsec dynamic" exec f.txt', "netsh ipsec dynamic>"),
     ],
 )
 def test_exec_names_a_script(line: str, begins: str) -> None:
@@ -119,7 +120,7 @@ def test_exec_needs_a_file() -> None:
     "line",
     [
         *("popd", "pushd nowhere", "pushd add", "exit now", ".. ..", "netsh -f x", "netsh -c add"),
-        *("netsh -r host ipsec", "netsh -c", "interface ip show config", "..\\x"),
+        *("netsh -r host ipsec", "netsh -r", "netsh -c", "interface ip show config", "..\\x"),
     ],
 )
 def test_refused_ways(line: str) -> None:

@@ -36,6 +36,12 @@ def test_words_of_a_shell() -> None:
     )
 
 
+@pytest.mark.parametrize("line", ['name="a b"', '"name=a b"', '"a b"', 'name=""', 'name="a=b"'])
+def test_quotes_that_a_shell_left(line: str) -> None:
+    """Around a whole value or word they are what they are at the prompt."""
+    assert split(line) == from_arguments([line])
+
+
 @pytest.mark.parametrize(
     ("written", "value"),
     [
