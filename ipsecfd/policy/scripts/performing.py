@@ -43,9 +43,9 @@ _READS_ON: Final = (
     "netsh goes to a context here and reads its commands from the keyboard, a pipe or a file: write"
     " them to a file and run it with netsh -f"
 )
-_ONE_RUN: Final = (
-    "set store holds for one run of netsh, and this command was one: those behind it work on the"
-    " local store, as on Windows"
+_SELECTED: Final = (
+    "set store holds for the commands behind it, whichever run of netsh they are; to be sure of"
+    " that on Windows, too, put them into one script for netsh -f"
 )
 _DEEPEST: Final = 8
 """Files of commands that one another names."""
@@ -57,6 +57,7 @@ class Performer:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._depth = 0
+        self._selected = Store.LOCAL  # by `set store` on a netsh line of a batch file
         self.failed: list[Failure] = []
         self.untranslated: list[Failure] = []
         self.notes: list[str] = []
@@ -86,6 +87,7 @@ class Performer:
         self, text: str, file: str, files: ScriptFiles, arguments: Sequence[str] | None
     ) -> None:
         tree = Tree(file)
+        self._selected = Store.LOCAL
         untranslated = len(self.untranslated)
 
         def flush() -> None:
@@ -146,7 +148,8 @@ class Performer:
     # netsh
 
     def _netsh(self, command: batch.Command, files: ScriptFiles) -> None:
-        """One run of netsh: a session of its own, as it is a process of its own on Windows."""
+        """One run of netsh: a session of its own, as it is a process of its own on Windows, but for
+        the store, which stays selected for the commands that follow (X8)."""
         session, name = self._session(), ""
         rest = command.arguments
         word, behind = next_word(rest)
@@ -172,12 +175,13 @@ class Performer:
                 if text is not None:
                     self._netsh_script(text, _name_of(name), files, session)
             return
-        context = session.context
+        context, session.state.store = session.context, self._selected
         reply = self._execute(session, rest, command, files)
         if not word or session.context is not context:
             self.untranslated.append(_failure(command, _READS_ON))
-        elif session.store is not Store.LOCAL and not reply.script:
-            self.notes.append(f"{command.file}:{command.line}: {_ONE_RUN}")
+        elif session.store is not self._selected and not reply.script:
+            self._selected = session.store
+            self.notes.append(f"{command.file}:{command.line}: {_SELECTED}")
 
     def _session(self) -> Session:
         session = Session(self._workspace)
