@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_FEWEST: Final = 5  # turns whose quartiles tell anything
 
 
 @dataclass(frozen=True)
@@ -16,11 +21,15 @@ class Figure:
     unit: str
     bound: str
     """Such as ">= 0.9"; empty for what is only reported."""
+    doubt: float | None = None
+    """By how much the median of as many turns may differ next time, 19 times of 20; None where
+    there were too few to tell."""
 
     @property
     def shown(self) -> str:
-        """What was measured, with its unit."""
-        return f"{self.measured:.2f} {self.unit}".strip()
+        """What was measured, with its doubt and unit."""
+        doubt = "" if self.doubt is None else f" ± {self.doubt:.2f}"
+        return f"{self.measured:.2f}{doubt} {self.unit}".strip()
 
     @property
     def met(self) -> bool | None:
@@ -48,11 +57,23 @@ class Results:
         found = self.rates.get((contestant, load))
         return statistics.median(found) if found else 0.0
 
-    def ratio(self, one: str, other: str, load: str) -> float:
-        """The median over the rounds of one contestant's rate by another's in the same round."""
+    def ratios(self, one: str, other: str, load: str) -> list[float]:
+        """One contestant's rates by another's in the same round."""
         pairs = zip(self.rates[one, load], self.rates[other, load], strict=True)
-        return statistics.median(a / b for a, b in pairs)
+        return [a / b for a, b in pairs]
 
-    def figure(self, what: str, measured: float, bound: str = "", unit: str = "") -> None:
-        """Add a line to the table of figures."""
-        self.figures.append(Figure(what, measured, unit, bound))
+    def figure(
+        self, what: str, measured: float | Sequence[float], bound: str = "", unit: str = ""
+    ) -> None:
+        """Add a line to the table of figures: a number, or the median of one for each turn."""
+        turns = [measured] if isinstance(measured, float) else measured
+        median = statistics.median(turns)
+        self.figures.append(Figure(what, median, unit, bound, _doubt(turns)))
+
+
+def _doubt(turns: Sequence[float]) -> float | None:
+    """The half width of a box plot's notch (McGill, Tukey and Larsen, 1978)."""
+    if len(turns) < _FEWEST:
+        return None
+    low, _, high = statistics.quantiles(turns, n=4, method="inclusive")
+    return 1.57 * (high - low) / math.sqrt(len(turns))

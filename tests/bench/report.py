@@ -26,7 +26,8 @@ ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} process
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
 of {floods} for the bounds on numbers of filters, of {streams} for TCP streams and pings; the plot
-is one turn.
+is one turn. A ratio is that of each round; ± is by how much such a median may be another one next
+time, 19 times of 20, as the notch of a box plot has it.
 """
 
 _ABOUT_THE_BOUNDS = """
@@ -35,10 +36,9 @@ where it is not the processor that packets come in on; a bare queue stays on eit
 "Processors awake" is the same while none of them sleeps, as `/dev/cpu_dma_latency` has it (tuned's
 profile `latency-performance`). A stream's bound is for the congestion control of this machine; what
 the usual one makes of a link that nothing slows is told beside it; the first second of each stream
-is not counted. Single streams differ by a tenth and more from one turn to the next, so the ratios
-of two medians are good to some hundredths. One sender cannot send several times what is judged ("no
-filter, one flow / queued" is all that the cache could reach there); under full load it shows how
-much more learnt flows carry, also than what is judged at its best.
+is not counted. One sender cannot send several times what is judged ("no filter, one flow / queued"
+is all that the cache could reach there); under full load it shows how much more learnt flows carry,
+also than what is judged at its best.
 """
 
 _ABOUT_THE_PLOT = """

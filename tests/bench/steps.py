@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import statistics
 import sys
 import time
 from collections import defaultdict
@@ -70,11 +69,11 @@ def queued(run: Run) -> None:
     )
     results = run.results
     for size, fresh_bound in ((FEW, 0.5), (MANY, 0.3)):
-        one = results.ratio(names[size], BARE, ONE_FLOW)
-        new = results.ratio(names[size], BARE, NEW_FLOWS)
+        one = results.ratios(names[size], BARE, ONE_FLOW)
+        new = results.ratios(names[size], BARE, NEW_FLOWS)
         results.figure(f"queued, one flow, {size:,} filters / {BARE}", one, ">= 0.9")
         results.figure(f"queued, new flows, {size:,} filters / {BARE}", new, f">= {fresh_bound}")
-    both = results.ratio(names[MANY], names[FEW], ONE_FLOW)
+    both = results.ratios(names[MANY], names[FEW], ONE_FLOW)
     results.figure(f"queued, one flow, {MANY:,} filters / {FEW} filters", both, ">= 0.95")
 
 
@@ -98,20 +97,20 @@ def cached(run: Run) -> None:
     results = run.results
     bound = ">= 0.9" if _hook() == NFT_QUEUE else ">= 0.8"
     for kind in (ONE_FLOW, FULL_LOAD):
-        unfiltered = results.ratio(on, "no filter", kind)
+        unfiltered = results.ratios(on, "no filter", kind)
         results.figure(f"cached, {kind} / no filter", unfiltered, bound)
-        results.figure(f"cached, {kind} / queued", results.ratio(on, off, kind), ">= 2.5")
+        results.figure(f"cached, {kind} / queued", results.ratios(on, off, kind), ">= 2.5")
     # Senders that take all processors leave few to the judge; it does best with one.
     most = results.median(on, FULL_LOAD) / results.median(off, ONE_FLOW)
     results.figure("cached, full load / queued, one flow", most, ">= 2.5")
     # What one sender cannot send, no cache can pass.
-    sent = results.ratio("no filter", off, ONE_FLOW)
+    sent = results.ratios("no filter", off, ONE_FLOW)
     results.figure("no filter, one flow / queued", sent)
     alone = results.median("no filter", work(ONE_FLOW))
     for path, name in (("queued", off), ("cached", on)):
         added = results.median(name, work(ONE_FLOW)) - alone
         results.figure(f"{path}, one flow: processor time added to a packet", added, unit="us")
-    results.figure("cached, new flows / queued", results.ratio(on, off, NEW_FLOWS), ">= 0.8")
+    results.figure("cached, new flows / queued", results.ratios(on, off, NEW_FLOWS), ">= 0.8")
 
 
 def processes(run: Run) -> None:
@@ -126,7 +125,9 @@ def processes(run: Run) -> None:
         },
         run.rounds,
     )
-    run.results.figure("queued, 16 hosts, 2 processes / 1", run.results.ratio(two, one, MANY_FLOWS))
+    run.results.figure(
+        "queued, 16 hosts, 2 processes / 1", run.results.ratios(two, one, MANY_FLOWS)
+    )
 
 
 def streams(run: Run) -> None:
@@ -156,10 +157,10 @@ def streams(run: Run) -> None:
         # The bounds are for this machine's own.
         bounds = {QUEUED: ">= 0.8", CACHED: ">= 0.95"} if control == controls[0] else {}
         for name, short in ((QUEUED, "queued"), (CACHED, "cached"), (BARE, BARE)):
-            ratio = results.ratio(name, "no filter", kind)
+            ratio = results.ratios(name, "no filter", kind)
             results.figure(f"{short}, {kind} / no filter", ratio, bounds.get(name, ""))
         # What any queue gives on this machine, and what of that is ours.
-        results.figure(f"queued, {kind} / {BARE}", results.ratio(QUEUED, BARE, kind))
+        results.figure(f"queued, {kind} / {BARE}", results.ratios(QUEUED, BARE, kind))
 
 
 def pings(run: Run) -> None:
@@ -193,7 +194,7 @@ def pings(run: Run) -> None:
         for name in turns:
             what = f"{name}, added to a ping{way}"
             bound = "" if way else bounds[name]
-            run.results.figure(what, statistics.median(added[name + way]), bound, "us")
+            run.results.figure(what, added[name + way], bound, "us")
 
 
 def loading(run: Run) -> None:
@@ -212,9 +213,7 @@ def loading(run: Run) -> None:
             status = json.loads(daemon.cli("status", "--json").stdout)
         memory = max(one["memory"] for one in status["queues"]) / 1e6
         what = f"{size:,} filters"
-        run.results.figure(
-            f"{what} from file to enforced", statistics.median(times), seconds_bound, "s"
-        )
+        run.results.figure(f"{what} from file to enforced", times, seconds_bound, "s")
         run.results.figure(f"{what}: packet process", memory, memory_bound, "MB")
 
 
@@ -227,14 +226,14 @@ def huge(run: Run) -> None:
         {name: _with(texts[size]) for size, name in names.items()},
         FLOOD_TURNS * run.rounds,
     )
-    ratio = run.results.ratio(names[HUGE], names[FEW], ONE_FLOW)
+    ratio = run.results.ratios(names[HUGE], names[FEW], ONE_FLOW)
     run.results.figure(f"queued, one flow, {HUGE:,} filters / {FEW} filters", ratio, ">= 0.9")
 
 
 def starting(run: Run) -> None:
     """From the start of the command to the first packet that the policy blocked."""
     times = [_start_to_first_drop() for _ in range(run.rounds)]
-    run.results.figure("start to first packet judged", statistics.median(times), "<= 1.5", "s")
+    run.results.figure("start to first packet judged", times, "<= 1.5", "s")
 
 
 def sizes(run: Run) -> None:
