@@ -121,8 +121,6 @@ def log(
             raise typer.Exit(1)
     except PermissionError as error:
         raise unreadable(path, error) from error
-    except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configured(config: Path | None) -> Path:

@@ -512,7 +512,7 @@ def test_follow_nothing_but_what_comes(path: Path) -> None:
 
 
 def test_broken_pipe(path: Path) -> None:
-    """`| head` ends it without a word."""
+    """`| head` ends it without a word, and with the status of other programs."""
     write(path, *(DROP for _ in range(5000)))
     with subprocess.Popen(
         [sys.executable, "-m", "ipsecfd", "log", "--log", str(path)],
@@ -526,4 +526,4 @@ def test_broken_pipe(path: Path) -> None:
         assert "drop in" in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGPIPE
