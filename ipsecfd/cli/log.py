@@ -237,7 +237,8 @@ def _record(line: bytes) -> dict[str, Any] | None:
 def _follow(
     path: Path, older: Sequence[Iterable[bytes]], printer: _Printer, lines: int | None
 ) -> None:
-    """Print what is there and what comes, until interrupted."""
+    """Print what is there and what comes, until interrupted. Raises IpsecfdError where the log
+    cannot be read at the beginning, which is a mistake of the caller; what comes later passes."""
     with contextlib.suppress(KeyboardInterrupt):
         try:
             file = open_log(path)

@@ -364,6 +364,13 @@ def test_no_log(path: Path) -> None:
         assert str(result.exception).startswith(f"{place}: ")
 
 
+def test_follow_what_is_no_log(path: Path) -> None:
+    """A mistake of the caller is told at once, not waited out."""
+    result = CliRunner().invoke(app, ["log", "-f", "--log", str(path.parent)])
+    assert isinstance(result.exception, IpsecfdError)
+    assert "Is a directory" in str(result.exception)
+
+
 def test_configured(path: Path) -> None:
     """Without --log, the configuration says where the log is."""
     write(path, DROP)
