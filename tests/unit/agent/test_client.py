@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class FullSocket:
         self.listening = socket.socket(socket.AF_UNIX)
         self.listening.bind(str(path))
         self.listening.listen(0)
+        self.listening.settimeout(60)
         self.others: list[socket.socket] = []
         while True:
             self.others.append(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
@@ -59,11 +61,23 @@ def ask(path: Path, within: float = 60.0) -> asyncio.Future[Any]:
     return asyncio.ensure_future(asking)
 
 
-async def test_who_finds_a_full_queue_waits(full: FullSocket) -> None:
+async def test_who_finds_a_full_queue_waits(
+    full: FullSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Until others are done."""
+    refused = threading.Event()
+
+    class Refused(socket.socket):
+        def connect(self, address: Any) -> None:
+            try:
+                super().connect(address)
+            except BlockingIOError:
+                refused.set()
+                raise
+
+    monkeypatch.setattr(client.sockets, "socket", Refused)
     asking = ask(full.path)
-    await asyncio.sleep(0.2)
-    assert not asking.done()
+    assert await asyncio.to_thread(refused.wait, 60)
     await asyncio.to_thread(full.take_all, b'{"parameters": {"mode": "secure"}}')
     assert await asking == "secure"
 
