@@ -162,6 +162,10 @@ class Answers:
     def _store_file(self) -> str:
         return str(self._agent.parts.stores.path(Store.LOCAL))
 
+    def state_dir(self) -> str:
+        """Where the stores are."""
+        return str(self._agent.config.state_dir)
+
     async def desk(self, *, keys: bool) -> DeskReport:
         """What administration commands start from, with the pre-shared keys or without."""
         await self._agent.count()

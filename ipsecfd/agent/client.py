@@ -32,18 +32,18 @@ class NotRunningError(ClientError):
     """Nobody serves the socket."""
 
 
-def call(socket: Path, method: str, **parameters: Any) -> Any:
+def call(socket: Path, method: str, *, within: float = ANSWER_SECONDS, **parameters: Any) -> Any:
     """Call a method of `io.ipsecfd.Control` and return its one result, or None without any.
 
-    Raises ClientError.
+    Raises ClientError, also when there is no answer within so many seconds.
     """
-    return asyncio.run(_call(socket, method, parameters))
+    return asyncio.run(_call(socket, method, within, parameters))
 
 
-async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
+async def _call(socket: Path, method: str, within: float, parameters: dict[str, Any]) -> Any:
     connected = False
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(within):
             transport, protocol = await _connect(socket)
             connected = True
             try:
@@ -69,7 +69,7 @@ async def _call(socket: Path, method: str, parameters: dict[str, Any]) -> Any:
     except TimeoutError as error:
         why = "does not answer within" if connected else "has had too many other clients for"
         raise ClientError(
-            f"the daemon at {socket} {why} {ANSWER_SECONDS} s;"
+            f"the daemon at {socket} {why} {within:g} s;"
             " `systemctl restart ipsecfd` replaces one that hangs"
         ) from error
     except ConnectionResetError as error:

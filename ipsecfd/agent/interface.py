@@ -88,6 +88,9 @@ class Service(Protocol):
     async def show_policy(self, *, name: str | None) -> list[PolicyText]:
         """Policies with all their rules and filters: all in force, or those of a name."""
 
+    def state_dir(self) -> str:
+        """The directory that the stores are in."""
+
     async def desk(self, *, keys: bool) -> DeskReport:
         """What administration commands start from, the dynamic rules among it; with the
         pre-shared keys or without."""
@@ -168,6 +171,7 @@ REQUESTS: Final = (
     Request("StopShadow", Service.stop_shadow),
     Request("ListPolicies", Service.list_policies, "policies", looks=True),
     Request("ShowPolicy", Service.show_policy, "policies", looks=True),
+    Request("GetStateDir", Service.state_dir, "state_dir", looks=True),
     Request("SetDynamic", Service.set_dynamic, "notes"),
     Request("StoresChanged", Service.take_stores, "notes"),
     Request("GetDomain", Service.domain, "domain", looks=True),

@@ -205,7 +205,10 @@ class PacketProcess:
             def by_interface(index: int) -> Mapping[int, Handler]:
                 # Names are asked once: a link that is renamed comes with new settings.
                 if index not in chosen:
-                    name = socket.if_indextoname(index)
+                    try:
+                        name = socket.if_indextoname(index)
+                    except OSError:  # it is gone, and the kernel has dropped its packets
+                        name = ""
                     chosen[index] = dialup if is_dialup(name, settings.dialup_interfaces) else lan
                 return chosen[index]
 

@@ -15,12 +15,13 @@ import socket as sockets
 import sys
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ipsecfd.agent import client, dynamictext, state
 from ipsecfd.agent.bootfile import BootFile, startup_of
 from ipsecfd.agent.config import Config, load
 from ipsecfd.agent.configurations import Configurations
+from ipsecfd.cli.live import patience
 from ipsecfd.driver.modes import startup_name
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable, names
@@ -92,11 +93,8 @@ class Administration:
                 self._have_stores_taken(policies=opened.changed)
             after = workspace.dynamic.content() if workspace.dynamic else dynamic
             if desk and after != dynamic:
-                notes = client.call(
-                    self._socket,
-                    "SetDynamic",
-                    revision=desk.revision,
-                    dynamic=dynamictext.render(after),
+                notes = self._ask(
+                    "SetDynamic", revision=desk.revision, dynamic=dynamictext.render(after)
                 )
                 self._tell(notes)
 
@@ -129,7 +127,7 @@ class Administration:
         start: where something else is wrong, they are set all the same.
         """
         try:
-            self._tell(client.call(self._socket, "StoresChanged"))
+            self._tell(self._ask("StoresChanged"))
         except IpsecfdError as error:
             if policies:
                 raise IpsecfdError(
@@ -147,10 +145,15 @@ class Administration:
     def _desk(self) -> DeskReport | None:
         """What the running service says; None without one."""
         try:
-            desk: DeskReport = client.call(self._socket, "GetDesk")
+            desk: DeskReport = self._ask("GetDesk")
         except client.NotRunningError:
             return None
         return desk
+
+    def _ask(self, method: str, **parameters: Any) -> Any:
+        """Call a method of the running service."""
+        with patience(self._socket):
+            return client.call(self._socket, method, **parameters)
 
     def _keep_boot_file(self) -> None:
         """Have the next boot begin as the properties now say."""

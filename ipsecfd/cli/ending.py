@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,25 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run_to_its_end(app: Callable[[], object]) -> None:
-    """Run a command; exit status 0 done, 2 usage, 1 or the error's own refused or failed."""
+    """Run a command; exit status 0 done, 2 usage, 1 or the error's own refused or failed.
+
+    Where nobody reads what it prints any more (`| head`) it ends without a word, with the status
+    that shells give for SIGPIPE. Not by the signal: a service that hangs up is an error to tell.
+    """
+    try:
+        _run(app)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        _give_stdout_up()
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        _give_stdout_up()
+        print(f"ipsecfd: {_words(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(app: Callable[[], object]) -> None:
     try:
         try:
             app()
@@ -25,13 +44,6 @@ def run_to_its_end(app: Callable[[], object]) -> None:
         for line in str(error).split("\n"):
             print(f"ipsecfd: {printable(line)}", file=sys.stderr)
         sys.exit(error.status)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except OSError as error:
-        _give_stdout_up()
-        if error.errno != errno.EPIPE:
-            print(f"ipsecfd: {_words(error)}", file=sys.stderr)
-        sys.exit(1)
 
 
 def _words(error: OSError) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
-from ipsecfd.cli.live import ConfigOption, patience
+from ipsecfd.cli.live import ConfigOption
 from ipsecfd.cli.values import choice
+from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy.export import FORMS, Form
 from ipsecfd.policy.export import export as written
 
+PATIENCE_SECONDS: Final = 5.0
+"""How long to wait for the daemon, which has nothing to do for this answer."""
 _STORES = ("local", "persistent", "domain")
 
 
@@ -43,12 +45,17 @@ def export(
 def _state_dir(config: Path | None) -> Path:
     """Where the stores are: as a configuration says that is named, else as the running daemon says,
     which may have another than the default one. Raises IpsecfdError."""
-    from ipsecfd.agent.client import NotRunningError, call
+    from ipsecfd.agent.client import ClientError, NotRunningError, call
     from ipsecfd.agent.config import load
 
     found = load(config)
-    if config is None:
-        socket = found.control.socket
-        with contextlib.suppress(NotRunningError), patience(socket):
-            return Path(call(socket, "GetDesk").state_dir)
-    return found.state_dir
+    if config is not None:
+        return found.state_dir
+    try:
+        return Path(call(found.control.socket, "GetStateDir", within=PATIENCE_SECONDS))
+    except NotRunningError:
+        return found.state_dir
+    except ClientError as error:
+        raise IpsecfdError(
+            f"{error}; with --config nobody is asked where the stores are"
+        ) from error

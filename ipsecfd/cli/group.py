@@ -49,6 +49,10 @@ class Group(TyperGroup):
             sys.exit(2)
         except typer.Abort:
             sys.exit(1)
+        except SystemExit as end:  # nobody reads what was printed, which the library ends with 1
+            if isinstance(end.__context__, BrokenPipeError):
+                raise end.__context__ from None
+            raise
         sys.exit(status)
 
 

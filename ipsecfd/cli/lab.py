@@ -10,6 +10,7 @@ import typer
 
 from ipsecfd.cli.group import Group
 from ipsecfd.cli.terminal import colored
+from ipsecfd.cli.values import offered
 
 if TYPE_CHECKING:
     from ipsecfd.lab.play import Played
@@ -26,10 +27,20 @@ app = typer.Typer(
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object a scenario and line.")]
 
 
+def _names(incomplete: str) -> list[str]:
+    """The names of `lab list` that begin so."""
+    from ipsecfd.lab.scenario import builtin_scenarios
+
+    return offered(list(builtin_scenarios()))(incomplete)
+
+
 @app.command()
 def run(
     scenario: Annotated[
-        list[str], typer.Argument(metavar="SCENARIO", help="A file, or a name of `lab list`.")
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO", help="A file, or a name of `lab list`.", autocompletion=_names
+        ),
     ],
     as_json: _Json = False,
     log: Annotated[bool, typer.Option("--log", help="Show the drops as they were logged.")] = False,

@@ -121,8 +121,6 @@ def log(
             raise typer.Exit(1)
     except PermissionError as error:
         raise unreadable(path, error) from error
-    except BrokenPipeError:  # `| head` has seen enough; nor may the flush at exit complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configured(config: Path | None) -> Path:
@@ -239,7 +237,8 @@ def _record(line: bytes) -> dict[str, Any] | None:
 def _follow(
     path: Path, older: Sequence[Iterable[bytes]], printer: _Printer, lines: int | None
 ) -> None:
-    """Print what is there and what comes, until interrupted."""
+    """Print what is there and what comes, until interrupted. Raises IpsecfdError where the log
+    cannot be read at the beginning, which is a mistake of the caller; what comes later passes."""
     with contextlib.suppress(KeyboardInterrupt):
         try:
             file = open_log(path)

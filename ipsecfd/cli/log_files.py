@@ -83,16 +83,11 @@ def whole_lines(file: BinaryIO, *, last: bool = False) -> Iterator[bytes]:
     """The lines from here on. What comes after the last line's end is left for the next time,
     unless it is the `last`. Of a line that is too long for a record there is only the beginning."""
     while line := file.readline(_LONGEST_LINE):
-        if not line.endswith(b"\n"):
-            if len(line) == _LONGEST_LINE:
-                _skip_line(file)
-            elif not last:
-                file.seek(-len(line), os.SEEK_CUR)
-                return
+        piece, size = line, len(line)
+        while len(piece) == _LONGEST_LINE and not piece.endswith(b"\n"):
+            piece = file.readline(_LONGEST_LINE)
+            size += len(piece)
+        if not piece.endswith(b"\n") and not last:
+            file.seek(-size, os.SEEK_CUR)
+            return
         yield line
-
-
-def _skip_line(file: BinaryIO) -> None:
-    """Go on behind the end of the line."""
-    while (more := file.readline(_LONGEST_LINE)) and not more.endswith(b"\n"):
-        pass

@@ -81,7 +81,7 @@ def datetime_of(time: object) -> datetime.datetime | None:
 
 def _drop_parts(record: dict[str, Any]) -> Iterator[_Part]:
     protocol = record.get("protocol")
-    named = "?" if protocol is None else _text(protocol)
+    named = _text(protocol)
     flow = (
         f"{_text(record.get('interface') or '-')} "
         f"{'protocol ' + named if isinstance(protocol, int) else named:<4} "
@@ -99,8 +99,7 @@ def _drop_parts(record: dict[str, Any]) -> Iterator[_Part]:
 
 def _end(record: dict[str, Any], name: str) -> str:
     address, port = record.get(name), record.get(f"{name}_port")
-    text = "?" if address is None else _text(address)
-    return endpoint(text, None if port is None else _text(port))
+    return endpoint(_text(address), None if port is None else _text(port))
 
 
 def _cause(record: dict[str, Any]) -> str:
@@ -116,7 +115,7 @@ def _cause(record: dict[str, Any]) -> str:
 
 
 def _event_parts(record: dict[str, Any]) -> Iterator[_Part]:
-    for line in str(record.get("message", "")).splitlines() or [""]:
+    for line in str(record.get("message") or "").splitlines() or [""]:
         yield _Part("", printable(line))
     if "first" in record:
         yield _Part(_YELLOW, _between(record))
@@ -129,7 +128,8 @@ def _between(record: dict[str, Any]) -> str:
 
 
 def _text(value: object) -> str:
-    return printable(str(value))
+    """A field that is missing is a question mark."""
+    return "?" if value is None else printable(str(value))
 
 
 def _lay_out(at: _Part, tag: _Part, parts: list[_Part], width: int, color: bool) -> str:

@@ -235,11 +235,15 @@ def _exempt(value: int | None, profile: Profile, default: int) -> int:
 
 def _boot_exemptions(texts: Sequence[str], mode: Mode, known: Known) -> tuple[BootExemption, ...]:
     if texts:
-        try:
-            return tuple(BootExemption.parse(text) for text in texts)
-        except ValueError as error:
-            raise UsageError(f"--boot-exemption {error}") from None
+        return tuple(map(_boot_exemption, texts))
     return known.boot_exemptions if mode in _WITH_BOOT_EXEMPTIONS else ()
+
+
+def _boot_exemption(text: str) -> BootExemption:
+    try:
+        return BootExemption.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--boot-exemption {text}: {error}") from None
 
 
 def _host(addresses: Sequence[str], servers: Sequence[str], profile: Profile) -> Host:

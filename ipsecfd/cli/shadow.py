@@ -20,7 +20,7 @@ from ipsecfd.cli.live import (
 from ipsecfd.cli.packet_words import WAYS, decided_by, endpoint
 from ipsecfd.cli.terminal import width
 from ipsecfd.cli.usage import UsageError, usage_errors
-from ipsecfd.cli.values import number
+from ipsecfd.cli.values import number, offered
 
 if TYPE_CHECKING:
     from ipsecfd.agent.packet_reports import ShadowChange, ShadowFlow, ShadowReport, Why
@@ -38,7 +38,12 @@ _MEANWHILE: Final = (
 
 def shadow(
     what: Annotated[
-        str, typer.Argument(metavar="FILE|show|off", help="A policy; ./show is a file.")
+        str,
+        typer.Argument(
+            metavar="FILE|show|off",
+            help="A policy; ./show is a file.",
+            autocompletion=offered(["show", "off"]),
+        ),
     ] = "show",
     top: Annotated[
         int | None,

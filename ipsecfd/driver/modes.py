@@ -54,24 +54,24 @@ class BootExemption:
     def parse(cls, text: str) -> BootExemption:
         """Read `tcp:0:3389:inbound` or `icmp:inbound` (spec 6.3), in any case.
 
-        Raises ValueError with the reason.
+        Raises ValueError with what was expected.
         """
         match = _BOOT_EXEMPTION.fullmatch(text.strip())
         if match is None:
             raise ValueError(
-                f"{text!r} is not (tcp|udp):SOURCE-PORT:DESTINATION-PORT:(inbound|outbound)"
+                "expected (tcp|udp):SOURCE-PORT:DESTINATION-PORT:(inbound|outbound)"
                 " or (icmp|icmpv6|raw|0-255):(inbound|outbound)"
             )
         direction = Direction.IN if match["direction"].lower() == "inbound" else Direction.OUT
         if match["ported"]:
             ports = int(match["source"]), int(match["destination"])
             if max(ports) > 65535:
-                raise ValueError(f"{text!r}: a port is 0 to 65535")
+                raise ValueError("expected ports from 0 to 65535")
             return cls(PROTOCOL_NUMBERS[match["ported"].lower()], direction, *ports)
         plain = match["plain"].lower()
         number = int(plain) if plain.isdigit() else PROTOCOL_NUMBERS[plain]
         if number > 255:
-            raise ValueError(f"{text!r}: a protocol number is 0 to 255")
+            raise ValueError("expected a protocol number from 0 to 255")
         return cls(number, direction)
 
     def matches(self, packet: Packet, direction: Direction) -> bool:

@@ -7,6 +7,7 @@ is touched, and an accepted packet goes on to everybody else's chains.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache as remembered
@@ -23,6 +24,10 @@ from ipsecfd.kernel.standing import Standing
 TABLE: Final = "ipsecfd"
 NFT_QUEUE: Final = "nft queue"
 XT_NFQUEUE: Final = "iptables NFQUEUE target"
+
+READ_SECONDS: Final = 1.0
+"""How long our table is read again, after a change of ours, while it cannot be."""
+_PAUSE = 0.02
 
 _LAST, _FIRST = 2_147_483_647, -2_147_483_647  # hook priorities
 _JUDGE: Final = "judge"
@@ -336,12 +341,20 @@ def _standing(bodies: Mapping[str, str]) -> Standing | None:
 
 
 def _found() -> Standing:
-    """How our table stands after a change of ours; nothing when that cannot be read, for the change
-    is in force all the same."""
-    try:
-        return stands()
-    except KernelError:
-        return frozenset()
+    """How our table stands after a change of ours; nothing when that cannot be read for a second,
+    for the change is in force all the same.
+
+    It is tried that long while others change their rules: nothing would be taken for our table as
+    another program left it.
+    """
+    end = time.monotonic() + READ_SECONDS
+    while True:
+        try:
+            return stands()
+        except KernelError:
+            if time.monotonic() >= end:
+                return frozenset()
+        time.sleep(_PAUSE)
 
 
 def _numbers(bodies: Mapping[str, str]) -> dict[str, int]:

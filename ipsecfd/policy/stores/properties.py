@@ -14,7 +14,7 @@ from typing import Any, Final
 from ipsecfd.driver.modes import MAX_BOOT_EXEMPTIONS, BootExemption
 from ipsecfd.errors import IpsecfdError
 from ipsecfd.policy import durable
-from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names
+from ipsecfd.policy.mistakes import Mistake, PolicyError, known_names, printable, quoted
 from ipsecfd.policy.stores import tomlwriter
 from ipsecfd.policy.tables import kind
 from ipsecfd.policy.text import parse_toml, read_plain_text
@@ -71,15 +71,19 @@ def boot_exemptions(texts: Iterable[str]) -> tuple[str, ...]:
 
     Raises PropertiesError for the first that is none, or when there are more than 1024.
     """
-    try:
-        found = tuple(dict.fromkeys(str(BootExemption.parse(text)) for text in texts))
-    except ValueError as error:
-        raise PropertiesError(str(error)) from error
+    found = tuple(dict.fromkeys(map(_boot_exemption, texts)))
     if len(found) > MAX_BOOT_EXEMPTIONS:
         raise PropertiesError(
             f"expected at most {MAX_BOOT_EXEMPTIONS} boot exemptions, not {len(found)}"
         )
     return found
+
+
+def _boot_exemption(text: str) -> str:
+    try:
+        return str(BootExemption.parse(text))
+    except ValueError as error:
+        raise PropertiesError(f"{quoted(printable(text))}: {error}") from error
 
 
 def read(state_dir: Path) -> Properties:

@@ -51,6 +51,11 @@ async def test_show_policy(agent: Agent) -> None:
         await answers(agent).show_policy(name="other")
 
 
+async def test_where_the_stores_are(agent: Agent) -> None:
+    """In the `state_dir` that the service runs with, whatever its file says by now."""
+    assert answers(agent).state_dir() == str(agent.config.state_dir)
+
+
 async def test_a_change_on_trial_is_told(agent: Agent) -> None:
     """`status` and GetTrial have it until it is confirmed."""
     asked = answers(agent)

@@ -56,7 +56,10 @@ def test_defaults_are_the_designs() -> None:
         ("forward = 1", 'x: forward: "1": expected true or false'),
         ('state_dir = "lib"', 'x: state_dir: "lib": expected an absolute path'),
         ('[startup]\nmode = "secure"', 'x: startup.mode: "secure": expected "permit", "block"'),
-        ('[startup]\nexemptions = ["tcp:1"]', 'x: startup.exemptions[1]: "tcp:1": '),
+        (
+            '[startup]\nexemptions = ["tcp:1"]',
+            'x: startup.exemptions[1]: "tcp:1": expected (tcp|udp):',
+        ),
         ("[startup]\nexemptions = [7]", 'x: startup.exemptions[1]: "7": expected text such as'),
         ("[queue]\nnumber = -1", 'x: queue.number: "-1": expected a number from 0 to 65535'),
         ("[queue]\nprocesses = 0", 'x: queue.processes: "0": expected "auto" or a number'),

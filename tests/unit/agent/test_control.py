@@ -210,8 +210,8 @@ def test_everything_the_agent_does_can_be_asked_for() -> None:
     assert asked == {name for name in vars(Service) if not name.startswith("_")}
 
 
-HARMLESS = "FilterStats GetDesk GetDomain GetMode GetPolicies GetShadow GetTrial ListFlows"
-HARMLESS += " ListPolicies Netdiag ShowPolicy Stats Status"
+HARMLESS = "FilterStats GetDesk GetDomain GetMode GetPolicies GetShadow GetStateDir GetTrial"
+HARMLESS += " ListFlows ListPolicies Netdiag ShowPolicy Stats Status"
 
 
 def test_what_the_group_may_call() -> None:

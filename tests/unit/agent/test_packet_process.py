@@ -159,6 +159,15 @@ def test_queue_is_bound_with_the_first_settings(world: World) -> None:
     assert first.verdicts == [Verdict.BLOCK, Verdict.PERMIT]
 
 
+def test_an_interface_that_is_gone(world: World) -> None:
+    """A packet that waited when its link went is no fault; without a name it counts as of a LAN."""
+    world.install()
+    by_interface = world.queue.handlers.by_interface
+    assert by_interface is not None
+    assert by_interface(2**31 - 1)[1].judge(PACKET).verdict is Verdict.BLOCK
+    assert by_interface(2**31 - 1) is by_interface(1)
+
+
 def test_taken_queue_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the answer to the settings."""
     monkeypatch.setattr(FakeQueue, "taken", True)

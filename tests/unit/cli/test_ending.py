@@ -1,5 +1,7 @@
 """How a command ends: when what it prints cannot be written, and where its caller is nowhere."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +21,33 @@ def test_a_full_disk_under_the_output_is_named() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "ipsecfd: standard output: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "errors"),
+    [
+        (["--help"], False),
+        (["--version"], False),
+        (["check", "--json", "no.toml"], False),
+        (["check"], True),
+        (["check", "no.toml"], True),
+        (["export", "--config", "/nowhere.toml"], True),
+    ],
+)
+def test_nobody_reads_what_is_printed(words: list[str], errors: bool) -> None:
+    """A command ends quietly, with the status of what SIGPIPE ends; `errors` are printed there."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "ipsecfd", *words],
+        stdout=writing,
+        stderr=writing if errors else subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert not done.stderr
 
 
 @pytest.mark.parametrize("command", ["apply", "shadow"])

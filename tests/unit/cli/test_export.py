@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
@@ -16,6 +19,7 @@ from ipsecfd.policy.stores import reader as storereader
 from ipsecfd.policy.stores.content import StoredList
 from ipsecfd.policy.stores.host import Stores
 
+export_module = import_module("ipsecfd.cli.export")
 CONTROL = SimpleNamespace(socket=Path("/run/nobody.sock"))
 
 
@@ -82,10 +86,27 @@ def test_store_of_the_running_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyP
     elsewhere = tmp_path / "elsewhere"
     with Stores(elsewhere).edit(Store.LOCAL) as draft:
         draft.add_filter_list(StoredList("Its", (), ""))
-    desk = SimpleNamespace(state_dir=str(elsewhere))
-    monkeypatch.setattr(client, "call", Mock(return_value=desk))
+    monkeypatch.setattr(client, "call", Mock(return_value=str(elsewhere)))
     assert "Its" in export().stdout
     monkeypatch.setattr(client, "call", Mock(side_effect=client.ClientError("denied")))
     refused = export()
     assert (refused.exit_code, refused.stdout) == (1, "")
-    assert str(refused.exception) == "denied"
+    assert str(refused.exception) == "denied; with --config nobody is asked where the stores are"
+
+
+def test_a_daemon_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a file is told soon, and how to do without the daemon."""
+    monkeypatch.undo()
+    path = tmp_path / "sock"
+    settings = SimpleNamespace(state_dir=tmp_path, control=SimpleNamespace(socket=path))
+    monkeypatch.setattr(config, "load", lambda _: settings)
+    monkeypatch.setattr(export_module, "PATIENCE_SECONDS", 0.1)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        start = time.monotonic()
+        refused = export()
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert f"{path} does not answer within 0.1 s" in str(refused.exception)
+    assert "; with --config nobody is asked" in str(refused.exception)
+    assert time.monotonic() - start < 5

@@ -156,18 +156,18 @@ def test_flows(changes: dict[str, Any], flow: str) -> None:
 @pytest.mark.parametrize(
     ("event", "tag"),
     [
-        (4292, "MODE"),
-        (4294, "MODE"),
-        (5461, "FAIL"),
-        (4288, "FAIL"),
-        (5460, "NOTE"),
-        (None, "NOTE"),
+        (4292, "MODE 4292"),
+        (4294, "MODE 4294"),
+        (5461, "FAIL 5461"),
+        (4288, "FAIL 4288"),
+        (5460, "NOTE 5460"),
+        (None, "NOTE ?"),
     ],
 )
 def test_events(event: int | None, tag: str) -> None:
     """Mode changes, failures and gaps look different from drops, also without colour."""
     line = format_record(BLOCK_MODE | {"event": event}, 80, color=False)
-    assert line.startswith(f"12:00:02.000 {tag} {event} block mode")
+    assert line.startswith(f"12:00:02.000 {tag} block mode")
 
 
 def test_long_event() -> None:
@@ -221,6 +221,16 @@ def test_any_record(record: dict[str, Any], width: int) -> None:
         assert all(char == "\n" or char.isprintable() for char in text)
         Wanted(port=1, since=datetime.datetime.now(datetime.UTC)).matches(one)
         Wanted.of_options("10.0.0.0/8", None, "Rule", "in", None).matches(one)
+
+
+@pytest.mark.parametrize("record", [DROP, DROP | COUNTED, BLOCK_MODE])
+def test_a_field_that_is_missing(record: dict[str, Any]) -> None:
+    """Nobody sees how the program spells that nothing is there."""
+    for key in record:
+        shown = format_record({**record, key: None}, 0, color=False)
+        assert "None" not in shown
+        less = {name: value for name, value in record.items() if name != key}
+        assert "None" not in format_record(less, 0, color=False)
 
 
 OTHER = DROP | {
@@ -354,6 +364,13 @@ def test_no_log(path: Path) -> None:
         assert str(result.exception).startswith(f"{place}: ")
 
 
+def test_follow_what_is_no_log(path: Path) -> None:
+    """A mistake of the caller is told at once, not waited out."""
+    result = CliRunner().invoke(app, ["log", "-f", "--log", str(path.parent)])
+    assert isinstance(result.exception, IpsecfdError)
+    assert "Is a directory" in str(result.exception)
+
+
 def test_configured(path: Path) -> None:
     """Without --log, the configuration says where the log is."""
     write(path, DROP)
@@ -422,6 +439,12 @@ def test_follow(path: Path) -> None:
         time.sleep(0.5)
         file.write(text[50:] + "\n")
     assert '"in two pieces"' in follower.line()
+    with path.open("a") as file:
+        for piece in ("x" * 100_000, "y" * 100_000, "z\n"):
+            file.write(piece)
+            file.flush()
+            time.sleep(0.5)
+    assert follower.line().startswith("damaged line skipped: xxx")
     path.rename(path.with_suffix(".1"))
     write(path.with_suffix(".1"), DROP | {"rule": "last words"})
     write(path, DROP | {"rule": "rotated"})
@@ -512,7 +535,7 @@ def test_follow_nothing_but_what_comes(path: Path) -> None:
 
 
 def test_broken_pipe(path: Path) -> None:
-    """`| head` ends it without a word."""
+    """`| head` ends it without a word, and with the status of other programs."""
     write(path, *(DROP for _ in range(5000)))
     with subprocess.Popen(
         [sys.executable, "-m", "ipsecfd", "log", "--log", str(path)],
@@ -526,4 +549,4 @@ def test_broken_pipe(path: Path) -> None:
         assert "drop in" in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 0
+    assert process.returncode == 128 + signal.SIGPIPE

@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from typer.testing import CliRunner, Result
 from ipsecfd.agent import bootfile, client, dynamictext, state
 from ipsecfd.agent.report import DeskReport, DomainReport, FileReport
 from ipsecfd.agent.state import State
-from ipsecfd.cli import administration
+from ipsecfd.cli import administration, live
 from ipsecfd.cli.administration import TURN_FILE, Administration
 from ipsecfd.cli.domain import status_lines
 from ipsecfd.cli.main import app
@@ -145,6 +146,22 @@ def test_success_is_silent_and_kept(host: Host) -> None:
     assert host.static("add", "policy", "name=x", "assign=y").output == ""
     assert host.local.assigned == "x"
     assert host.asked == []
+
+
+@pytest.mark.parametrize("method", ["GetDesk", "StoresChanged"])
+def test_a_slow_service(host: Host, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    """Nobody waits for it without a word."""
+
+    def slow(socket: Path, asked: str, **parameters: Any) -> Any:
+        time.sleep(0.5 if asked == method else 0)
+        return host.call(socket, asked, **parameters)
+
+    host.start()
+    monkeypatch.setattr(client, "call", slow)
+    monkeypatch.setattr(live, "PATIENCE_SECONDS", 0.05)
+    done = host.static("add", "policy", "name=x")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "sock has not answered for 0.05 s: it is busy, or it hangs" in done.stderr
 
 
 def test_failure_is_on_standard_output(host: Host) -> None:

@@ -203,10 +203,9 @@ class TestBootExemptions:
         ],
     )  # fmt: skip
     def test_errors(self, text: str) -> None:
-        """Anything else is refused with the text and what was expected."""
-        with pytest.raises(ValueError) as error:  # noqa: PT011
+        """Anything else is refused, with what was expected."""
+        with pytest.raises(ValueError, match=r"^expected "):
             BootExemption.parse(text)
-        assert repr(text) in str(error.value)
 
     @pytest.mark.parametrize(
         ("exemption", "packet", "expected"),

@@ -47,7 +47,7 @@ def test_properties_come_back(tmp_path: Path, properties: Properties) -> None:
         ('bootmode = "secure"', 'bootmode: "secure": expected stateful, block or permit'),
         ("bootmode = 1", "bootmode: expected stateful, block or permit"),
         ('bootexemptions = "none"', "bootexemptions: expected a list of boot exemptions"),
-        ('bootexemptions = ["tcp:80"]', "bootexemptions: 'tcp:80' is not (tcp|udp):SOURCE-PORT"),
+        ('bootexemptions = ["tcp:80"]', 'bootexemptions: "tcp:80": expected (tcp|udp):SOURCE-PORT'),
         ('ipsecexemt = "1"', 'unknown property; did you mean "ipsecexempt"?'),
         ("ipsecexempt", "line 1: not TOML"),
     ],
