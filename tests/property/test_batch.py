@@ -181,6 +181,13 @@ def test_any_bytes_are_text_or_one_error(data: bytes) -> None:
         "".join(f"if exist x call :a{one}\n" for one in range(3_000))
         + "".join(f":a{one}\ncall :a{one + 1}\n" for one in range(3_000)),
         "for /L %%i in (1,1,99999) do if exist x call b\n",
+        "if exist x " + "call " * 1_600 + ":a\n:a\n",
+        "if exist x goto b\n" + "^\n" * 20_000 + ":b\nnetsh -f x\n",
+        "if exist x goto b\n" + (")" * 8_000 + "\n" + "(" * 8_000 + "\n") * 50 + ":b\nnetsh -f x\n",
+        ":a\n" + "if exist x goto a\n" * 5_000 + "netsh -f x\n",
+        "for %%i in (1 2) do (\n" + "if exist x goto a\n" * 5_000 + ")\n:a\nnetsh -f x\n",
+        "for /L %%i in (1,1,9999) do call :a\nexit\n:a\n" + "if exist x exit /b\n" * 5_000,
+        "if exist x goto b\ncall c\n:b\n" * 5_000 + "netsh -f x\n",
         "".join(f"set A{one}=1\n" for one in range(5_000))
         + "setlocal\n" * 20
         + "if exist x endlocal\nfor /L %%i in (1,1,99999) do endlocal\n",

@@ -6,9 +6,8 @@ import re
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.named import as_written, deleted
-from ipsecfd.policy.scripts.batch.nodes import Condition, If
+from ipsecfd.policy.scripts.batch.nodes import Condition, If, simple_commands
 from ipsecfd.policy.scripts.batch.programs import split_program
-from ipsecfd.policy.scripts.batch.script import simple_commands
 from ipsecfd.policy.scripts.batch.variables import Variables
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)

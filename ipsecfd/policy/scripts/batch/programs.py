@@ -132,6 +132,13 @@ def child_text(name: str, rest: str) -> str | None:
     return None
 
 
+def run_by(text: str) -> str:
+    """The command that a command runs in the end: what stands behind `call`, `cmd /c`, `start`."""
+    name, rest = split_program(text)
+    inner = rest.strip() if name == "call" else child_text(name, rest)
+    return text if inner is None else inner
+
+
 def label_of(rest: str) -> str:
     """The label behind `goto` or `call`, without its colon."""
     found = _LABEL.match(rest)
