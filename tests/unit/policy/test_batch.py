@@ -194,6 +194,16 @@ def test_places() -> None:
         ("NS 100%%", ["100%"]),
         ("set A=NS\n%A% a", ["a"]),
         ("set A=x\ncall set B=%%A%%\nNS %B%", ["x"]),
+        ("set A=x \nNS a%A%b", ["ax b"]),
+        ("set A=x & NS a\nNS a%A%b", ["a", "ax b"]),
+        ("(set A=x )\nNS a%A%b", ["ax b"]),
+        ("set A=x >nul\nNS a%A%b", ["ax b"]),
+        ("set A=x 2>nul\nNS a%A%b", ["ax b"]),
+        ("set A= \nif defined A NS a%A%b", ["a b"]),
+        ('set "A=x" \nNS a%A%b', ["axb"]),
+        ("call set A=x \nNS a%A%b", ["ax b"]),
+        ("for %%i in (1) do set A=%%i \nNS a%A%b", ["a1 b"]),
+        ("set A=x \n NS %A% ", ["x"]),
     ],
 )
 def test_variables(text: str, expected: list[str] | None) -> None:

@@ -77,7 +77,7 @@ class Commands(ABC):
         self._variables.status = None
 
     def _simple(self, node: Simple, frame: Frame) -> bool | None:
-        text = self._variables.expand_late(node.text, frame.loops).strip()
+        text = self._variables.expand_late(node.text, frame.loops).lstrip()
         scopes = self._variables.scopes
         self._limits.spend(frame.script, node.place.line, text, len(text) + scopes.work)
         scopes.work = 0
@@ -108,7 +108,7 @@ class Commands(ABC):
             case "exit":
                 self._exit(rest)
             case "call":
-                return self._call(rest.strip(), node, frame)
+                return self._call(rest.lstrip(), node, frame)
             case _ if (inner := child_text(name, rest)) is not None:
                 return self._child(lambda: self._text_as_line(inner, node, frame))
             case _:
@@ -132,7 +132,7 @@ class Commands(ABC):
         elif missing := unknowns(rest := with_files(program, rest, self._files)):
             why = not_known(missing)
         else:
-            plain = readable(text)
+            plain = readable(text).strip()
             arguments = plain if program is Program.REG else rest.strip()
             succeeded = self._execute(
                 Command(script.file, place.line, place.column, program, arguments, plain)
