@@ -401,6 +401,31 @@ def test_loops_over_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "lines", "expected"),
+    [
+        ("", ";a\nb c", ["b"]),
+        ("", " ;a\nb", ["b"]),
+        ("eol=# tokens=1", "#a\n;b", [";b"]),
+        ("eol=;tokens=2", ";a b\nc d", ["d"]),
+        ("eol= tokens=1", ";a b\n c", [";a", "c"]),
+        ("eol= ", ";a b\nc", [";a", "c"]),
+        ("eol= delims=", " a\n;b", [";b"]),
+        ("eol=, delims=,", ",a\n;b", ["a", ";b"]),
+        ("eol=", ';a\n"b\nc', [";a", "c"]),
+        ("tokens=1 eol=", ';a\n"b\nc', [";a", "c"]),
+        ("delims=, EOL=", ';a\n"b\nc', [";a", "c"]),
+    ],
+)
+def test_comments_of_a_file(options: str, lines: str, expected: list[str]) -> None:
+    """`eol` is the one character behind it, be it a blank or the closing quote, and begins a
+    comment behind delimiters, too."""
+    text = f'for /f "{options}" %%i in (ips.txt) do NS %%i'
+    commands, outcome = play(text.replace("NS", NETSH), files=Folder(ips_txt=lines))
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == expected
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("for %%i in (*.txt) do NS %%i", "*.txt stands for names of files"),
@@ -410,6 +435,7 @@ def test_loops_over_files() -> None:
         ("for %%i in (%L%) do NS %%i", "%L% is not known here"),
         ("for /L %%i in (1,0,5) do NS %%i", "for /L with the step 0 never ends"),
         ("for /L %%i in (1,1,x) do NS %%i", "for /L needs three numbers"),
+        ('for /f "skip=010" %%i in ("1") do NS %%i', "skip=010 is no decimal number"),
     ],
 )
 def test_loops_that_cannot_be_expanded(text: str, why: str) -> None:
