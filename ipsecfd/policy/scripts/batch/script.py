@@ -21,7 +21,7 @@ from ipsecfd.policy.scripts.batch.programs import (
 )
 from ipsecfd.policy.scripts.batch.variables import Variables
 
-_LABEL: Final = re.compile(r"[\s,;=]*:([^\s:+,;=&|<>]+)")
+_LABEL: Final = re.compile(r"[\s,;=]*:[\s,;=]*([^\s:+,;=&|<>]+)")
 _IPSEC: Final = re.compile(
     r"\bips\w*\s+(?:st|dy)\w*|\bipsec(?:cmd|pol)\b|\bnetsh(?:\.exe)?\"?\s+(?:-|exec\b)"
     r"|\breg\w*(?:\.exe)?\"?\s.*\\ipsec\b",
