@@ -12,7 +12,7 @@ from ipsecfd.policy.scripts.batch.assignments import names
 from ipsecfd.policy.scripts.batch.named import as_written
 from ipsecfd.policy.scripts.batch.nodes import Node, simple_commands
 from ipsecfd.policy.scripts.batch.others import Others
-from ipsecfd.policy.scripts.batch.programs import child_text, is_known, split_program
+from ipsecfd.policy.scripts.batch.programs import child_text, is_known, split_program, stops_service
 from ipsecfd.policy.scripts.batch.script import Script, concerns_ipsec
 from ipsecfd.policy.scripts.batch.variables import Variables, unknown
 
@@ -55,6 +55,8 @@ class Effects:
         """The options of each `setlocal`."""
         self.leaves = self.shifts = False
         """Whether an `endlocal` or `shift` is among them."""
+        self.stops = False
+        """Whether one of them stops the service."""
         self.outputs: list[Output] = []
         self.ipsec = False
         """Whether an IPsec command is among them, or a script that is not at hand."""
@@ -91,6 +93,7 @@ class Effects:
         """Gather those of one command; `written` has no values that may be others by then."""
         name, rest = split_program(text)
         self.ipsec |= concerns_ipsec(text)
+        self.stops |= stops_service(name, rest)
         match name:
             case "set" if place is not _Place.CHILD:
                 for one in names(split_program(written)[1]):

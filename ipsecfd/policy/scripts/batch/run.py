@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
+from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
 from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds
 from ipsecfd.policy.scripts.batch.doubts import Way, is_guard, targets, way_behind
@@ -25,6 +25,7 @@ from ipsecfd.policy.scripts.batch.nodes import (
     simple_commands,
 )
 from ipsecfd.policy.scripts.batch.parser import Parser
+from ipsecfd.policy.scripts.batch.programs import Program
 from ipsecfd.policy.scripts.batch.reasons import not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
 from ipsecfd.policy.scripts.batch.script import Script
@@ -187,6 +188,8 @@ class _Run(Commands):
         self._limits.spend(script, line, script.lines[line - 1], cost)
         place = first_place(node).line
         self._blur(effects, place)
+        if effects.stops or (later.stops and way is not None):
+            self._stop_perhaps(node, frame)
         if way is None:
             if effects.ipsec:
                 self._name_at(node, frame, why)
@@ -221,6 +224,13 @@ class _Run(Commands):
 
     def _targets(self, node: Node, frame: Frame, loops: Mapping[str, str]) -> set[int | None]:
         return targets(node, frame.script, lambda text: self._variables.expand_late(text, loops))
+
+    def _stop_perhaps(self, node: Node, frame: Frame) -> None:
+        """Say that the service is perhaps stopped, by this statement or behind it."""
+        place, script = first_place(node), frame.script
+        text = readable(script.lines[place.line - 1]).strip()
+        where = script.file, place.line, place.column
+        self._execute(Command(*where, Program.SERVICE, "", text, certain=False))
 
     def _blur(self, effects: Effects, line: int) -> None:
         """Forget what these may have changed; `line` is where that is decided."""
