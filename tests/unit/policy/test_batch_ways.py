@@ -158,6 +158,49 @@ def test_lines_whose_writing_is_perhaps_skipped(skip: str, text: str) -> None:
     assert [f"{OTHER} f.cmd" in why for why in whys(outcome)] == [True]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if exist x del f.cmd",
+        "if exist x erase /q f.cmd",
+        "if exist x (\necho\ndel f.cmd\n)",
+        "find x y && del /f f.cmd g.txt",
+        "if exist x goto b\ndel f.cmd\n:b",
+        "if exist x call :s",
+        "if exist g.cmd (\ndel f.cmd\necho\n)",
+    ],
+)
+def test_files_that_are_perhaps_deleted(text: str) -> None:
+    """They are not run without a word, and not as they were before."""
+    text = f"echo NS x>f.cmd\n{text}\ncall f.cmd\nNS z\nexit\n:s\ndel f.cmd"
+    done, outcome = ran(text)
+    assert done == ["z"]
+    assert [f"{OTHER} f.cmd" in why for why in whys(outcome)] == [True]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if exist x del g.cmd",
+        "if not exist f.cmd del f.cmd",
+        "if exist x echo del f.cmd",
+        "if errorlevel 1 (\ndel f.cmd\nset A=y\ngoto bad\n)",
+        "if errorlevel 1 del f.cmd & set A=y & exit /b 1",
+        "ping x || (del f.cmd & set A=y & goto bad)",
+        "ping x || (\ndel f.cmd\nif exist y (exit /b 1) else goto bad\n)",
+        "if exist f.cmd (\necho deleted\ndel f.cmd\n)\necho NS %A%>>f.cmd",
+        "if exist f.cmd del f.cmd\necho NS %A%>>f.cmd",
+        "if exist x del f.cmd\necho NS %A%>f.cmd",
+    ],
+)
+def test_files_that_are_deleted_or_not(text: str) -> None:
+    """What a guard does before it leaves the script makes no difference, as it is not gone."""
+    text = f"set A=x\necho NS %A%>f.cmd\n{text}\ncall f.cmd\nNS %A%\nexit\n:bad\necho"
+    done, outcome = ran(text)
+    assert whys(outcome) == ()
+    assert done == ["x", "x"]
+
+
 COMPUTES = [
     "if exist x goto b\nset A=y\ngoto :eof\n:b\nset A=z",
     "if exist x goto b\nset A=y\nexit /b 0\n:b\nset A=z\nexit /b",

@@ -32,18 +32,22 @@ def holds(condition: Condition, left: str, right: str, variables: Variables) -> 
 
 
 def guards_deletion(node: If) -> bool:
-    """Whether it is an `if exist` that only deletes what it asks for, which is as good as `del`."""
+    """Whether it is an `if exist` that deletes what it asks for, which is as good as `del`, and may
+    say so; or an `if not exist`, which is as good as nothing."""
     condition = node.condition
-    if condition.kind != "exist" or condition.negated or node.otherwise is not None:
+    if condition.kind != "exist" or node.otherwise is not None:
         return False
-    file = as_written(condition.left.replace('"', ""))
+    file = as_written(condition.left.replace('"', "")).lower()
+    deletes = False
     for one in simple_commands(node.then):
         name, rest = split_program(one.text)
-        if name not in ("del", "erase") or {file.lower()} != {
-            each.lower() for each in deleted(rest)
-        }:
+        if name in ("del", "erase"):
+            deletes = True
+            if {file} != {each.lower() for each in deleted(rest)}:
+                return False
+        elif name != "echo" or one.output:
             return False
-    return True
+    return deletes
 
 
 def _asked(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.assignments import names
-from ipsecfd.policy.scripts.batch.named import as_written
+from ipsecfd.policy.scripts.batch.named import as_written, deleted
 from ipsecfd.policy.scripts.batch.nodes import Node, simple_commands
 from ipsecfd.policy.scripts.batch.others import Others
 from ipsecfd.policy.scripts.batch.programs import child_text, is_known, split_program, stops_service
@@ -106,6 +106,9 @@ class Effects:
                 self.shifts |= place is _Place.OWN
             case "call":
                 self._call(split_program(written)[1].strip(), rest.strip(), script, line, place)
+            case "del" | "erase":
+                # As good as a line in it that nobody knows.
+                self.outputs += [Output(one, "", appends=True) for one in deleted(rest)]
             case _ if (inner := child_text(name, rest)) is not None:
                 self._script(inner, _Place.CHILD)
             case _:

@@ -28,7 +28,7 @@ from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import Program
 from ipsecfd.policy.scripts.batch.reasons import not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
-from ipsecfd.policy.scripts.batch.script import Script
+from ipsecfd.policy.scripts.batch.script import Script, falls_through
 from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, readable, unknowns
 from ipsecfd.policy.scripts.batch.written import perhaps_written
 
@@ -152,7 +152,7 @@ class _Run(Commands):
         )
         found = holds(condition, left, right, self._variables)
         if found is None and guards_deletion(node):
-            found = True
+            found = not condition.negated
         if found is not None:
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)
@@ -186,15 +186,15 @@ class _Run(Commands):
         way = self._way(node, behind, frame, later)
         cost = _LOOK * (effects.looked + later.looked)
         self._limits.spend(script, line, script.lines[line - 1], cost)
-        place = first_place(node).line
-        self._blur(effects, place)
-        if effects.stops or (later.stops and way is not None):
-            self._stop_perhaps(node, frame)
+        self._variables.status = None
+        branch = node.then if isinstance(node, If) and node.otherwise is None else node
+        if way is not None or falls_through(branch):  # what a guard does ends with the script
+            self._blur(effects, node, frame)
         if way is None:
             if effects.ipsec:
                 self._name_at(node, frame, why)
             return
-        self._blur(later, place)
+        self._blur(later, node, frame)
         at_end = way.line == script.end
         if later.ipsec or not way.known:
             where = f"goes on where the ways meet, at line {way.line + 1}"
@@ -225,17 +225,9 @@ class _Run(Commands):
     def _targets(self, node: Node, frame: Frame, loops: Mapping[str, str]) -> set[int | None]:
         return targets(node, frame.script, lambda text: self._variables.expand_late(text, loops))
 
-    def _stop_perhaps(self, node: Node, frame: Frame) -> None:
-        """Say that the service is perhaps stopped, by this statement or behind it."""
-        place, script = first_place(node), frame.script
-        text = readable(script.lines[place.line - 1]).strip()
-        where = script.file, place.line, place.column
-        self._execute(Command(*where, Program.SERVICE, "", text, certain=False))
-
-    def _blur(self, effects: Effects, line: int) -> None:
-        """Forget what these may have changed; `line` is where that is decided."""
-        variables = self._variables
-        variables.status = None
+    def _blur(self, effects: Effects, node: Node, frame: Frame) -> None:
+        """Forget what these may have changed, by a statement or behind it."""
+        variables, place = self._variables, first_place(node)
         for options in effects.scopes:
             variables.enter(options, certain=False)
         if effects.leaves:
@@ -245,5 +237,9 @@ class _Run(Commands):
         if effects.shifts:
             variables.arguments = variables.arguments.perhaps_shifted()
         for one in effects.outputs:
-            text = perhaps_written(one.text, line)
+            text = perhaps_written(one.text, place.line)
             self._write_to(one.file, text, append=one.appends)
+        if effects.stops:
+            file, text = frame.script.file, frame.script.lines[place.line - 1].strip()
+            where = file, place.line, place.column
+            self._execute(Command(*where, Program.SERVICE, "", text, certain=False))

@@ -177,7 +177,7 @@ class Script:
         if line not in self._known_ways:
             node = self.statement(line)
             ways = list(self._jumps(node, line))
-            if node is None or self._depends(line) or _falls_through(node):
+            if node is None or self._depends(line) or falls_through(node):
                 ways.append(line + 1)
             self._known_ways[line] = ways
         return self._known_ways[line]
@@ -214,15 +214,15 @@ def _file_name(path: str) -> str:
     return _FOLDER_ENDS.split(path)[-1].lower()
 
 
-def _falls_through(node: Node) -> bool:
-    """Whether what stands behind a statement may be come to from it."""
+def falls_through(node: Node) -> bool:
+    """Whether the script may come from a statement to what stands behind it."""
     match node:
         case Simple(text=text):
             return split_program(text)[0] not in ("goto", "exit")
         case Chain(operator="&", parts=parts):
-            return all(map(_falls_through, parts))
+            return all(map(falls_through, parts))
         case Chain(operator="&&" | "||", parts=parts):
-            return _falls_through(parts[0])
+            return falls_through(parts[0])
         case If(then=then, otherwise=otherwise):
-            return otherwise is None or _falls_through(then) or _falls_through(otherwise)
+            return otherwise is None or falls_through(then) or falls_through(otherwise)
     return True
