@@ -111,6 +111,7 @@ class Administration:
             opened,
             given=_given(desk) if desk else (),
             dynamic=DynamicDraft(dynamic) if desk else None,
+            dynamic_persist=self._config.dynamic_persist,
             properties=known,
             configured=_configured(desk, self._config),
             profile=desk.profile if desk else self._config.profile,

@@ -37,7 +37,8 @@ class Request:
     script: str | None = None
     """-f: the file to run."""
     words: Sequence[str] = ()
-    """A single command; without it and without a script, lines come from standard input."""
+    """A single command; without it and without a script, lines come from standard input, and so
+    where it only leads to a context."""
 
 
 def netsh(
@@ -46,7 +47,7 @@ def netsh(
         typer.Argument(
             metavar="WORD",
             help="As on Windows: [-c CONTEXT] [-f FILE], or a command, as ipsec static add policy"
-            " name=x. Without, lines from standard input, or a prompt.",
+            " name=x. Without, or with a context alone: lines from standard input, or a prompt.",
         ),
     ] = None,
     config: ConfigOption = None,
@@ -100,17 +101,22 @@ def _run(request: Request, config: Path | None, socket: Path | None) -> bool:
         return _run_script(host, request, script_text(Path(request.script)), request.script)
     if request.words:
         return _run_command(host, request)
+    return _run_lines(host, request.context)
+
+
+def _run_lines(host: Administration, context: str) -> bool:
+    """Run those of standard input, or ask for them; whether any failed."""
     if sys.stdin.isatty():
         from ipsecfd.cli.netsh_prompt import prompt
 
-        return prompt(host, request.context)
+        return prompt(host, context)
     from ipsecfd.policy.text import LARGEST, TOO_LARGE
 
     # All of it first: nobody else is kept waiting for a slow writer.
     text = sys.stdin.read(LARGEST + 1)
     if len(text) > LARGEST:
         raise UsageError(f"standard input: {TOO_LARGE}")
-    return _run_script(host, request, "\n".join(text.splitlines()), "")
+    return _run_script(host, Request(context), "\n".join(text.splitlines()), "")
 
 
 def _run_command(host: Administration, request: Request) -> bool:
@@ -123,11 +129,9 @@ def _run_command(host: Administration, request: Request) -> bool:
     _end_if(interrupted)
     if not reply.script and (note := _without_effect(session)):
         print(f"note: {note}", file=sys.stderr)
-    if session.context is not before and sys.stdin.isatty():
-        from ipsecfd.cli.netsh_prompt import prompt
-
-        return prompt(host, session.context.path)
-    return scripts.failed
+    if session.context is before:
+        return scripts.failed
+    return _run_lines(host, session.context.path) or scripts.failed
 
 
 def _without_effect(session: Session) -> str:

@@ -61,6 +61,8 @@ class Workspace:
     """What is in force in place of the local store's policy."""
     dynamic: DynamicDraft | None = None
     """None where there is no running agent to hold dynamic rules: commands that need them fail."""
+    dynamic_persist: bool = False
+    """Whether dynamic rules outlive a stop of the service (spec 0, X6)."""
     properties: Properties = field(default_factory=Properties)
     """Set for the next start, unless one takes effect at once (spec 7.1)."""
     configured: Properties = CONFIGURED

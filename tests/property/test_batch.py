@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ipsecfd.policy.grammar import GrammarError
@@ -84,6 +85,19 @@ class Nowhere:
         pass
 
 
+class Written(Nowhere):
+    """Only what the script has written is."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
+
+    def read(self, name: str) -> str | None:
+        return self._texts.get(name)
+
+    def write(self, name: str, text: str, *, append: bool) -> None:
+        self._texts[name] = (self._texts.get(name, "") if append else "") + f"{text}\n"
+
+
 def resolve(name: str) -> tuple[IPAddress, ...]:
     raise GrammarError(name, "expected a DNS name that resolves")
 
@@ -115,6 +129,69 @@ def test_any_script_ends(text: str, arguments: list[str] | None, succeeds: bool)
         assert 1 <= problem.line <= lines
         assert problem.why
         assert "\0" not in problem.text + problem.why
+
+
+EITHER = "if exist x "
+VALUES = [
+    *("set V=1", "set V=2", "set W=3", "setlocal", "endlocal", "shift", "echo x", "goto :eof"),
+    *("exit /b", "for %%i in (5 6) do set V=%%i", "for %%i in (V W) do (\nset %%i=7\n)"),
+    *(f"{EITHER}{jump}" for jump in ("goto :eof", "exit /b", "set V=8", "(\nset W=9\necho\n)")),
+]
+COMMANDS = [
+    *("netsh ipsec static %V%.%W%", "netsh ipsec static %1", "call :s", "call :t", "call f.bat"),
+    *("echo netsh ipsec static 4>>f.bat", "for %%i in (5 6) do netsh ipsec static %%i.%W%"),
+]
+
+
+def jumps(labels: str) -> list[str]:
+    """Lines with these labels, that perhaps jump to them."""
+    return [
+        line.replace("@", label)
+        for label in labels
+        for line in (
+            *(":@", ":@", "goto @", f"{EITHER}goto @", f"{EITHER}(\necho\ngoto @\n)"),
+            *(f"({EITHER}goto @) & set V=4", f"{EITHER}(goto @) else set W=5"),
+            f"for %%i in (5 6) do (\nset V=%%i\n{EITHER}goto @\n)",
+        )
+    ]
+
+
+def script_of(lines: list[str], size: int) -> st.SearchStrategy[str]:
+    return st.lists(st.sampled_from(lines), min_size=2, max_size=size).map("\n".join)
+
+
+def carried_out(text: str) -> tuple[list[str], bool]:
+    """The commands of a script, and whether all of it was understood."""
+    commands: list[str] = []
+
+    def execute(command: Command) -> bool:
+        commands.append(command.arguments)
+        return True
+
+    outcome = run(text, "p.bat", execute, files=Written(), arguments=["1", "2", "3"])
+    return commands, not outcome.problems
+
+
+@given(
+    script_of(VALUES + COMMANDS + jumps("ab"), 12),
+    script_of(VALUES + jumps("stuv"), 8),
+)
+@settings(deadline=None, max_examples=300)
+def test_no_way_has_other_commands(main: str, subroutines: str) -> None:
+    """Where nothing is named, whatever Windows decides, no command is another one than was carried
+    out here; some are missing where a guard leaves the script."""
+    values = "netsh ipsec static %V%.%W%"
+    text = f"set V=0\nset W=0\n{main}\n:a\n:b\n{values}\ncall :s\n{values}\nexit\n"
+    text += f":s\n{subroutines}\n:s\n:t\n:u\n:v"
+    first, *pieces = text.split(EITHER)
+    assume(len(pieces) <= 5)
+    found, understood = carried_out(text)
+    assume(understood)
+    for answers in itertools.product(("if 1==1 ", "if 1==2 "), repeat=len(pieces)):
+        decided = "".join(answer + piece for answer, piece in zip(answers, pieces, strict=True))
+        commands, ends = carried_out(first + decided)
+        left = iter(found)
+        assert not ends or all(one in left for one in commands), answers
 
 
 @st.composite
@@ -181,6 +258,13 @@ def test_any_bytes_are_text_or_one_error(data: bytes) -> None:
         "".join(f"if exist x call :a{one}\n" for one in range(3_000))
         + "".join(f":a{one}\ncall :a{one + 1}\n" for one in range(3_000)),
         "for /L %%i in (1,1,99999) do if exist x call b\n",
+        "if exist x " + "call " * 1_600 + ":a\n:a\n",
+        "if exist x goto b\n" + "^\n" * 20_000 + ":b\nnetsh -f x\n",
+        "if exist x goto b\n" + (")" * 8_000 + "\n" + "(" * 8_000 + "\n") * 50 + ":b\nnetsh -f x\n",
+        ":a\n" + "if exist x goto a\n" * 5_000 + "netsh -f x\n",
+        "for %%i in (1 2) do (\n" + "if exist x goto a\n" * 5_000 + ")\n:a\nnetsh -f x\n",
+        "for /L %%i in (1,1,9999) do call :a\nexit\n:a\n" + "if exist x exit /b\n" * 5_000,
+        "if exist x goto b\ncall c\n:b\n" * 5_000 + "netsh -f x\n",
         "".join(f"set A{one}=1\n" for one in range(5_000))
         + "setlocal\n" * 20
         + "if exist x endlocal\nfor /L %%i in (1,1,99999) do endlocal\n",

@@ -47,6 +47,14 @@ _SELECTED: Final = (
     "set store holds for the commands behind it, whichever run of netsh they are; to be sure of"
     " that on Windows, too, put them into one script for netsh -f"
 )
+_STOPS: Final = (
+    "on Windows this stops the service for IPsec policies; its dynamic rules end here, too, and all"
+    " else stays in force"
+)
+_PERHAPS_STOPS: Final = (
+    "only Windows knows whether the service for IPsec policies is stopped, which ends the dynamic"
+    " rules made before"
+)
 _DEEPEST: Final = 8
 """Files of commands that one another names."""
 
@@ -57,6 +65,8 @@ class Performer:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._depth = 0
+        self._dynamic = set(workspace.dynamic.rules) if workspace.dynamic else set()
+        """The rules that were there before."""
         self._selected = Store.LOCAL  # by `set store` on a netsh line of a batch file
         self.failed: list[Failure] = []
         self.untranslated: list[Failure] = []
@@ -102,6 +112,9 @@ class Performer:
 
         def execute(command: batch.Command) -> bool | None:
             nonlocal tree
+            if command.program is Program.SERVICE:
+                self._service_stops(command)
+                return None
             if command.program is Program.REG:
                 if command.file != tree.file:
                     flush()
@@ -260,6 +273,20 @@ class Performer:
         self.untranslated += applied.untranslated
         self.notes += applied.notes
         self.done += 1
+
+    # The service
+
+    def _service_stops(self, command: batch.Command) -> None:
+        """Dynamic rules live until it does, or for ever where it is configured so (spec 0, X6)."""
+        dynamic = self._workspace.dynamic
+        if dynamic is None or self._workspace.dynamic_persist:
+            return
+        if not command.certain:
+            if not self._dynamic.issuperset(dynamic.rules):
+                self.untranslated.append(_failure(command, _PERHAPS_STOPS))
+        elif dynamic.rules:
+            dynamic.clear()
+            self.notes.append(f"{command.file}:{command.line}: {_STOPS}")
 
     def _is_unknown(self, command: batch.Command) -> bool:
         """Whether a line that a script wrote needs what only Windows knows; it is named then."""

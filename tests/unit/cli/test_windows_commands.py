@@ -530,6 +530,20 @@ def test_lines_from_standard_input(host: Host) -> None:
     assert host.run("netsh", "ipsec", "static", typed="").exit_code == 0
 
 
+@pytest.mark.parametrize("words", [["ipsec", "static"], ["-c", "ipsec", "static"], ["ipsec"]])
+def test_lines_from_standard_input_in_a_context(host: Host, words: list[str]) -> None:
+    """They are run where the words behind netsh lead to, as on Windows."""
+    lines = "static\n" * (words == ["ipsec"])
+    done = host.run("netsh", *words, typed=f"{lines}add policy a\nadd policy a\nadd policy b")
+    assert (done.exit_code, done.stdout.count("ERR IPsec")) == (1, 1)
+    assert list(host.local.policies) == ["a", "b"]
+
+
+def test_a_command_reads_no_standard_input(host: Host) -> None:
+    """Only what leads to a context does."""
+    assert host.run("netsh", "ipsec", "static", "add", "policy", "a", typed="x").exit_code == 0
+
+
 def test_interrupted_script_keeps_what_was_done(host: Host) -> None:
     """Ctrl-C ends a script between two commands; what came before is kept, as on Windows."""
     code = (

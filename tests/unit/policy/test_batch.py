@@ -94,6 +94,10 @@ def problems(text: str, *arguments: str) -> list[tuple[int, str]]:
         ("NS a\ngoto :eof\nNS b", ["a"]),
         ("goto end\nNS a\n:END\nNS b", ["b"]),
         ("goto:end\nNS a\n:end the end\nNS b", ["b"]),
+        ("goto end\nNS a\n: end\nNS b", ["b"]),
+        ("call :s\nexit\n  :\ts and more\nNS b", ["b"]),
+        ("goto end\nNS a\n:=== end ===\nNS b\n:end\nNS c", ["b", "c"]),
+        ("goto end\nNS a\n:: end\nNS b\n:end\nNS c", ["c"]),
         ("(\ngoto end\nNS a\n)\nNS b\n:end\nNS c", ["c"]),
         ("\n\n   \n\t\nNS a\n", ["a"]),
     ],
@@ -194,6 +198,16 @@ def test_places() -> None:
         ("NS 100%%", ["100%"]),
         ("set A=NS\n%A% a", ["a"]),
         ("set A=x\ncall set B=%%A%%\nNS %B%", ["x"]),
+        ("set A=x \nNS a%A%b", ["ax b"]),
+        ("set A=x & NS a\nNS a%A%b", ["a", "ax b"]),
+        ("(set A=x )\nNS a%A%b", ["ax b"]),
+        ("set A=x >nul\nNS a%A%b", ["ax b"]),
+        ("set A=x 2>nul\nNS a%A%b", ["ax b"]),
+        ("set A= \nif defined A NS a%A%b", ["a b"]),
+        ('set "A=x" \nNS a%A%b', ["axb"]),
+        ("call set A=x \nNS a%A%b", ["ax b"]),
+        ("for %%i in (1) do set A=%%i \nNS a%A%b", ["a1 b"]),
+        ("set A=x \n NS %A% ", ["x"]),
     ],
 )
 def test_variables(text: str, expected: list[str] | None) -> None:
@@ -391,6 +405,31 @@ def test_loops_over_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "lines", "expected"),
+    [
+        ("", ";a\nb c", ["b"]),
+        ("", " ;a\nb", ["b"]),
+        ("eol=# tokens=1", "#a\n;b", [";b"]),
+        ("eol=;tokens=2", ";a b\nc d", ["d"]),
+        ("eol= tokens=1", ";a b\n c", [";a", "c"]),
+        ("eol= ", ";a b\nc", [";a", "c"]),
+        ("eol= delims=", " a\n;b", [";b"]),
+        ("eol=, delims=,", ",a\n;b", ["a", ";b"]),
+        ("eol=", ';a\n"b\nc', [";a", "c"]),
+        ("tokens=1 eol=", ';a\n"b\nc', [";a", "c"]),
+        ("delims=, EOL=", ';a\n"b\nc', [";a", "c"]),
+    ],
+)
+def test_comments_of_a_file(options: str, lines: str, expected: list[str]) -> None:
+    """`eol` is the one character behind it, be it a blank or the closing quote, and begins a
+    comment behind delimiters, too."""
+    text = f'for /f "{options}" %%i in (ips.txt) do NS %%i'
+    commands, outcome = play(text.replace("NS", NETSH), files=Folder(ips_txt=lines))
+    assert outcome.problems == ()
+    assert [one.text.removeprefix(f"{NETSH} ") for one in commands] == expected
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("for %%i in (*.txt) do NS %%i", "*.txt stands for names of files"),
@@ -400,6 +439,7 @@ def test_loops_over_files() -> None:
         ("for %%i in (%L%) do NS %%i", "%L% is not known here"),
         ("for /L %%i in (1,0,5) do NS %%i", "for /L with the step 0 never ends"),
         ("for /L %%i in (1,1,x) do NS %%i", "for /L needs three numbers"),
+        ('for /f "skip=010" %%i in ("1") do NS %%i', "skip=010 is no decimal number"),
     ],
 )
 def test_loops_that_cannot_be_expanded(text: str, why: str) -> None:
@@ -422,6 +462,11 @@ def test_loops_that_cannot_be_expanded(text: str, why: str) -> None:
         ("if 1==1 NS a & NS b", ["a", "b"]),
         ("if 1==2 NS a & NS b", []),
         ("if 9 LSS 10 NS a\nif 9 GTR 10 NS b\nif x NEQ y NS c\nif 1 EQU 1 NS d", ["a", "c", "d"]),
+        ("if 010 EQU 8 NS a\nif 010 EQU 10 NS b\nif 0x1F GEQ 31 NS c", ["a", "c"]),
+        ("if -0X10 LSS -15 NS a\nif +7 EQU 07 NS b\nif 0 EQU 00 NS c", ["a", "b", "c"]),
+        ("if 08 EQU 8 NS a\nif 08 LSS 8 NS b\nif 0x EQU 0 NS c\nif 10 LSS 9a NS d", ["b", "d"]),
+        ("if 4294967296 EQU 2147483647 NS a\nif -9999999999 LSS -2147483647 NS b", ["a", "b"]),
+        ("NS bad\nif errorlevel 01 NS a\nif errorlevel 02 NS b", ["bad", "a"]),
         ("set A=1\nif defined A NS a\nset A=\nif not defined A NS b", ["a", "b"]),
         ('set A=x y\nif not "%A%"=="" (\n NS a\n)', ["a"]),
         ("NS bad\nif errorlevel 1 NS a", ["bad", "a"]),

@@ -641,6 +641,56 @@ def test_set_store_on_a_line_of_its_own_holds_for_those_that_follow() -> None:
     assert result.notes[0].startswith("p.bat:2: set store holds for the commands behind it")
 
 
+BLOCK = "ipseccmd -f *=0:445:TCP -n BLOCK\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "rules", "noted", "named"),
+    [
+        (f"{BLOCK}net stop policyagent", 0, 1, None),
+        (f"{BLOCK}net stop policyagent /y\nnet start policyagent\n{BLOCK}", 1, 1, None),
+        (f'{BLOCK}NET STOP "IPSEC Services" >nul', 0, 1, None),
+        (f'{BLOCK}net1 stop "IPsec Policy Agent"', 0, 1, None),
+        (f"{BLOCK}sc stop PolicyAgent && net start policyagent", 0, 1, None),
+        (f"{BLOCK}cmd /c net stop policyagent", 0, 1, None),
+        (f"net stop policyagent\nnet start policyagent\n{BLOCK}", 1, 0, None),
+        (
+            f"{BLOCK}net start policyagent\nnet stop remoteaccess\nsc \\\\x stop policyagent",
+            1,
+            0,
+            None,
+        ),
+        (f"{BLOCK}if exist x net stop policyagent", 1, 0, 2),
+        (f"{BLOCK}sc query x | find y && (net stop policyagent & net start policyagent)", 1, 0, 2),
+        (f"{BLOCK}if exist x goto b\nnet stop policyagent\n:b\n{BLOCK}", 1, 0, 2),
+        (f"{BLOCK}if exist x call :s\nexit\n:s\nnet stop policyagent", 1, 0, 2),
+        (f"if exist x net stop policyagent\n{BLOCK}", 1, 0, None),
+    ],
+)
+def test_dynamic_rules_end_with_the_service(
+    text: str, rules: int, noted: int, named: int | None
+) -> None:
+    """Those of before as well (spec 1.5); what is perhaps stopped matters where there are any."""
+    work = workspace()
+    result = import_files([("p.bat", text.encode())], work, partial=True)
+    assert work.dynamic is not None
+    assert (len(work.dynamic.content().rules), len(result.notes)) == (rules, noted)
+    assert [one.line for one in result.untranslated] == ([] if named is None else [named])
+
+
+def test_dynamic_rules_that_outlive_the_service() -> None:
+    """X6: where it is configured so; rules from before an import do not stop it."""
+    work = workspace()
+    work.dynamic_persist = True
+    text = f"{BLOCK}net stop policyagent\nif exist x net stop policyagent"
+    result = import_files([("p.bat", text.encode())], work)
+    assert (result.dynamic_rules, result.notes, result.untranslated) == (1, (), ())
+    work.dynamic_persist = False
+    text = "netsh ipsec static add policy P\nif exist x net stop policyagent"
+    result = import_files([("p.bat", text.encode())], work)
+    assert (result.policies, result.untranslated) == (1, ())
+
+
 @pytest.mark.parametrize("name", [".", "\\\\.", "LOCALHOST", "vm", "\\\\vm.example"])
 def test_netsh_on_this_computer(name: str) -> None:
     """-r may name it, in every place where options stand; another one is not understood."""

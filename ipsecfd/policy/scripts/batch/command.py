@@ -23,6 +23,8 @@ class Command:
     """What stands behind the program's name; the whole command for REG."""
     text: str
     """The whole command."""
+    certain: bool = True
+    """Whether it is known to be run; what stops the service is told when it is not, too."""
 
 
 class Files(Protocol):

@@ -14,11 +14,11 @@ from ipsecfd.policy.scripts.batch.limits import Limits, Stop
 from ipsecfd.policy.scripts.batch.named import (
     as_written,
     deleted,
-    script_names,
     with_files,
     without_folder,
 )
 from ipsecfd.policy.scripts.batch.nodes import Node, Simple, first_place
+from ipsecfd.policy.scripts.batch.others import Other, Others
 from ipsecfd.policy.scripts.batch.parser import Parser
 from ipsecfd.policy.scripts.batch.programs import (
     Program,
@@ -30,7 +30,6 @@ from ipsecfd.policy.scripts.batch.programs import (
     next_word,
     prints_nothing,
     program_of,
-    scripts_meant,
     split_program,
 )
 from ipsecfd.policy.scripts.batch.reasons import doubt, not_known
@@ -58,8 +57,9 @@ class Commands(ABC):
         self._variables = Variables(Arguments.given(name, arguments))
         self._limits = Limits()
         self._ignored = 0
-        self._no_files: set[str] = set()
-        """Names that no file had when they were looked for."""
+        self._others = Others(files, self._variables)
+        self._callers = 0
+        """How many scripts and subroutines wait for this one to come back."""
 
     @abstractmethod
     def _lines(self, script: Script, line: int) -> None:
@@ -77,7 +77,7 @@ class Commands(ABC):
         self._variables.status = None
 
     def _simple(self, node: Simple, frame: Frame) -> bool | None:
-        text = self._variables.expand_late(node.text, frame.loops).strip()
+        text = self._variables.expand_late(node.text, frame.loops).lstrip()
         scopes = self._variables.scopes
         self._limits.spend(frame.script, node.place.line, text, len(text) + scopes.work)
         scopes.work = 0
@@ -108,7 +108,7 @@ class Commands(ABC):
             case "exit":
                 self._exit(rest)
             case "call":
-                return self._call(rest.strip(), node, frame)
+                return self._call(rest.lstrip(), node, frame)
             case _ if (inner := child_text(name, rest)) is not None:
                 return self._child(lambda: self._text_as_line(inner, node, frame))
             case _:
@@ -118,7 +118,7 @@ class Commands(ABC):
     def _program(self, name: str, rest: str, text: str, node: Simple, frame: Frame) -> bool | None:
         script, place = frame.script, node.place
         program = program_of(name, rest)
-        if other := self.script(text, expected=False):
+        if other := self._others.find(text, expected=False):
             self._other_script(other, rest, node, frame)
             raise Jump(None)  # a script that is not called does not come back
         if program is None and not is_doubtful(name, text):
@@ -132,7 +132,7 @@ class Commands(ABC):
         elif missing := unknowns(rest := with_files(program, rest, self._files)):
             why = not_known(missing)
         else:
-            plain = readable(text)
+            plain = readable(text).strip()
             arguments = plain if program is Program.REG else rest.strip()
             succeeded = self._execute(
                 Command(script.file, place.line, place.column, program, arguments, plain)
@@ -172,7 +172,7 @@ class Commands(ABC):
         if name.lower() not in _DEVICES:
             self._files.write(name, line, append=append)
             if name.lower().endswith((".bat", ".cmd")):
-                self._no_files.clear()
+                self._others.changed()
 
     def _goto(self, rest: str, node: Simple, frame: Frame) -> None:
         name = label_of(rest)
@@ -203,7 +203,7 @@ class Commands(ABC):
         rest = self._variables.expand(text)[0]  # for the second time, as cmd.exe does
         if not rest.startswith(":"):
             name, behind = split_program(rest)
-            other = self.script(rest, expected=not is_known(name))
+            other = self._others.find(rest, expected=not is_known(name))
             if other is None and name.endswith("\0"):
                 self._name_at(node, frame, not_known(unknowns(rest)))
                 return None
@@ -220,34 +220,19 @@ class Commands(ABC):
                 self._no_label(label, node, frame)
         return self._variables.succeeded
 
-    def script(self, text: str, expected: bool) -> tuple[str, str | None] | None:
-        """The script that a command names, and its text; None when it names none.
-
-        Without an extension it names what is at hand, or any when one is expected.
-        """
-        meant = scripts_meant(text)
-        for name in (one for each in meant for one in script_names(each)):
-            if name not in self._no_files:
-                if (found := self._files.read(name)) is not None:
-                    return name, found
-                self._no_files.add(name)
-        return (meant[0], None) if len(meant) == 1 or (meant and expected) else None
-
-    def _other_script(
-        self, other: tuple[str, str | None], rest: str, node: Simple, frame: Frame
-    ) -> None:
-        name, text = other
-        if text is None:
-            name = without_folder(name)
+    def _other_script(self, other: Other, rest: str, node: Simple, frame: Frame) -> None:
+        if other.text is None:
+            name = without_folder(other.name)
             missing = unknowns(name)
             why = not_known(missing) if missing else f"{name} is not next to this file"
             self._name_at(node, frame, why)
             return
-        if not is_certain(text):
-            self._name_at(node, frame, f"only Windows knows all the lines of {name}")
+        if not is_certain(other.text):
+            self._name_at(node, frame, f"only Windows knows all the lines of {other.name}")
             return
-        self._limits.allow(text.count("\n") + 1)
-        self._subroutine(Script(name, text), 0, Arguments.called(name, rest), node, frame)
+        script = self._others.script(other.name, other.text)
+        self._limits.allow(script.end)
+        self._subroutine(script, 0, Arguments.called(other.name, rest), node, frame)
 
     def _subroutine(
         self, script: Script, line: int, arguments: Arguments, node: Simple, frame: Frame
@@ -255,11 +240,13 @@ class Commands(ABC):
         variables = self._variables
         saved, variables.arguments = variables.arguments, arguments
         variables.changes += 1
+        self._callers += 1
         try:
             with self._limits.inside(frame.script, node.place.line, cost=3):
                 self._lines(script, line)
         finally:
             variables.arguments = saved
+            self._callers -= 1
 
     def _child(self, run: Callable[[], bool | None]) -> bool | None:
         """Run something in a cmd.exe of its own, which it alone ends, and changes variables of."""

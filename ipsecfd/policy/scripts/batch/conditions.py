@@ -6,12 +6,15 @@ import re
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.named import as_written, deleted
-from ipsecfd.policy.scripts.batch.nodes import Condition, If
+from ipsecfd.policy.scripts.batch.nodes import Condition, If, simple_commands
 from ipsecfd.policy.scripts.batch.programs import split_program
-from ipsecfd.policy.scripts.batch.script import simple_commands
 from ipsecfd.policy.scripts.batch.variables import Variables
 
-_NUMBER: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
+_LEVEL: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
+_NUMBER: Final = re.compile(
+    r"([-+]?)((0x)[0-9a-f]{1,999}|(0)[0-7]{0,999}|[1-9][0-9]{0,999})", re.ASCII | re.IGNORECASE
+)
+"""One of base 16, 8 or 10."""
 _HOLDS: Final[dict[str, tuple[int, ...]]] = {
     "EQU": (0,),
     "NEQ": (-1, 1),
@@ -29,18 +32,22 @@ def holds(condition: Condition, left: str, right: str, variables: Variables) -> 
 
 
 def guards_deletion(node: If) -> bool:
-    """Whether it is an `if exist` that only deletes what it asks for, which is as good as `del`."""
+    """Whether it is an `if exist` that deletes what it asks for, which is as good as `del`, and may
+    say so; or an `if not exist`, which is as good as nothing."""
     condition = node.condition
-    if condition.kind != "exist" or condition.negated or node.otherwise is not None:
+    if condition.kind != "exist" or node.otherwise is not None:
         return False
-    file = as_written(condition.left.replace('"', ""))
+    file = as_written(condition.left.replace('"', "")).lower()
+    deletes = False
     for one in simple_commands(node.then):
         name, rest = split_program(one.text)
-        if name not in ("del", "erase") or {file.lower()} != {
-            each.lower() for each in deleted(rest)
-        }:
+        if name in ("del", "erase"):
+            deletes = True
+            if {file} != {each.lower() for each in deleted(rest)}:
+                return False
+        elif name != "echo" or one.output:
             return False
-    return True
+    return deletes
 
 
 def _asked(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:
@@ -51,7 +58,7 @@ def _asked(condition: Condition, left: str, right: str, variables: Variables) ->
         value = variables.get(left)
         return None if value is None or "\0" in value else bool(value)
     if kind == "errorlevel":
-        if variables.status is None or not _NUMBER.fullmatch(left):
+        if variables.status is None or not _LEVEL.fullmatch(left):
             return None
         return variables.status >= int(left)
     if kind == "cmdextversion":
@@ -60,8 +67,19 @@ def _asked(condition: Condition, left: str, right: str, variables: Variables) ->
         left, right = left.casefold(), right.casefold()
     if kind == "==":
         return left == right
-    if _NUMBER.fullmatch(left) and _NUMBER.fullmatch(right):
-        order = (int(left) > int(right)) - (int(left) < int(right))
-    else:
+    first, second = _number(left), _number(right)
+    if first is None or second is None:
         order = (left > right) - (left < right)
+    else:
+        order = (first > second) - (first < second)
     return order in _HOLDS[kind]
+
+
+def _number(text: str) -> int | None:
+    """What cmd.exe takes for a number; a larger one than it knows is the largest."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return None
+    sign, digits, hexadecimal, octal = found.groups()
+    value = int(digits, 16 if hexadecimal else 8 if octal else 10)
+    return max(-value, -(2**31)) if sign == "-" else min(value, 2**31 - 1)

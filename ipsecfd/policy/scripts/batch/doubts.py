@@ -1,47 +1,76 @@
-"""What a statement means for the IPsec commands of a script when it may or may not be run."""
+"""How a script goes on behind a statement that may or may not be run."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from ipsecfd.policy.scripts.batch.nodes import Node
-from ipsecfd.policy.scripts.batch.programs import label_of, split_program
-from ipsecfd.policy.scripts.batch.script import Script, simple_commands
+from ipsecfd.policy.scripts.batch.nodes import Node, simple_commands
+from ipsecfd.policy.scripts.batch.programs import split_program
+from ipsecfd.policy.scripts.batch.script import Script
+
+Lines: TypeAlias = AbstractSet[int | None]
+"""Lines that may come next, counted from 0, the end included; None for one that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a script goes on behind a condition that only Windows can decide."""
+    """Where a script goes on elsewhere than with its next statement."""
 
-    jump: int | None = None
-    """The line it goes on with, counted from 0; None for the next statement."""
-    differs: bool = False
-    """Whether the IPsec commands that follow depend on the condition: then `jump` is the line that
-    all ways come to, and None when there is none."""
-    cost: int = 0
-    """Lines that were looked at to find out."""
+    line: int
+    """Counted from 0; the end of the script for none."""
+    passed: Sequence[int] = ()
+    """The lines that are perhaps done before it comes there."""
+    known: bool = True
+    """Whether it is known where the statement may jump to."""
 
 
-def way_behind(node: Node, behind: int, script: Script) -> Way:
-    """How the script goes on behind a condition without IPsec commands of its own.
-
-    `behind` is the line it goes on with, counted from 0, unless the statement jumps.
-    It matters when a branch jumps to other commands than those that follow. A branch that leads to
-    none is a guard: it is there for when something is wrong.
-    """
-    ways: set[int | None] = {behind}
+def targets(node: Node, script: Script, expand: Callable[[str], str]) -> set[int | None]:
+    """The lines that a statement may jump to; `expand` is for the text of its commands."""
+    found: set[int | None] = set()
     for one in simple_commands(node):
-        name, rest = split_program(one.text)
-        if name == "goto":
-            if "\0" in rest:
-                return Way(differs=True)  # nobody knows where to
-            ways.add(script.label(label_of(rest), one.place.line - 1))
-        elif name == "exit":
-            ways.add(None)
-    leading = {way for way in ways if way is not None and script.leads_to_ipsec(way)}
-    if len({script.leads_to_change(way) for way in leading}) > 1:
-        meeting, cost = script.meeting(sorted(leading))
-        return Way(meeting, differs=True, cost=cost)
-    if leading and behind not in leading:
-        return Way(jump=min(leading))
-    return Way()
+        name, rest = split_program(expand(one.text))
+        if name == "exit":
+            found.add(script.end)
+        elif name == "goto":
+            found.add(script.target(rest, one.place.line - 1))
+    return found
+
+
+def is_guard(jumps: Lines, behind: int, script: Script, *, called: bool) -> bool:
+    """Whether a jump only leaves the script for when something is wrong: it is never gone.
+
+    It leads to no IPsec command, but the line behind it does; or neither does, and no caller waits
+    for what the script leaves behind.
+    """
+    if None in jumps or any(one is not None and script.leads_to_ipsec(one) for one in jumps):
+        return False
+    return script.leads_to_ipsec(behind) or not called
+
+
+def way_behind(
+    jumps: Lines, goes_on: Lines, script: Script, *, ipsec: bool, called: bool
+) -> Way | None:
+    """How the script goes on when it may or may not jump to any of some lines; None as if not.
+
+    `goes_on` are the lines that come next when it does not; `ipsec` says whether IPsec commands do
+    before them, and `called` whether a caller waits for the script to come back.
+
+    Of several ways that lead to IPsec commands none is taken: the script goes on where all of them
+    come together. Where only values are made for a caller, every way is one of them.
+    """
+    lines = {one for one in jumps | goes_on if one is not None}
+    if None in jumps | goes_on:
+        return Way(script.end, range(script.end), known=False)
+    leading = {one for one in lines if script.leads_to_ipsec(one)}
+    jumping, stays = leading & jumps, ipsec or bool(leading & goes_on)
+    if not jumping and (stays or not called):
+        return None
+    if len(jumping) == 1 and not stays:
+        return Way(min(leading))
+    line, passed = script.meeting(leading, to_ipsec=True)
+    if called and line == script.end:
+        line, passed = script.meeting(lines)
+    return Way(line, passed)

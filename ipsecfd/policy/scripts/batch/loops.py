@@ -13,9 +13,11 @@ from ipsecfd.policy.scripts.batch.written import is_certain
 _ITEM: Final = re.compile(r'(?:[^\s,;="]|"[^"]*"?)+')
 _COUNT: Final = re.compile(r"\s*(-?[0-9]{1,9})[\s,;=]+(-?[0-9]{1,9})[\s,;=]+(-?[0-9]{1,9})\s*")
 _OPTION: Final = re.compile(
-    r"(?:(usebackq)|(tokens|skip|eol)=(\S+)|delims=(.*?)(?=\s(?:tokens|skip|eol|usebackq)\b|$))\s*",
+    r"(?:(usebackq)|(tokens|skip)=(\S+)|eol=(.?)"
+    r"|delims=(.*?)(?=\s(?:tokens|skip|eol|usebackq)\b|$))\s*",
     re.IGNORECASE,
 )
+_SKIP: Final = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _TOKEN: Final = re.compile(r"([0-9]{1,2})(?:-([0-9]{1,2}))?")
 
 Read = Callable[[str], str | None]
@@ -64,11 +66,12 @@ class _Options:
     """Whether a last variable takes all that is left of a line."""
     skip: int = 0
     comment: str = ";"
+    """The character that begins one; empty for none."""
     quotes_are_files: bool = False
 
 
 def _lines(options_text: str, variable: str, items: str, read: Read) -> Iterator[dict[str, str]]:
-    options = _options(options_text.strip('"'))
+    options = _options(options_text)
     quote = items[:1]
     if quote in ("'", "`") and not (quote == "'" and options.quotes_are_files):
         raise UnknownLoopError("it counts over what a program prints")
@@ -88,7 +91,8 @@ def _tokens(options: _Options, variable: str, text: str) -> Iterator[dict[str, s
     names = [chr(ord(variable) + number) for number in range(len(options.tokens) + options.rest)]
     last = max(options.tokens, default=0)
     for line in itertools.islice(text.split("\n"), options.skip, None):
-        if not line or line[0] == options.comment:
+        first = line.lstrip(options.delimiters)[:1] if options.delimiters else line[:1]
+        if not first or first == options.comment:
             continue
         pieces, rest = _cut(line, options.delimiters, last)
         if not pieces and not (options.rest and rest):
@@ -110,7 +114,8 @@ def _cut(line: str, delimiters: str, count: int) -> tuple[list[str], str]:
     return pieces, rest
 
 
-def _options(text: str) -> _Options:
+def _options(quoted: str) -> _Options:
+    text = quoted.strip('"')
     tokens: tuple[int, ...] = (1,)
     delimiters, rest, skip, comment, backquotes = " \t", False, 0, ";", False
     at = len(text) - len(text.lstrip())
@@ -119,17 +124,19 @@ def _options(text: str) -> _Options:
         if found is None:
             raise UnknownLoopError(f'"{text}" is no option of for /F')
         at = found.end()
-        word, value = (found[2] or "").lower(), found[3] or ""
+        word, value = (found[2] or "").lower(), found[3]
         if found[1]:
             backquotes = True
         elif word == "tokens":
             tokens, rest = _numbers(value)
-        elif word == "skip" and value.isascii() and value.isdigit():
-            skip = int(value[:6])
-        elif word == "eol":
-            comment = value[:1]
-        elif not word:
-            delimiters = found[4]
+        elif word == "skip":
+            if not _SKIP.fullmatch(value):
+                raise UnknownLoopError(f"skip={value} is no decimal number")
+            skip = int(value)
+        elif found[4] is not None:
+            comment = found[4] or ('"' if quoted.endswith('"') else "")
+        else:
+            delimiters = found[5]
     return _Options(delimiters, tokens, rest, skip, comment, backquotes)
 
 

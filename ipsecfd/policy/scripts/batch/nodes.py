@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -95,3 +96,18 @@ def first_place(node: Node) -> Place:
     while isinstance(node, Chain):
         node = node.parts[0]
     return node.place
+
+
+def simple_commands(node: Node | None) -> Iterator[Simple]:
+    """All commands in a statement."""
+    match node:
+        case Simple():
+            yield node
+        case Chain(parts=parts):
+            for one in parts:
+                yield from simple_commands(one)
+        case If(then=then, otherwise=otherwise):
+            yield from simple_commands(then)
+            yield from simple_commands(otherwise)
+        case For(body=body):
+            yield from simple_commands(body)

@@ -233,7 +233,7 @@ class Parser(Scanner):
                 self._at += 1
             else:
                 break
-        text = "".join(pieces).strip()
+        text = "".join(pieces).lstrip()
         return Simple(place, text, output, appends) if text else None
 
 

@@ -19,6 +19,8 @@ class Program(enum.Enum):
     """What changes an IPsec key, as `reg add` and `reg delete`, as a whole command."""
     REG_FILE = "regedit"
     """The name of a .reg file."""
+    SERVICE = "net"
+    """What stops the service of IPsec policies."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -52,6 +54,8 @@ _MAY_MENTION: Final = _words(
     " msg net net1 netdiag netstat ping rasdial reg regsvr32 robocopy sc secedit sleep sort"
     " systeminfo taskkill tasklist timeout title tskill wevtutil whoami wscript xcopy"
 )
+_SERVICES: Final = ("policyagent", "ipsec services", "ipsec policy agent")
+"""Names of the one that holds IPsec policies, as this or that Windows shows it."""
 _REG_CHANGES: Final = ("add", "copy", "delete", "restore")
 _IPSEC_KEY: Final = re.compile(r"\\ipsec\b|\\policyagent\b", re.IGNORECASE)
 _OTHER_CONTEXTS: Final = _words(
@@ -132,6 +136,13 @@ def child_text(name: str, rest: str) -> str | None:
     return None
 
 
+def run_by(text: str) -> str:
+    """The command that a command runs in the end: what stands behind `call`, `cmd /c`, `start`."""
+    name, rest = split_program(text)
+    inner = rest.strip() if name == "call" else child_text(name, rest)
+    return text if inner is None else inner
+
+
 def label_of(rest: str) -> str:
     """The label behind `goto` or `call`, without its colon."""
     found = _LABEL.match(rest)
@@ -149,7 +160,15 @@ def program_of(name: str, rest: str) -> Program | None:
         if verb.lower() in _REG_CHANGES and _IPSEC_KEY.search(behind):
             return Program.REG
         return Program.REG_FILE if verb.lower() == "import" else None
+    if stops_service(name, rest):
+        return Program.SERVICE
     return Program.REG_FILE if name in ("regedit", "regedt32") else None
+
+
+def stops_service(name: str, rest: str) -> bool:
+    """Whether a command stops the service that holds IPsec policies."""
+    verb, behind = next_word(rest) if name in ("net", "net1", "sc") else ("", "")
+    return verb.lower() == "stop" and next_word(behind)[0].lower() in _SERVICES
 
 
 def is_doubtful(name: str, text: str) -> bool:

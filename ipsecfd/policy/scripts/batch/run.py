@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from ipsecfd.policy.scripts.batch.command import Execute, Files, Outcome
+from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
 from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds
-from ipsecfd.policy.scripts.batch.doubts import way_behind
+from ipsecfd.policy.scripts.batch.doubts import Way, is_guard, targets, way_behind
 from ipsecfd.policy.scripts.batch.effects import Effects
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Stop
 from ipsecfd.policy.scripts.batch.loops import UnknownLoopError, rounds
-from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple, first_place
+from ipsecfd.policy.scripts.batch.nodes import (
+    Chain,
+    For,
+    If,
+    Node,
+    Simple,
+    first_place,
+    simple_commands,
+)
 from ipsecfd.policy.scripts.batch.parser import Parser
+from ipsecfd.policy.scripts.batch.programs import Program
 from ipsecfd.policy.scripts.batch.reasons import not_known
 from ipsecfd.policy.scripts.batch.scanner import CommandSyntaxError
-from ipsecfd.policy.scripts.batch.script import Script, simple_commands
+from ipsecfd.policy.scripts.batch.script import Script, falls_through
 from ipsecfd.policy.scripts.batch.variables import LONGEST_VALUE, readable, unknowns
 from ipsecfd.policy.scripts.batch.written import perhaps_written
 
-_LOOK: Final = 20
-"""Characters of text that take as long as a look at a line for where ways meet."""
-_LOOK_INSIDE: Final = 100
-"""And one for what its commands leave behind."""
+_LOOK: Final = 100
+"""Characters of text that take as long as a look at a line for what it may leave behind."""
 
 
 def run(
@@ -38,7 +45,7 @@ def run(
     arguments: Sequence[str] | None = None,
 ) -> Outcome:
     """Run a batch file; `arguments` are its %1, %2 and so on, None when nobody gave any."""
-    return _Run(execute, arguments, files, file).whole(Script(file, text))
+    return _Run(execute, arguments, files, file).whole(file, text)
 
 
 class _Run(Commands):
@@ -50,16 +57,17 @@ class _Run(Commands):
         super().__init__(execute, arguments, files, name)
         self._been: set[tuple[str, int, int]] = set()
 
-    def whole(self, script: Script) -> Outcome:
+    def whole(self, file: str, text: str) -> Outcome:
         """Run a script from its first line."""
-        self._limits.allow(len(script.lines))
+        script = Script(file, text, self._others.lead_to_ipsec)
+        self._limits.allow(script.end)
         with contextlib.suppress(Stop):
             self._lines(script, 0)
         return Outcome(tuple(self._limits.problems), self._ignored)
 
     def _lines(self, script: Script, line: int) -> None:
         with self._variables.scopes.of_subroutine():
-            while line < len(script.lines):
+            while line < script.end:
                 try:
                     line = self._line(script, line)
                 except Jump as jump:
@@ -83,7 +91,7 @@ class _Run(Commands):
 
         def read() -> tuple[int, str, Callable[[int], int]] | None:
             nonlocal next_line
-            if next_line == len(script.lines):
+            if next_line == script.end:
                 return None
             raw = script.lines[next_line]
             next_line += 1
@@ -133,7 +141,7 @@ class _Run(Commands):
                 behind = max(each.place.line for each in simple_commands(rest))
                 self._perhaps(rest, behind, frame, why)
                 break
-            result = self._run(one, frame)
+            result = self._run(one, frame.before(node.parts, number + 1, frame.loops))
         return result
 
     def _if(self, node: If, frame: Frame) -> bool | None:
@@ -144,7 +152,7 @@ class _Run(Commands):
         )
         found = holds(condition, left, right, self._variables)
         if found is None and guards_deletion(node):
-            found = True
+            found = not condition.negated
         if found is not None:
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)
@@ -160,7 +168,7 @@ class _Run(Commands):
                 raise UnknownLoopError(not_known(missing))
             for one in rounds(node.switches, node.variable, items, self._files.read):
                 self._limits.spend(script, line, script.lines[line - 1], 1)
-                self._run(node.body, Frame(script, frame.next_line, {**frame.loops, **one}))
+                self._run(node.body, frame.before((node,), 0, {**frame.loops, **one}))
         except UnknownLoopError as error:
             behind = max(one.place.line for one in simple_commands(node))
             self._perhaps(node, behind, frame, f"this loop cannot be expanded: {error}")
@@ -172,28 +180,54 @@ class _Run(Commands):
 
         `behind` is the line the script goes on with, counted from 0.
         """
-        script = frame.script
-        effects = Effects(self._variables, self.script)
+        script, line = frame.script, frame.next_line
+        effects, later = (Effects(self._variables, self._others) for _ in range(2))
         effects.add_statement(node, script, frame.loops)
-        way = way_behind(node, behind, script)
-        line = frame.next_line
-        cost = _LOOK * way.cost + _LOOK_INSIDE * effects.looked
+        way = self._way(node, behind, frame, later)
+        cost = _LOOK * (effects.looked + later.looked)
         self._limits.spend(script, line, script.lines[line - 1], cost)
-        self._blur(effects, first_place(node).line)
-        if way.differs:
-            goes_on = "nothing behind it is done"
-            if way.jump is not None:
-                goes_on = f"goes on where the ways meet, at line {way.jump + 1}"
-            why = f"{why}, and other IPsec commands follow then: {goes_on}"
-        if way.differs or effects.ipsec:
+        self._variables.status = None
+        branch = node.then if isinstance(node, If) and node.otherwise is None else node
+        if way is not None or falls_through(branch):  # what a guard does ends with the script
+            self._blur(effects, node, frame)
+        if way is None:
+            if effects.ipsec:
+                self._name_at(node, frame, why)
+            return
+        self._blur(later, node, frame)
+        at_end = way.line == script.end
+        if later.ipsec or not way.known:
+            where = f"goes on where the ways meet, at line {way.line + 1}"
+            where = "nothing behind it is done" if at_end else where
+            why = f"{why}, and other IPsec commands follow then: {where}"
+        if later.ipsec or effects.ipsec or not way.known:
             self._name_at(node, frame, why)
-        if way.differs or way.jump is not None:
-            raise Jump(way.jump)
+        raise Jump(None if at_end else way.line)
 
-    def _blur(self, effects: Effects, line: int) -> None:
-        """Forget what these may have changed; `line` is where that is decided."""
-        variables = self._variables
-        variables.status = None
+    def _way(self, node: Node, behind: int, frame: Frame, later: Effects) -> Way | None:
+        """How the script goes on behind a statement that may or may not jump; None as if not.
+
+        What is perhaps done before it comes there is added to `later`.
+        """
+        script, called = frame.script, self._callers > 0
+        jumps = self._targets(node, frame, frame.loops)
+        if not jumps or is_guard(jumps, behind, script, called=called):
+            return None
+        goes_on: set[int | None] = {behind}
+        for one, loops in frame.rest(behind):
+            later.add_statement(one, script, loops)
+            goes_on |= self._targets(one, frame, loops)
+        way = way_behind(jumps, goes_on, script, ipsec=later.ipsec, called=called)
+        if way is not None:
+            later.add_lines(script, way.passed)
+        return way
+
+    def _targets(self, node: Node, frame: Frame, loops: Mapping[str, str]) -> set[int | None]:
+        return targets(node, frame.script, lambda text: self._variables.expand_late(text, loops))
+
+    def _blur(self, effects: Effects, node: Node, frame: Frame) -> None:
+        """Forget what these may have changed, by a statement or behind it."""
+        variables, place = self._variables, first_place(node)
         for options in effects.scopes:
             variables.enter(options, certain=False)
         if effects.leaves:
@@ -203,5 +237,9 @@ class _Run(Commands):
         if effects.shifts:
             variables.arguments = variables.arguments.perhaps_shifted()
         for one in effects.outputs:
-            text = perhaps_written(one.text, line)
+            text = perhaps_written(one.text, place.line)
             self._write_to(one.file, text, append=one.appends)
+        if effects.stops:
+            file, text = frame.script.file, frame.script.lines[place.line - 1].strip()
+            where = file, place.line, place.column
+            self._execute(Command(*where, Program.SERVICE, "", text, certain=False))

@@ -5,59 +5,61 @@ from __future__ import annotations
 import bisect
 import heapq
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from ipsecfd.policy.scripts.batch.nodes import Chain, For, If, Node, Simple
+from ipsecfd.policy.scripts.batch.arguments import Arguments
+from ipsecfd.policy.scripts.batch.glance import glance
+from ipsecfd.policy.scripts.batch.nodes import Chain, If, Node, Simple, simple_commands
+from ipsecfd.policy.scripts.batch.programs import (
+    is_doubtful,
+    is_known,
+    label_of,
+    run_by,
+    scripts_meant,
+    split_program,
+)
+from ipsecfd.policy.scripts.batch.variables import Variables
 
-_LABEL: Final = re.compile(r"[\s,;=]*:([^\s:+,;=&|<>]+)")
-_SILENT: Final = re.compile(r"[\s@(]*(?:rem\b|::|echo\b|title\b)", re.IGNORECASE)
+_LABEL: Final = re.compile(r"[\s,;=]*:[\s,;=]*([^\s:+,;=&|<>]+)")
 _IPSEC: Final = re.compile(
     r"\bips\w*\s+(?:st|dy)\w*|\bipsec(?:cmd|pol)\b|\bnetsh(?:\.exe)?\"?\s+(?:-|exec\b)"
     r"|\breg\w*(?:\.exe)?\"?\s.*\\ipsec\b",
     re.IGNORECASE,
 )
-_GOTO: Final = re.compile(r"\s*@?\s*goto[\s:]\s*:?([^\s:+,;=&|<>]+)", re.IGNORECASE)
-_JUMP: Final = re.compile(r"\b(?:goto(?:\s*:|\s)|call\s*:)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
-_GOTOS: Final = re.compile(r"\bgoto(?:\s*:|\s)\s*([^\s:+,;=&|<>()]+)", re.IGNORECASE)
-_OPEN: Final = -1
-"""Stands for a line whose way is being followed."""
-_EXIT: Final = re.compile(r"\s*@?\s*exit\b", re.IGNORECASE)
-_ASSIGNMENT: Final = re.compile(r"\bset\s|\bshift\b|\bcall[\s:]", re.IGNORECASE)
+_SAYS: Final = ("echo", "title")
+_LATE: Final = re.compile("[\0%!]")
+"""What of a label is only known when the script comes to the jump."""
+_FOLDER_ENDS: Final = re.compile(r"[\\/\0]")
+_MOST_JOINED: Final = 100
+"""Lines that carets make one of, for a look ahead."""
 
 
-def speaks_of_ipsec(text: str) -> bool:
-    """Whether a command's text has to do with IPsec policies, whatever surrounds it."""
-    return _IPSEC.search(text) is not None
-
-
-def simple_commands(node: Node | None) -> Iterator[Simple]:
-    """All commands in a statement."""
-    match node:
-        case Simple():
-            yield node
-        case Chain(parts=parts):
-            for one in parts:
-                yield from simple_commands(one)
-        case If(then=then, otherwise=otherwise):
-            yield from simple_commands(then)
-            yield from simple_commands(otherwise)
-        case For(body=body):
-            yield from simple_commands(body)
+def concerns_ipsec(text: str) -> bool:
+    """Whether a command may be one about IPsec policies, wherever its program lies."""
+    name, _ = split_program(text)
+    if name in _SAYS:
+        return False
+    return _IPSEC.search(text) is not None or ("\0" in name and is_doubtful(name, text))
 
 
 class Script:
     """The lines of one file; they count from 0 here."""
 
-    def __init__(self, file: str, text: str) -> None:
+    def __init__(self, file: str, text: str, lead_to_ipsec: Callable[[str], bool]) -> None:
+        """`lead_to_ipsec` says of a line with programs that are not known whether it does."""
         self.file = file
+        self.text = text
         self.lines = text.split("\n")
+        self.end = len(self.lines)
+        """Stands for a way out of the file, or of the subroutine."""
+        self._lead_to_ipsec = lead_to_ipsec
+        self._nothing_known = Variables(Arguments.given(file, None))
         self._labels: dict[str, list[int]] = {}
         for number, line in enumerate(self.lines):
             if ":" in line and (found := _LABEL.match(line)):
                 self._labels.setdefault(found[1].lower(), []).append(number)
         self._leading: set[int] | None = None
-        self._changes: dict[int, int | None] = {}
         self._in_block: list[bool] | None = None
         self._known_ways: dict[int, list[int]] = {}
 
@@ -68,7 +70,28 @@ class Script:
             return None
         return lines[bisect.bisect_right(lines, after) % len(lines)]
 
-    def leads_to_ipsec(self, line: int | None) -> bool:
+    def target(self, rest: str, line: int) -> int | None:
+        """Where the `goto` in a line leads to whose label stands in `rest`: `end` where there is
+        no such label, None where it is only known when the script comes there."""
+        name = label_of(rest)
+        if _LATE.search(name):
+            return None
+        found = self.label(name, line)
+        if found is None:  # a parenthesis behind it is perhaps the end of the block
+            found = self.label(name.rstrip(")"), line)
+        return self.end if found is None else found
+
+    def statement(self, line: int) -> Node | None:
+        """What stands in a line, with marks for all that is only known when the script comes there;
+        None where it does nothing."""
+        text = self.lines[line]
+        for joined in self.lines[line + 1 : line + _MOST_JOINED] if text.endswith("^") else ():
+            text = text[:-1] + joined
+            if not joined.endswith("^"):
+                break
+        return glance(self._nothing_known.expand(text)[0])
+
+    def leads_to_ipsec(self, line: int) -> bool:
         """Whether an IPsec command may be met from a line on, whatever conditions say."""
         if self._leading is None:
             self._leading = self._lines_to_ipsec()
@@ -77,10 +100,11 @@ class Script:
     def _lines_to_ipsec(self) -> set[int]:
         origins: dict[int, list[int]] = {}
         found = []
-        for line, text in enumerate(self.lines):
-            if _has_ipsec(text):
+        written = self._scripts_written()
+        for line in range(self.end):
+            if self._concerns_ipsec(line, written):
                 found.append(line)
-            for one in self._next(line):
+            for one in (*self.ways(line), *self._called(line)):
                 origins.setdefault(one, []).append(line)
         leading = set(found)
         while found:
@@ -89,76 +113,83 @@ class Script:
             found += more
         return leading
 
-    def leads_to_change(self, line: int) -> int | None:
-        """The first line met from here that bears on IPsec commands behind it, is one, or decides
-        between different ones."""
-        known = self._changes
-        open_lines = [line]
-        while open_lines:
-            line = open_lines[-1]
-            if line in known and known[line] != _OPEN:
-                open_lines.pop()
-                continue
-            ways: list[int] = []
-            if not _bears_on_ipsec(self.lines[line]):
-                ways = [one for one in self._next(line) if self.leads_to_ipsec(one)]
-                if line not in known:
-                    known[line] = _OPEN
-                    open_lines += [one for one in ways if one not in known]
-                    continue
-                # Coming to an open line again is a loop that leads to nothing.
-                changes = {known[one] for one in ways} - {_OPEN, None}
-                known[line] = line if len(changes) > 1 else next(iter(changes), None)
-            else:
-                known[line] = line
-            open_lines.pop()
-        return known[line]
+    def _scripts_written(self) -> set[str]:
+        """The names of the scripts that this one makes."""
+        outputs = (
+            _file_name(one.output.strip('"'))
+            for line in range(self.end)
+            if ">" in self.lines[line]
+            for one in simple_commands(self.statement(line))
+        )
+        return {one for one in outputs if one.endswith((".bat", ".cmd"))}
 
-    def meeting(self, lines: Iterable[int]) -> tuple[int | None, int]:
-        """The next line outside of blocks that all ways from these lines come to; None without one.
+    def _concerns_ipsec(self, line: int, written: set[str]) -> bool:
+        """Whether an IPsec command stands in a line, or what may lead to any."""
+        others = False
+        for one in simple_commands(self.statement(line)):
+            name, rest = split_program(one.text)
+            if concerns_ipsec(one.text) or (_is_jump(name, rest) and _LATE.search(label_of(rest))):
+                return True
+            run = run_by(one.text)
+            if not is_known(split_program(run)[0]):
+                others = True
+                if not written.isdisjoint(_file_name(each) for each in scripts_meant(run)):
+                    return True
+        return others and self._lead_to_ipsec(self.lines[line])
 
-        Also how many lines were looked at. Ways out that lead to no IPsec command do not count, and
-        neither do subroutines: they come back.
+    def _called(self, line: int) -> Iterator[int]:
+        """The lines of the subroutines that a line calls."""
+        for one in simple_commands(self.statement(line)):
+            name, rest = split_program(one.text)
+            if name == "call" and _is_jump(name, rest):
+                target = self.target(rest, line)
+                if target is not None:
+                    yield target
+
+    def meeting(self, lines: Iterable[int], *, to_ipsec: bool = False) -> tuple[int, list[int]]:
+        """The next line outside of blocks that all ways from these lines come to, or the end; and
+        the lines that are perhaps done before.
+
+        With `to_ipsec`, ways out that lead to no IPsec command do not count.
         """
         waiting = sorted(set(lines))
         known = set(waiting)
-        looked = 0
+        passed: list[int] = []
         while waiting:
             line = heapq.heappop(waiting)
-            looked += 1
-            if not waiting and not self._depends(line):
-                return line, looked
-            ways = [one for one in self.ways(line) if self.leads_to_ipsec(one)]
-            if not ways:
-                break  # one way ends here
+            if line == self.end or not (waiting or self._depends(line)):
+                return line, passed
+            passed.append(line)
+            ways = self.ways(line)
+            if to_ipsec:
+                ways = [one for one in ways if self.leads_to_ipsec(one)] or [self.end]
             for one in ways:
                 if one not in known:
                     known.add(one)
                     heapq.heappush(waiting, one)
-        return None, looked
+        return self.end, passed
 
     def ways(self, line: int) -> list[int]:
-        """The lines that may come next, but those of subroutines; kept for the next time."""
+        """The lines that may come next, `end` included; not those of subroutines, which come back.
+
+        They are kept for the next time.
+        """
         if line not in self._known_ways:
-            self._known_ways[line] = self._next(line, _GOTOS)
+            node = self.statement(line)
+            ways = list(self._jumps(node, line))
+            if node is None or self._depends(line) or falls_through(node):
+                ways.append(line + 1)
+            self._known_ways[line] = ways
         return self._known_ways[line]
 
-    def _next(self, line: int, jumps: re.Pattern[str] = _JUMP) -> list[int]:
-        """The lines that may come next, those of subroutines included, by the jumps in it."""
-        text = self.lines[line]
-        if not self._depends(line):
-            if found := _GOTO.match(text):
-                target = self.label(found[1], line)
-                return [] if target is None else [target]
-            if _EXIT.match(text):
-                return []
-        ways = [line + 1] if line + 1 < len(self.lines) else []
-        if not _SILENT.match(text) or "&" in text:
-            for found in jumps.finditer(text):
-                target = self.label(found[1], line)
-                if target is not None:
-                    ways.append(target)
-        return ways
+    def _jumps(self, node: Node | None, line: int) -> Iterator[int]:
+        for one in simple_commands(node):
+            name, rest = split_program(one.text)
+            if name == "exit":
+                yield self.end
+            elif name == "goto":
+                target = self.target(rest, line)
+                yield self.end if target is None else target
 
     def _depends(self, line: int) -> bool:
         """Whether a line stands in a block, by how blocks are usually laid out."""
@@ -174,11 +205,24 @@ class Script:
         return self._in_block[line]
 
 
-def _has_ipsec(line: str) -> bool:
-    return speaks_of_ipsec(line) and _SILENT.match(line) is None
+def _is_jump(name: str, rest: str) -> bool:
+    """Whether a label stands behind a command's name."""
+    return name == "goto" or (name == "call" and rest.lstrip().startswith(":"))
 
 
-def _bears_on_ipsec(line: str) -> bool:
-    return _SILENT.match(line) is None and (
-        speaks_of_ipsec(line) or _ASSIGNMENT.search(line) is not None
-    )
+def _file_name(path: str) -> str:
+    return _FOLDER_ENDS.split(path)[-1].lower()
+
+
+def falls_through(node: Node) -> bool:
+    """Whether the script may come from a statement to what stands behind it."""
+    match node:
+        case Simple(text=text):
+            return split_program(text)[0] not in ("goto", "exit")
+        case Chain(operator="&", parts=parts):
+            return all(map(falls_through, parts))
+        case Chain(operator="&&" | "||", parts=parts):
+            return falls_through(parts[0])
+        case If(then=then, otherwise=otherwise):
+            return otherwise is None or falls_through(then) or falls_through(otherwise)
+    return True
