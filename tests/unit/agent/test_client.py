@@ -75,7 +75,7 @@ async def test_who_finds_a_full_queue_waits(
                 refused.set()
                 raise
 
-    monkeypatch.setattr(client.sockets, "socket", Refused)
+    monkeypatch.setattr("ipsecfd.agent.client.sockets.socket", Refused)
     asking = ask(full.path)
     assert await asyncio.to_thread(refused.wait, 60)
     await asyncio.to_thread(full.take_all, b'{"parameters": {"mode": "secure"}}')

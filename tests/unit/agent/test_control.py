@@ -96,6 +96,9 @@ class FakeService:
     async def reload(self) -> list[str]:
         raise IpsecfdError("web.toml: first mistake\nweb.toml: second mistake")
 
+    def state_dir(self) -> str:
+        return "/var/lib/ipsecfd"
+
     async def desk(self, *, keys: bool) -> DeskReport:
         raise IpsecfdError(f"with keys: {keys}")
 
