@@ -1,5 +1,5 @@
-"""Any policy file an administrator has, told apart by content: a TOML policy, a script, or what the
-service has kept of one."""
+"""Any policy file an administrator has, told apart by content: a TOML policy, a script, a store, or
+what the service has kept of one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import is_script
 from ipsecfd.policy.stores.content import Content
 from ipsecfd.policy.stores.dynamic import DynamicDraft
+from ipsecfd.policy.stores.reader import is_store
 from ipsecfd.policy.text import read_bytes, utf8_text
 from ipsecfd.policy.tomlfile import Loaded, parse_policy
 from ipsecfd.policy.workspace import Workspace
@@ -23,8 +24,8 @@ from ipsecfd.policy.workspace import Workspace
 def load(path: Path, names: Names) -> Loaded:
     """The policy of a file of any kind. Raises PolicyError with every mistake.
 
-    Of a script it is what the driver would enforce after running it: commands that Windows would
-    have refused are warnings.
+    Of a script or a store it is what the driver would enforce after an import into empty stores:
+    commands that Windows would have refused are warnings.
     """
     data = read_bytes(path)
     if data.startswith(exact.BEGINNING.encode()):
@@ -38,8 +39,10 @@ def _parse(path: Path, data: bytes, names: Names) -> Loaded:
     except EncodingError:
         script = is_hive(data)
     if script:
-        return _load_script(path, data, names)
+        return _load_imported(path, data, names)
     text = utf8_text(data, str(path))
+    if is_store(text):
+        return _load_imported(path, data, names)
     if not text.strip():
         raise _refused(path, "empty; expected a policy, which begins with its name")
     return parse_policy(text, str(path), names)
@@ -52,7 +55,7 @@ def _load_exact(path: Path, data: bytes) -> Loaded:
         raise _refused(path, str(error)) from error
 
 
-def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
+def _load_imported(path: Path, data: bytes, names: Names) -> Loaded:
     from ipsecfd.policy.scripts.importing import import_files
 
     dynamic = DynamicDraft()
@@ -63,13 +66,13 @@ def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
     contents = {store: draft.content() for store, draft in workspace.stores.items()}
     local = contents[Store.DOMAIN if contents[Store.DOMAIN].assigned else Store.LOCAL]
     parts = [
-        _policy(local, path),
+        local.assigned_policy(),
         contents[Store.PERSISTENT].assigned_policy(),
         dynamic.content().policy() if dynamic.rules else None,
     ]
     found = [policy for policy in parts if policy is not None]
     if not found:
-        raise _refused(path, "no policy is left when this script has run")
+        found = [_only_policy(local, path)]
     warnings = [*map(_mistake, result.failed)]
     try:
         names.save()
@@ -81,10 +84,10 @@ def _load_script(path: Path, data: bytes, names: Names) -> Loaded:
     return Loaded(policy, tuple(warnings))
 
 
-def _policy(content: Content, path: Path) -> Policy | None:
-    """The assigned policy of a store, or else its only one."""
-    if content.assigned is not None or not content.policies:
-        return content.assigned_policy()
+def _only_policy(content: Content, path: Path) -> Policy:
+    """The one policy of a store that assigns none; raises PolicyError if it is not just one."""
+    if not content.policies:
+        raise _refused(path, "no policy is left when this script has run")
     if len(content.policies) == 1:
         return content.compiled(next(iter(content.policies.values())))
     known = ", ".join(f'"{policy.name}"' for policy in content.policies.values())

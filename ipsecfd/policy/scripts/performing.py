@@ -33,7 +33,7 @@ from ipsecfd.policy.scripts.failure import Failure
 from ipsecfd.policy.scripts.kinds import Kind, ScriptFiles, kind_of
 from ipsecfd.policy.stores.builtin import lent
 from ipsecfd.policy.stores.content import name_key
-from ipsecfd.policy.stores.file import is_store
+from ipsecfd.policy.stores.file import StoreFileError, is_store
 from ipsecfd.policy.stores.policyfile import add_text
 from ipsecfd.policy.workspace import Workspace
 
@@ -150,7 +150,7 @@ class Performer:
         now = int(self._workspace.clock())
         try:
             add_text(draft, text, file, names, now, assign=is_store(text))
-        except PolicyError as error:
+        except (PolicyError, StoreFileError) as error:
             for one in error.mistakes:
                 line = _LINE.match(one.place)
                 why = one.expected if line else f"{one.place}: {one.expected}".removeprefix(": ")

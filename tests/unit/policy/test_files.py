@@ -142,6 +142,55 @@ def test_scripts_that_give_no_policy(tmp_path: Path, text: str, expected: str) -
     assert refusal(path).startswith(expected)
 
 
+_LOCAL_AND_PERSISTENT = """
+ipsec static
+add filter l any me
+add filteraction a action=block
+add policy q
+add rule local q l a
+set store location=persistent
+add filter l any me
+add filteraction a action=block
+add policy p assign=yes
+add rule persistent p l a
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "rules"),
+    [
+        ("", ["persistent"]),
+        ("set store local\nadd policy r", ["persistent"]),
+        ("set store local\nset policy q assign=yes", ["local", "persistent"]),
+        ("set policy p assign=no\nset store local", ["local"]),
+    ],
+)
+def test_what_is_assigned_in_no_store_is_not_in_force(
+    tmp_path: Path, more: str, rules: list[str]
+) -> None:
+    """The only policy of the local store counts where the script puts nothing in force."""
+    path = tmp_path / "p.netsh"
+    path.write_text(_LOCAL_AND_PERSISTENT + more)
+    assert [rule.name for rule in load(path, Names()).policy.rules] == rules
+
+
+def test_an_export_of_a_store(tmp_path: Path) -> None:
+    """It is a policy file as any script is: what it assigns, or its only policy."""
+    path = tmp_path / "p.toml"
+    store = 'version = 1\n\n[[policy]]\nname = "p"\n'
+    other = '\n[[policy]]\nname = "q"\n'
+    path.write_text(store)
+    assert load(path, Names()).policy.name == "p"
+    path.write_text(store + other)
+    assert refusal(path).startswith("assigns none of its policies")
+    path.write_text(f'assigned = "q"\n{store}{other}')
+    assert load(path, Names()).policy.name == "q"
+    path.write_text(f'assigned = "r"\n{store}')
+    assert refusal(path) == '"r": assigned: unknown policy; known: p'
+    path.write_text("version = 1\n")
+    assert refusal(path) == "no policy is left when this script has run"
+
+
 @pytest.mark.parametrize(
     "text",
     [

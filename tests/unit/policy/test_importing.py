@@ -124,6 +124,14 @@ def test_toml() -> None:
     assert again.stores[Store.LOCAL].content() == before
 
 
+def test_mistakes_of_an_export_are_told_one_by_one() -> None:
+    """Each with its place and text."""
+    result = imported('version = 1\nassigned = "q"\n[[policy]]\nname = "p"\nfoo = 1\n')
+    assert result.stopped
+    assert [one.text for one in result.untranslated] == ["q", "foo"]
+    assert [one.why.partition(": ")[0] for one in result.untranslated] == ["assigned", "policy[1]"]
+
+
 def test_equal_actions_of_ipsecpol_are_one() -> None:
     """Each run makes a rule and a list of its own; an action is made once."""
     text = "".join(
