@@ -108,6 +108,7 @@ def resolve(name: str) -> tuple[IPAddress, ...]:
     st.booleans(),
 )
 @example("(call ^\n%A%", None, False)
+@example("IF(%A%", None, False)
 @settings(deadline=None, max_examples=300)
 def test_any_script_ends(text: str, arguments: list[str] | None, succeeds: bool) -> None:
     """Commands have places in the file, problems have a line and a reason, and it takes no time."""

@@ -321,3 +321,100 @@ def test_a_subroutine_that_may_come_back_early_without_calling_a_script() -> Non
     done, outcome = ran("call :s\nNS e\nexit\n:s\nif exist x goto :eof\ncall none.bat")
     assert done == ["e"]
     assert [one.line for one in outcome.problems] == [5]
+
+
+WAIT = ':wait\nif "%1"=="on" (\n{}\n{}\nNS end'
+TO_WAIT = "if errorlevel 1 goto wait"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (WAIT.format(f"ping x\n{TO_WAIT}", ") else (\nNS other\n)"), ["end"]),
+        (WAIT.format(f"ping x\n{TO_WAIT}", ") else if 1==1 (\nNS other\n)"), ["end"]),
+        (WAIT.format(f"ping x\n{TO_WAIT}", ") ^\nelse (\nNS other\n)"), ["end"]),
+        (WAIT.format("ping x || goto wait", ") else (\nexit /b 1\n)"), ["end"]),
+        (WAIT.format("ping x || goto wait", ") & NS tail"), ["end"]),
+        ("if exist y goto l\nif 1==1 (\n:l\nNS x\n) else (\nNS y\n)", []),
+    ],
+)
+def test_ways_never_meet_inside_a_statement(text: str, expected: list[str]) -> None:
+    """Of the other branch, or of what follows a block in its line, nothing is done unless named."""
+    done, outcome = ran(text, "on")
+    assert done == expected
+    assert bool(outcome.problems) == ("NS other" in text or "tail" in text or "NS y" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "done"),
+    [
+        ("set L=d\nif exist x goto a\nif exist y goto %L%\n:a\nNS a\n:d\nNS d", []),
+        ("set L=c\n:c\nNS 1\nif exist x goto a\nif exist y goto %L%\n:a\nNS end", ["1"]),
+    ],
+)
+def test_a_jump_that_may_lead_anywhere(text: str, done: list[str]) -> None:
+    """Nobody knows what is perhaps done behind it."""
+    found, outcome = ran(text)
+    assert found == done
+    assert outcome.problems
+
+
+@pytest.mark.parametrize(
+    "text", ["set C=set A=y\nif exist x goto b\n%C%", "set C=set A=\nif exist x goto b\n%C%y"]
+)
+def test_an_assignment_in_a_variable_is_perhaps_done(text: str) -> None:
+    done, outcome = ran(f"set A=x\n{text}\n:b\nNS %A%")
+    assert (done, whys(outcome)) == ([], GUESSED)
+
+
+BOTH_LEAVE = "if exist x (\necho\ngoto end\n) else (\necho\n{}\n)\nNS a\n:end"
+
+
+@pytest.mark.parametrize("leaving", ["goto end", "goto :eof", "exit /b 1"])
+def test_a_condition_of_which_both_ways_leave(leaving: str) -> None:
+    """What is behind it is never done, whatever only Windows knows."""
+    done, outcome = ran(BOTH_LEAVE.format(leaving))
+    assert (done, outcome.problems) == ([], ())
+    done, outcome = ran(f"call :s\nNS b\nexit /b\n:s\n{BOTH_LEAVE.format(leaving)}")
+    assert (done, outcome.problems) == (["b"], ())
+
+
+@pytest.mark.parametrize(
+    ("argument", "done", "value"), [("on", ["on"], None), ("off", [], "x"), (None, None, None)]
+)
+@pytest.mark.parametrize("doubt", ["if exist x", "for /f %%i in ('x') do", "ping x &&"])
+def test_a_known_condition_behind_an_unknown_one(
+    argument: str | None, done: list[str] | None, value: str | None, doubt: str
+) -> None:
+    """A branch that is never taken jumps nowhere and changes nothing."""
+    arguments = () if argument is None else (argument,)
+    condition = f'{doubt} if "%1"=="on"'
+    found, outcome = ran(f"{condition} goto on\ngoto :eof\n:on\nNS on", *arguments)
+    assert done is None or (found, outcome.problems) == (done, ())
+    found, outcome = ran(f"set A=x\n{condition} set A=y\nNS %A%", *arguments)
+    assert found == ([] if value is None else [value])
+
+
+def test_a_condition_that_changes_no_status() -> None:
+    """What IPsec commands left is still known behind it."""
+    for skip in ("if exist x echo x", "if exist x goto n\n:n"):
+        done, outcome = ran(f"NS a\n{skip}\nif not errorlevel 1 goto ok\nNS b\n:ok")
+        assert (done, outcome.problems) == (["a"], ())
+
+
+@pytest.mark.parametrize(
+    "command",
+    ['cmd /c "call b.bat"', 'cmd /c "echo hi & b.bat"', "start cmd /c b.bat", "cmd /c cmd /c b"],
+)
+def test_what_a_child_perhaps_runs_is_looked_into(command: str) -> None:
+    files = Folder(b_bat="NS b")
+    done, outcome = ran(f"if exist x {command}\nNS a", files=files)
+    assert done == ["a"]
+    assert len(outcome.problems) == 1
+
+
+def test_netsh_with_a_context_in_a_variable_is_perhaps_of_ipsec() -> None:
+    text = "set S=ipsec static\nif exist x goto go\nnetsh %S% add policy a\ngoto end\n"
+    done, outcome = ran(f"{text}:go\nnetsh %S% add policy b\n:end")
+    assert done == []
+    assert outcome.problems

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.named import as_written, deleted
-from ipsecfd.policy.scripts.batch.nodes import Condition, If, simple_commands
+from ipsecfd.policy.scripts.batch.nodes import (
+    COMPARISONS,
+    Chain,
+    Condition,
+    For,
+    If,
+    Node,
+    simple_commands,
+)
 from ipsecfd.policy.scripts.batch.programs import split_program
 from ipsecfd.policy.scripts.batch.variables import Variables
 
+_LATE: Final = re.compile("[%!]")
+"""What is put in when a command is run, not when its line is read."""
 _LEVEL: Final = re.compile(r"[-+]?[0-9]{1,10}", re.ASCII)
 _NUMBER: Final = re.compile(
     r"([-+]?)((0x)[0-9a-f]{1,999}|(0)[0-7]{0,999}|[1-9][0-9]{0,999})", re.ASCII | re.IGNORECASE
@@ -48,6 +59,26 @@ def guards_deletion(node: If) -> bool:
         elif name != "echo" or one.output:
             return False
     return deletes
+
+
+def possible(node: Node, variables: Variables) -> Node:
+    """The statement without the branches that are never taken, whatever else is done of it: a
+    comparison of what stood in the line when cmd.exe read it is decided by then."""
+    match node:
+        case Chain():
+            return replace(node, parts=tuple(possible(one, variables) for one in node.parts))
+        case For():
+            return replace(node, body=possible(node.body, variables))
+        case If(condition=condition):
+            then = possible(node.then, variables)
+            otherwise = None if node.otherwise is None else possible(node.otherwise, variables)
+            sides = condition.left, condition.right
+            if condition.kind in ("==", *COMPARISONS) and not any(map(_LATE.search, sides)):
+                found = holds(condition, *sides, variables)
+                if found is not None:
+                    return (then if found else otherwise) or Chain("&", ())
+            return replace(node, then=then, otherwise=otherwise)
+    return node
 
 
 def _asked(condition: Condition, left: str, right: str, variables: Variables) -> bool | None:

@@ -55,8 +55,9 @@ def way_behind(
 ) -> Way | None:
     """How the script goes on when it may or may not jump to any of some lines; None as if not.
 
-    `goes_on` are the lines that come next when it does not; `ipsec` says whether IPsec commands do
-    before them, and `called` whether a caller waits for the script to come back.
+    `goes_on` are the lines that come next when it does not; none where it jumps in any case.
+    `ipsec` says whether IPsec commands come before them, and `called` whether a caller waits for
+    the script to come back.
 
     Of several ways that lead to IPsec commands none is taken: the script goes on where all of them
     come together. Where only values are made for a caller, every way is one of them.
@@ -67,7 +68,7 @@ def way_behind(
     leading = {one for one in lines if script.leads_to_ipsec(one)}
     jumping, stays = leading & jumps, ipsec or bool(leading & goes_on)
     if not jumping and (stays or not called):
-        return None
+        return None if goes_on else Way(script.end)
     if len(jumping) == 1 and not stays:
         return Way(min(leading))
     line, passed = script.meeting(leading, to_ipsec=True)

@@ -19,6 +19,8 @@ from ipsecfd.policy.scripts.batch.variables import Variables, unknown
 _REFERENCE: Final = re.compile(r"%+[^%]*%?|![^!]*!")
 _UNREAD: Final = re.compile("\0(%[^%:\0]+%)\0")
 """The mark of a variable in a line that the script has not come to."""
+_KEEP_STATUS: Final = ("echo", "goto", "rem")
+"""Commands that leave the error level as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Effects:
         """Whether an `endlocal` or `shift` is among them."""
         self.stops = False
         """Whether one of them stops the service."""
+        self.status = False
+        """Whether the error level may be another one behind them."""
         self.outputs: list[Output] = []
         self.ipsec = False
         """Whether an IPsec command is among them, or a script that is not at hand."""
@@ -93,10 +97,12 @@ class Effects:
         """Gather those of one command; `written` has no values that may be others by then."""
         name, rest = split_program(text)
         self.ipsec |= concerns_ipsec(text)
+        self.status |= name not in _KEEP_STATUS
         self.stops |= stops_service(name, rest)
         match name:
             case "set" if place is not _Place.CHILD:
-                for one in names(split_program(written)[1]):
+                program, its = split_program(written)
+                for one in names(its if program == name else rest):
                     self.names[_REFERENCE.sub(unknown(""), one)] = None
             case "setlocal" if place is _Place.OWN:
                 self.scopes.append(rest)
@@ -110,7 +116,8 @@ class Effects:
                 # As good as a line in it that nobody knows.
                 self.outputs += [Output(one, "", appends=True) for one in deleted(rest)]
             case _ if (inner := child_text(name, rest)) is not None:
-                self._script(inner, _Place.CHILD)
+                child = Script(f"cmd /c {inner}", inner, self._others.lead_to_ipsec)
+                self._wait(child, 0, _Place.CHILD)
             case _:
                 self._script(text, place)
 

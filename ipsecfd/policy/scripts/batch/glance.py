@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.nodes import Node, Place, Simple
@@ -29,6 +30,23 @@ def glance(line: str) -> Node | None:
         with contextlib.suppress(CommandSyntaxError):
             return _statement(text)
     return Simple(Place(1, 1), line.strip())
+
+
+def behind_statement(lines: Sequence[str], first: int) -> int:
+    """The line behind the statement that begins in a line, both counted from 0, as far as can be
+    seen without the values of variables."""
+    behind = first
+
+    def read() -> tuple[int, str, type[int]] | None:
+        nonlocal behind
+        if behind == len(lines):
+            return None
+        behind += 1
+        return behind, lines[behind - 1], int
+
+    with contextlib.suppress(CommandSyntaxError):
+        Parser(read).statement()
+    return behind
 
 
 def _statement(text: str) -> Node | None:

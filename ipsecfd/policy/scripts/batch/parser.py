@@ -188,7 +188,7 @@ class Parser(Scanner):
         operator = self._word_ahead()
         if operator.upper() not in COMPARISONS:
             raise self._mistake(
-                f"expected a comparison such as == or EQU behind if {left}".rstrip()
+                f"expected a comparison such as == or EQU behind if {readable(left)}".rstrip()
             )
         self._at += len(operator)
         return Condition(operator.upper(), left, self._side(), negated, ignore_case)

@@ -9,7 +9,7 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
-from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds
+from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds, possible
 from ipsecfd.policy.scripts.batch.doubts import Way, is_guard, targets, way_behind
 from ipsecfd.policy.scripts.batch.effects import Effects
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
@@ -181,13 +181,16 @@ class _Run(Commands):
         `behind` is the line the script goes on with, counted from 0.
         """
         script, line = frame.script, frame.next_line
-        effects, later = (Effects(self._variables, self._others) for _ in range(2))
-        effects.add_statement(node, script, frame.loops)
-        way = self._way(node, behind, frame, later)
+        effects = Effects(self._variables, self._others)
+        later = Effects(self._variables, self._others)
+        branches = possible(node, self._variables)
+        effects.add_statement(branches, script, frame.loops)
+        way = self._way(branches, behind, frame, later)
         cost = _LOOK * (effects.looked + later.looked)
         self._limits.spend(script, line, script.lines[line - 1], cost)
-        self._variables.status = None
-        branch = node.then if isinstance(node, If) and node.otherwise is None else node
+        if effects.status or later.status:
+            self._variables.status = None
+        branch = branches.then if isinstance(branches, If) and not branches.otherwise else branches
         if way is not None or falls_through(branch):  # what a guard does ends with the script
             self._blur(effects, node, frame)
         if way is None:
@@ -211,12 +214,14 @@ class _Run(Commands):
         """
         script, called = frame.script, self._callers > 0
         jumps = self._targets(node, frame, frame.loops)
-        if not jumps or is_guard(jumps, behind, script, called=called):
-            return None
-        goes_on: set[int | None] = {behind}
-        for one, loops in frame.rest(behind):
-            later.add_statement(one, script, loops)
-            goes_on |= self._targets(one, frame, loops)
+        goes_on: set[int | None] = set()
+        if not isinstance(node, If) or falls_through(node):
+            if not jumps or is_guard(jumps, behind, script, called=called):
+                return None
+            goes_on.add(behind)
+            for one, loops in frame.rest(behind):
+                later.add_statement(one, script, loops)
+                goes_on |= self._targets(one, frame, loops)
         way = way_behind(jumps, goes_on, script, ipsec=later.ipsec, called=called)
         if way is not None:
             later.add_lines(script, way.passed)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import bisect
 import heapq
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.arguments import Arguments
-from ipsecfd.policy.scripts.batch.glance import glance
+from ipsecfd.policy.scripts.batch.glance import behind_statement, glance
 from ipsecfd.policy.scripts.batch.nodes import Chain, If, Node, Simple, simple_commands
 from ipsecfd.policy.scripts.batch.programs import (
     is_doubtful,
@@ -23,7 +23,7 @@ from ipsecfd.policy.scripts.batch.variables import Variables
 
 _LABEL: Final = re.compile(r"[\s,;=]*:[\s,;=]*([^\s:+,;=&|<>]+)")
 _IPSEC: Final = re.compile(
-    r"\bips\w*\s+(?:st|dy)\w*|\bipsec(?:cmd|pol)\b|\bnetsh(?:\.exe)?\"?\s+(?:-|exec\b)"
+    r"\bips\w*\s+(?:st|dy)\w*|\bipsec(?:cmd|pol)\b|\bnetsh(?:\.exe)?\"?\s+(?:-|exec\b|\0)"
     r"|\breg\w*(?:\.exe)?\"?\s.*\\ipsec\b",
     re.IGNORECASE,
 )
@@ -62,6 +62,8 @@ class Script:
         self._leading: set[int] | None = None
         self._in_block: list[bool] | None = None
         self._known_ways: dict[int, list[int]] = {}
+        self._leads_anywhere: set[int] = set()
+        """Lines with a jump whose target is only known when the script comes there."""
 
     def label(self, name: str, after: int) -> int | None:
         """The line of a label: the next one behind a line, else the first of the file."""
@@ -146,11 +148,12 @@ class Script:
                 if target is not None:
                     yield target
 
-    def meeting(self, lines: Iterable[int], *, to_ipsec: bool = False) -> tuple[int, list[int]]:
+    def meeting(self, lines: Iterable[int], *, to_ipsec: bool = False) -> tuple[int, Sequence[int]]:
         """The next line outside of blocks that all ways from these lines come to, or the end; and
         the lines that are perhaps done before.
 
-        With `to_ipsec`, ways out that lead to no IPsec command do not count.
+        With `to_ipsec`, ways out that lead to no IPsec command do not count. Behind a jump that may
+        lead anywhere every line is perhaps done.
         """
         waiting = sorted(set(lines))
         known = set(waiting)
@@ -161,6 +164,8 @@ class Script:
                 return line, passed
             passed.append(line)
             ways = self.ways(line)
+            if line in self._leads_anywhere:
+                return self.end, range(self.end)
             if to_ipsec:
                 ways = [one for one in ways if self.leads_to_ipsec(one)] or [self.end]
             for one in ways:
@@ -189,19 +194,19 @@ class Script:
                 yield self.end
             elif name == "goto":
                 target = self.target(rest, line)
+                if target is None:
+                    self._leads_anywhere.add(line)
                 yield self.end if target is None else target
 
     def _depends(self, line: int) -> bool:
-        """Whether a line stands in a block, by how blocks are usually laid out."""
+        """Whether a line is a further one of a statement that begins before it."""
         if self._in_block is None:
-            self._in_block, depth = [], 0
-            for text in map(str.strip, self.lines):
-                if text.startswith(":"):
-                    depth = 0
-                elif text.startswith(")") or (text.endswith(")") and "(" not in text):
-                    depth = max(depth - 1, 0)
-                self._in_block.append(depth > 0)
-                depth += text.endswith("(")
+            self._in_block = [False] * self.end
+            first = 0
+            while first < self.end:
+                behind = behind_statement(self.lines, first)
+                self._in_block[first + 1 : behind] = [True] * (behind - first - 1)
+                first = behind
         return self._in_block[line]
 
 
