@@ -335,6 +335,7 @@ TO_WAIT = "if errorlevel 1 goto wait"
         (WAIT.format(f"ping x\n{TO_WAIT}", ") ^\nelse (\nNS other\n)"), ["end"]),
         (WAIT.format("ping x || goto wait", ") else (\nexit /b 1\n)"), ["end"]),
         (WAIT.format("ping x || goto wait", ") & NS tail"), ["end"]),
+        ("set A=0\n:b\nif exist x (\nfor %%i in (5) do set A=%%i\ngoto b\n)\nNS other %A%", []),
         ("if exist y goto l\nif 1==1 (\n:l\nNS x\n) else (\nNS y\n)", []),
     ],
 )

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Final
 
 from ipsecfd.policy.scripts.batch.nodes import Node, Place, Simple
@@ -32,17 +32,20 @@ def glance(line: str) -> Node | None:
     return Simple(Place(1, 1), line.strip())
 
 
-def behind_statement(lines: Sequence[str], first: int) -> int:
-    """The line behind the statement that begins in a line, both counted from 0, as far as can be
-    seen without the values of variables."""
+def behind_statement(line_at: Callable[[int], str | None], first: int) -> int:
+    """The line behind the statement that begins in a line, both counted from 0.
+
+    `line_at` gives the text of a line, expanded as far as it can be; None behind the last.
+    """
     behind = first
 
     def read() -> tuple[int, str, type[int]] | None:
         nonlocal behind
-        if behind == len(lines):
+        text = line_at(behind)
+        if text is None:
             return None
         behind += 1
-        return behind, lines[behind - 1], int
+        return behind, text, int
 
     with contextlib.suppress(CommandSyntaxError):
         Parser(read).statement()

@@ -93,6 +93,11 @@ class Script:
                 break
         return glance(self._nothing_known.expand(text)[0])
 
+    def _seen_from_afar(self, line: int) -> str | None:
+        """A line with marks for what is not known before the script comes there; None behind the
+        last one."""
+        return None if line == self.end else self._nothing_known.expand(self.lines[line])[0]
+
     def leads_to_ipsec(self, line: int) -> bool:
         """Whether an IPsec command may be met from a line on, whatever conditions say."""
         if self._leading is None:
@@ -204,7 +209,7 @@ class Script:
             self._in_block = [False] * self.end
             first = 0
             while first < self.end:
-                behind = behind_statement(self.lines, first)
+                behind = behind_statement(self._seen_from_afar, first)
                 self._in_block[first + 1 : behind] = [True] * (behind - first - 1)
                 first = behind
         return self._in_block[line]
