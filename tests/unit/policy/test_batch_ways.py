@@ -419,3 +419,44 @@ def test_netsh_with_a_context_in_a_variable_is_perhaps_of_ipsec() -> None:
     done, outcome = ran(f"{text}:go\nnetsh %S% add policy b\n:end")
     assert done == []
     assert outcome.problems
+
+
+@pytest.mark.parametrize(
+    "success",
+    [
+        "if not errorlevel 1 goto end",
+        "if not errorlevel 1 exit /b 0",
+        'if "%errorlevel%"=="0" goto end',
+        "if %ERRORLEVEL% EQU 0 goto end",
+        "if not %errorlevel% NEQ 0 goto end",
+        "ping x && goto end",
+        "ping x && exit /b 0",
+        "if errorlevel 1 goto undo\ngoto end\n:undo",
+        "if %errorlevel% NEQ 0 goto undo\nexit /b\n:undo",
+        "ping x || goto undo\ngoto end\n:undo",
+    ],
+)
+def test_what_may_take_back_what_was_done(success: str) -> None:
+    """Behind IPsec commands, the way out of a command that succeeds is no guard."""
+    text = f"ping x\n{success}\nNS undo\n:end"
+    done, outcome = ran(f"NS do\n{text}")
+    assert done == ["do"]
+    assert len(outcome.problems) == 1
+    done, outcome = ran(text)
+    assert (done, outcome.problems) == (["undo"], ())
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "if errorlevel 1 goto end",
+        "if not %errorlevel% EQU 0 exit /b 1",
+        "ping x || goto end",
+        "if not errorlevel 1 goto more\ngoto end\n:more",
+        "ping x && goto more\nexit /b\n:more",
+        "if exist x goto end",
+    ],
+)
+def test_a_way_out_of_failure_is_a_guard_wherever_it_stands(failure: str) -> None:
+    done, outcome = ran(f"NS do\nping x\n{failure}\nNS more\n:end")
+    assert (done, outcome.problems) == (["do", "more"], ())

@@ -58,6 +58,8 @@ class Commands(ABC):
         self._limits = Limits()
         self._ignored = 0
         self._others = Others(files, self._variables)
+        self._carried_out = False
+        """Whether an IPsec command was."""
         self._callers = 0
         """How many scripts and subroutines wait for this one to come back."""
 
@@ -137,6 +139,7 @@ class Commands(ABC):
             succeeded = self._execute(
                 Command(script.file, place.line, place.column, program, arguments, plain)
             )
+            self._carried_out = True
             self._variables.status = None if succeeded is None else int(not succeeded)
             return succeeded
         self._limits.name(script, place.line, text, f"column {place.column}: {why}")

@@ -42,6 +42,17 @@ def holds(condition: Condition, left: str, right: str, variables: Variables) -> 
     return None if found is None else found is not condition.negated
 
 
+def upon_success(condition: Condition) -> bool | None:
+    """Whether it asks for the success of the command before it, or for its failure; None where it
+    asks for something else."""
+    if condition.kind == "errorlevel":
+        return condition.negated
+    sides = {one.replace("\0", "").strip('"').lower() for one in (condition.left, condition.right)}
+    if sides == {"%errorlevel%", "0"} and condition.kind in ("==", "EQU", "NEQ"):
+        return (condition.kind != "NEQ") is not condition.negated
+    return None
+
+
 def guards_deletion(node: If) -> bool:
     """Whether it is an `if exist` that deletes what it asks for, which is as good as `del`, and may
     say so; or an `if not exist`, which is as good as nothing."""

@@ -50,8 +50,20 @@ def is_guard(jumps: Lines, behind: int, script: Script, *, called: bool) -> bool
     return script.leads_to_ipsec(behind) or not called
 
 
+def leaves_upon_success(jumps: Lines, behind: int, script: Script, *, success: bool | None) -> bool:
+    """Whether a command that succeeds is the end of all IPsec commands: what follows when it fails
+    may be there to take back what was done before it.
+
+    `success` says whether the jump is for when a command succeeds, or fails; None for neither.
+    """
+    if success is None or None in jumps:
+        return False
+    after_success = {one for one in jumps if one is not None} if success else {behind}
+    return not any(map(script.leads_to_ipsec, after_success))
+
+
 def way_behind(
-    jumps: Lines, goes_on: Lines, script: Script, *, ipsec: bool, called: bool
+    jumps: Lines, goes_on: Lines, script: Script, *, ipsec: bool, called: bool, every: bool = False
 ) -> Way | None:
     """How the script goes on when it may or may not jump to any of some lines; None as if not.
 
@@ -60,11 +72,14 @@ def way_behind(
     the script to come back.
 
     Of several ways that lead to IPsec commands none is taken: the script goes on where all of them
-    come together. Where only values are made for a caller, every way is one of them.
+    come together. Where only values are made for a caller, every way is one of them, and so it is
+    with `every`.
     """
     lines = {one for one in jumps | goes_on if one is not None}
     if None in jumps | goes_on:
         return Way(script.end, range(script.end), known=False)
+    if every:
+        return Way(*script.meeting(lines))
     leading = {one for one in lines if script.leads_to_ipsec(one)}
     jumping, stays = leading & jumps, ipsec or bool(leading & goes_on)
     if not jumping and (stays or not called):

@@ -9,8 +9,14 @@ from typing import Final
 
 from ipsecfd.policy.scripts.batch.command import Command, Execute, Files, Outcome
 from ipsecfd.policy.scripts.batch.commands import Commands
-from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds, possible
-from ipsecfd.policy.scripts.batch.doubts import Way, is_guard, targets, way_behind
+from ipsecfd.policy.scripts.batch.conditions import guards_deletion, holds, possible, upon_success
+from ipsecfd.policy.scripts.batch.doubts import (
+    Way,
+    is_guard,
+    leaves_upon_success,
+    targets,
+    way_behind,
+)
 from ipsecfd.policy.scripts.batch.effects import Effects
 from ipsecfd.policy.scripts.batch.flow import Frame, Jump
 from ipsecfd.policy.scripts.batch.limits import Stop
@@ -139,7 +145,7 @@ class _Run(Commands):
                 rest = Chain(node.operator, node.parts[number:])
                 why = f"only Windows knows whether what is before {word}"
                 behind = max(each.place.line for each in simple_commands(rest))
-                self._perhaps(rest, behind, frame, why)
+                self._perhaps(rest, behind, frame, why, success=node.operator == "&&")
                 break
             result = self._run(one, frame.before(node.parts, number + 1, frame.loops))
         return result
@@ -157,7 +163,7 @@ class _Run(Commands):
             branch = node.then if found else node.otherwise
             return True if branch is None else self._run(branch, frame)
         why = f"only Windows knows whether {readable(str(condition))}"
-        self._perhaps(node, node.last_line, frame, why)
+        self._perhaps(node, node.last_line, frame, why, success=upon_success(condition))
         return None
 
     def _for(self, node: For, frame: Frame) -> bool | None:
@@ -175,17 +181,20 @@ class _Run(Commands):
             return None
         return True
 
-    def _perhaps(self, node: Node, behind: int, frame: Frame, why: str) -> None:
+    def _perhaps(
+        self, node: Node, behind: int, frame: Frame, why: str, *, success: bool | None = None
+    ) -> None:
         """Pass a statement that may or may not be run, and name it where that matters.
 
-        `behind` is the line the script goes on with, counted from 0.
+        `behind` is the line the script goes on with, counted from 0; `success` says whether the
+        statement is for when the command before it succeeds, or fails.
         """
         script, line = frame.script, frame.next_line
         effects = Effects(self._variables, self._others)
         later = Effects(self._variables, self._others)
         branches = possible(node, self._variables)
         effects.add_statement(branches, script, frame.loops)
-        way = self._way(branches, behind, frame, later)
+        way = self._way(branches, behind, frame, later, success)
         cost = _LOOK * (effects.looked + later.looked)
         self._limits.spend(script, line, script.lines[line - 1], cost)
         if effects.status or later.status:
@@ -207,7 +216,9 @@ class _Run(Commands):
             self._name_at(node, frame, why)
         raise Jump(None if at_end else way.line)
 
-    def _way(self, node: Node, behind: int, frame: Frame, later: Effects) -> Way | None:
+    def _way(
+        self, node: Node, behind: int, frame: Frame, later: Effects, success: bool | None
+    ) -> Way | None:
         """How the script goes on behind a statement that may or may not jump; None as if not.
 
         What is perhaps done before it comes there is added to `later`.
@@ -215,14 +226,16 @@ class _Run(Commands):
         script, called = frame.script, self._callers > 0
         jumps = self._targets(node, frame, frame.loops)
         goes_on: set[int | None] = set()
+        every = self._carried_out and leaves_upon_success(jumps, behind, script, success=success)
         if not isinstance(node, If) or falls_through(node):
-            if not jumps or is_guard(jumps, behind, script, called=called):
+            guard = not every and is_guard(jumps, behind, script, called=called)
+            if guard or not jumps:
                 return None
             goes_on.add(behind)
             for one, loops in frame.rest(behind):
                 later.add_statement(one, script, loops)
                 goes_on |= self._targets(one, frame, loops)
-        way = way_behind(jumps, goes_on, script, ipsec=later.ipsec, called=called)
+        way = way_behind(jumps, goes_on, script, ipsec=later.ipsec, called=called, every=every)
         if way is not None:
             later.add_lines(script, way.passed)
         return way
