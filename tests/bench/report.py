@@ -25,9 +25,9 @@ noisy: compare the ratios, which are taken within one run; absolute numbers are 
 ipsecfd {version}, {today}, Linux {linux}, Python {python}, {processors} processors; two network
 namespaces on one machine, so the sender takes one of the processors, and under full load all of
 them: one flow from as many senders. Medians of {rounds} rounds in which the contestants take turns,
-of {floods} for the bounds on numbers of filters, of {streams} for TCP streams and pings; the plot
-is one turn. A ratio is that of each round; ± is by how much such a median may be another one next
-time, 19 times of 20, as the notch of a box plot has it.
+of {floods} for the bounds on numbers of filters, of {streams} for TCP streams, of {pings} for
+pings; the plot is one turn. A ratio is that of each round; ± is by how much such a median may be
+another one next time, 19 times of 20, as the notch of a box plot has it.
 """
 
 _ABOUT_THE_BOUNDS = """
@@ -90,7 +90,8 @@ def _page(results: Results, rounds: int) -> Iterator[str]:
         processors=os.cpu_count(),
         rounds=rounds,
         floods=steps.FLOOD_TURNS * rounds,
-        streams=steps.TURNS * rounds,
+        streams=steps.STREAM_TURNS * rounds,
+        pings=steps.PING_TURNS * rounds,
     )
     yield "| what | measured | at least or at most | |"
     yield "|---|---:|---|---|"

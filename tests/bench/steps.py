@@ -24,8 +24,10 @@ SIZES = (10, 100, 1_000, 10_000)
 """Numbers of filters or rules in the plot."""
 QUEUED, CACHED, BARE = "ipsecfd, queued", "ipsecfd, cached", "bare queue"
 ONE_FLOW, FULL_LOAD, NEW_FLOWS, MANY_FLOWS = "one flow", "full load", "new flows", "16 hosts"
-TURNS = 6
-"""How often a TCP stream or a ping is measured in a round."""
+PING_TURNS = 6
+"""How often a ping is measured in a round."""
+STREAM_TURNS, STREAM_LENGTHS = 4, 2
+"""How often a TCP stream is measured in a round, and for how many times as long as a flood."""
 FLOOD_TURNS = 4
 """How often a flood is measured in a round where numbers of filters are compared: they differ by
 less than the noise of one."""
@@ -133,8 +135,8 @@ def processes(run: Run) -> None:
 def streams(run: Run) -> None:
     """One TCP stream, beside none filtered and beside a queue whose callback only accepts.
 
-    Its speed depends on where the scheduler happens to put sender, receiver and judge, and varies
-    by a sixth between turns; so they are shorter and more than elsewhere.
+    Its speed depends on where the scheduler happens to put sender, receiver and judge, and changes
+    with that several times a second; so a stream is measured for longer than a flood.
     """
     few = mix.policy_text(FEW)
     controls = load.congestion_controls()
@@ -146,11 +148,11 @@ def streams(run: Run) -> None:
     }
     results = run.results
     with Lab() as lab:
-        for number in range(TURNS * run.rounds):
+        for number in range(STREAM_TURNS * run.rounds):
             for name in _turn(turns, number):
                 with turns[name](lab):
                     for control in controls:
-                        rate = load.tcp_stream(lab, run.seconds / 2, control)
+                        rate = load.tcp_stream(lab, STREAM_LENGTHS * run.seconds, control)
                         results.note(name, stream(control), rate)
     for control in controls:
         kind = stream(control)
@@ -180,7 +182,7 @@ def pings(run: Run) -> None:
         ways[", processors awake"] = load.awake
     added: dict[str, list[float]] = defaultdict(list)
     with Lab() as lab:
-        for number in range(TURNS * run.rounds):
+        for number in range(PING_TURNS * run.rounds):
             without = {}
             for way, condition in ways.items():
                 with condition():
