@@ -269,9 +269,9 @@ class PacketProcess:
         for handler in self._handlers:
             handler.counts.clear()
         return (
-            Judged(direction, decision, packets, octets)
+            Judged(direction, decision, count.packets, count.octets)
             for direction, decisions in counts
-            for decision, (packets, octets) in decisions
+            for decision, count in decisions
         )
 
     def _hand_over_drops(self) -> None:

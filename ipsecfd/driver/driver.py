@@ -7,6 +7,7 @@ that meets no question about mode or profile.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -23,6 +24,7 @@ from ipsecfd.driver.causes import (
 )
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.driver.exemptions import (
+    EXEMPTION_PORTS,
     PROFILES,
     Profile,
     always_exempt,
@@ -34,11 +36,12 @@ from ipsecfd.driver.modes import BootExemption, Mode
 from ipsecfd.driver.packet import COPY_RANGE, EXTENSION_HEADERS, Malformed, Packet, parse
 from ipsecfd.driver.sides import Roles
 from ipsecfd.driver.stateful import Conversations
-from ipsecfd.driver.table import Lookup, Table
+from ipsecfd.driver.table import Candidates, Lookup, Table
 from ipsecfd.policy.model import ICMPV6, TCP, UDP
 
 FLOW_MEMORY: Final = 32_768
-"""Flows remembered per judge; all are forgotten when there are more."""
+"""Flows of TCP, of UDP and of all others remembered per judge; all of them are forgotten when there
+are more."""
 
 DIALUP_INTERFACES: Final = ("ppp*", "tun*", "wg*")
 """Interfaces that count as dial-up; a choice (spec 1.4)."""
@@ -252,11 +255,13 @@ def _startup(direction: Direction, settings: Settings, conversations: Conversati
     return judge
 
 
-_PORTED: Final = (TCP, UDP)
 _JUDGED_ONE_BY_ONE: Final = EXTENSION_HEADERS | {ICMPV6}
 """Next headers of IPv6 behind which there is more to look at: of ICMPv6 its type."""
 _LEARNABLE: Final = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
 """Not what a negotiation decides, which may end otherwise for the next packet."""
+_head: Final = struct.Struct("!BxHHHxBxx12s").unpack_from
+"""First byte; of IPv4 the length, identification, flags with offset, protocol, and addresses with
+ports. Of IPv6 the third is the payload's length, and the fourth begins with the next header."""
 
 
 def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table) -> Judge:
@@ -267,43 +272,72 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
     worth it there.
     """
     profile, exempt = settings.profile, settings.exempt
+    unfiltered_ipv6 = not profile.filters_ipv6
     lookup = Lookup(table, roles, direction)
-    flows: dict[bytes, Decision] = {}
-    known = flows.get
+    # By addresses and ports, as they stand side by side in the packet; others by protocol, too.
+    portless: dict[bytes, Decision] = {}
+    of_protocol = [portless] * 256
+    of_protocol[TCP], of_protocol[UDP] = {}, {}
     twins: dict[Decision, Decision] = {}
 
     def judge(data: bytes, cut: bool = False) -> Decision:
         size = len(data)
         if size < 24:
             return decide(data, cut)[0]
-        if data[0] == 0x45 and not data[7] and not data[6] & 0x3F:  # no options, no fragment
-            flow = data[9:10] + data[12 : 24 if data[9] in _PORTED else 20]
-            length = data[2] << 8 | data[3]
+        first, length, payload, flags, protocol, flow = _head(data)
+        flows: dict[bytes, Decision]
+        if first == 0x45 and not flags & 0x3FFF:  # no options, no fragment
+            flows = of_protocol[protocol]
+            if flows is portless:
+                flow = data[9:10] + data[12:20]
             whole = length >= 24
-        elif data[0] >> 4 == 6 and size >= 44 and data[6] not in _JUDGED_ONE_BY_ONE:
-            flow = data[6:7] + data[8 : 44 if data[6] in _PORTED else 40]
-            length = (data[4] << 8 | data[5]) + 40
+        elif first >> 4 == 6 and size >= 44 and flags >> 8 not in _JUDGED_ONE_BY_ONE:
+            protocol = flags >> 8
+            flows = of_protocol[protocol]
+            flow = data[6:7] + data[8:40] if flows is portless else data[8:44]
+            length = payload + 40
             whole = length >= 44
         else:
             return decide(data, cut)[0]
         if not whole or (length > size and not (cut or size >= COPY_RANGE)):
             return decide(data, cut)[0]
-        decision = known(flow)
-        if decision is None:
-            decision, packet = decide(data, cut)
-            if packet is None or packet.fragment:
-                return decision
-            if len(flows) >= FLOW_MEMORY:
-                flows.clear()
-            flows[flow] = twin(decision, packet)
+        decision = flows.get(flow)
+        if decision is not None:
+            return decision
+        if flows is portless:
+            return others(data, cut, flow, flows)
+        # A flood of new flows is made of these, so they are looked up as they are, without the
+        # detour of a Packet, where no exemption can apply.
+        ends, ports = flow[:-4], int.from_bytes(flow[-4:], "big")
+        candidates = lookup.between(ends)
+        if (
+            candidates.group is not None
+            or ports >> 16 in EXEMPTION_PORTS
+            or ports & 0xFFFF in EXEMPTION_PORTS
+            or (unfiltered_ipv6 and first != 0x45)
+        ):
+            return others(data, cut, flow, flows)
+        decision = lookup.find_ported(ends, protocol, ports) or NO_FILTER
+        remember(flows, flow, decision, candidates)
         return decision
 
-    def twin(decision: Decision, packet: Packet) -> Decision:
-        """The learnable decision for later packets of a flow; the same where nothing may be."""
-        if decision.reason not in _LEARNABLE or not roles.settled(packet, direction):
-            return decision
-        if decision not in twins:
-            twins[decision] = replace(decision, learnable=True)
+    def others(data: bytes, cut: bool, flow: bytes, flows: dict[bytes, Decision]) -> Decision:
+        decision, packet = decide(data, cut)
+        if packet is not None and not packet.fragment:
+            remember(flows, flow, decision, lookup.between(packet.ends))
+        return decision
+
+    def remember(
+        flows: dict[bytes, Decision], flow: bytes, decision: Decision, candidates: Candidates
+    ) -> None:
+        """For later packets of a flow: the learnable decision, or the same where none may be."""
+        if len(flows) >= FLOW_MEMORY:
+            flows.clear()
+        flows[flow] = (twins.get(decision) or twin(decision)) if candidates.settled else decision
+
+    def twin(decision: Decision) -> Decision:
+        learnable = decision.reason in _LEARNABLE
+        twins[decision] = replace(decision, learnable=True) if learnable else decision
         return twins[decision]
 
     def decide(data: bytes, cut: bool) -> tuple[Decision, Packet | None]:
@@ -325,7 +359,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             direction,
             profile,
             exempt,
-            group=roles.group(packet.family, packet.destination),
+            group=lookup.between(packet.ends).group,
         )
         if name is not None:
             return exempted(name), packet

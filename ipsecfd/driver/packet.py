@@ -54,6 +54,12 @@ class Packet(NamedTuple):
     hop_limit: int = 0
 
     @property
+    def ends(self) -> bytes:
+        """Both addresses as they stand in the header, 8 or 32 bytes: the source comes first."""
+        bits = 32 if self.family == 4 else 128
+        return (self.source << bits | self.destination).to_bytes(bits // 4, "big")
+
+    @property
     def source_address(self) -> IPAddress:
         """The source as an address object."""
         return to_address(self.family, self.source)

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 from ipsecfd.driver.decision import Direction
 from ipsecfd.driver.exemptions import Profile
 from ipsecfd.driver.host import Host
-from ipsecfd.driver.packet import Packet
 from ipsecfd.policy.model import (
     Address,
     AddressRange,
@@ -134,13 +133,13 @@ class Roles:
         """Whether this is one of the host's own addresses."""
         return Role.ME in self._known[family].get(address, _NO_ROLES)
 
-    def settled(self, packet: Packet, direction: Direction) -> bool:
+    def settled(self, family: int, source: int, destination: int, direction: Direction) -> bool:
         """Whether the host's end of a packet is an address known as its own, or a group: what is
         decided about others holds only until the table knows them."""
         if direction is Direction.IN:
-            end = packet.destination
-            return self.is_me(packet.family, end) or self.group(packet.family, end) is not None
-        return direction is Direction.FORWARD or self.is_me(packet.family, packet.source)
+            group = self.group(family, destination)
+            return self.is_me(family, destination) or group is not None
+        return direction is Direction.FORWARD or self.is_me(family, source)
 
     def of_source(self, family: int, address: int, direction: Direction) -> frozenset[Role]:
         """The roles of a packet's source, wherever it goes; `of_ends` tells those of a packet.

@@ -140,15 +140,21 @@ class Table:
 
 _Pairs = tuple[tuple[int, PairFilters], ...]
 
+Probe = tuple[int, int, tuple[int, ...]]
+"""What counts of protocol and ports, and the rest of the `filter_key` to look at. There are several
+where an address is covered twice by sides of equal length: by itself and as `me`."""
+
 
 class Candidates(NamedTuple):
     """What can decide about packets between two addresses, in sort order."""
 
-    probes: tuple[tuple[int, int, tuple[int, ...]], ...]
-    """What counts of protocol and ports, and the rest of the `filter_key` to look at. There are
-    several where an address is covered twice by sides of equal length: by itself and as `me`."""
+    probes: tuple[Probe, ...]
     levels: tuple[_Pairs, ...]
     """The same before flattening, grouped by address rank."""
+    group: str | None
+    """What the destination is where it means many hosts (`Roles.group`)."""
+    settled: bool
+    """Whether it stays so, whatever address comes next (`Roles.settled`)."""
 
 
 class Lookup:
@@ -170,10 +176,23 @@ class Lookup:
         if self._tunnels is not None and (decision := self._tunnels.find(packet)) is not None:
             return decision
         transport = _transport(packet.protocol or 0, packet.source_port, packet.destination_port)
-        filed = self._filters[packet.family]
-        probes = self._candidates(packet).probes
+        probes = self.between(packet.ends).probes
         if not packet.has_ports:
             probes = tuple(one for one in probes if not one[0] & _PORTS)
+        return self._first(self._filters[packet.family], probes, transport)
+
+    def find_ported(self, ends: bytes, protocol: int, ports: int) -> Decision | None:
+        """The same for a whole packet of TCP or UDP: by its `ends`, and its ports as one number."""
+        if self._tunnels is not None:
+            decision = self._tunnels.find_ported(ends, protocol, ports)
+            if decision is not None:
+                return decision
+        filed = self._filters[4 if len(ends) == 8 else 6]
+        return self._first(filed, self.between(ends).probes, protocol << 32 | ports)
+
+    def _first(
+        self, filed: Mapping[int, Entry], probes: tuple[Probe, ...], transport: int
+    ) -> Decision | None:
         for counts, base, others in probes:
             entry = filed.get(transport & counts | base)
             if others:
@@ -203,7 +222,7 @@ class Lookup:
             if decision is not None:
                 return decision, in_doubt
         filed = self._filters[packet.family]
-        for level in self._candidates(packet).levels:
+        for level in self.between(packet.ends).levels:
             found: list[Filed] = []
             for pair, known in level:
                 for protocol, ported, actions in known.shapes:
@@ -229,21 +248,26 @@ class Lookup:
             )
         return self._made[one.order]
 
-    def _candidates(self, packet: Packet) -> Candidates:
-        ends = (packet.family, packet.source, packet.destination)
-        pair = b"%d %x %x" % ends  # strangers choose them, and know which integers hash alike
-        candidates = self._remembered.get(pair)
+    def between(self, ends: bytes) -> Candidates:
+        """What can decide about packets between two addresses (`Packet.ends`)."""
+        # Not under the addresses as integers: strangers choose them, and know which hash alike.
+        candidates = self._remembered.get(ends)
         if candidates is None:
-            candidates = self._resolve(*ends)
+            candidates = self._resolve(ends)
             if len(self._remembered) >= PAIR_MEMORY:
                 self._remembered.clear()
-            self._remembered[pair] = candidates
+            self._remembered[ends] = candidates
         return candidates
 
-    def _resolve(self, family: int, source: int, destination: int) -> Candidates:
+    def _resolve(self, ends: bytes) -> Candidates:
+        family = 4 if len(ends) == 8 else 6
+        half = len(ends) // 2
+        source, destination = int.from_bytes(ends[:half], "big"), int.from_bytes(ends[half:], "big")
+        group = self._roles.group(family, destination)
+        settled = self._roles.settled(family, source, destination, self._direction)
         table = self._families.get(family)
         if table is None:
-            return Candidates((), ())
+            return Candidates((), (), group, settled)
         source_roles, destination_roles = self._roles.of_ends(
             family, source, destination, self._direction
         )
@@ -257,10 +281,10 @@ class Lookup:
                     rank = address_rank(family, table.bits[one], table.bits[other])
                     levels.setdefault(rank, []).append((pair, known))
         ordered = tuple(tuple(levels[rank]) for rank in sorted(levels, reverse=True))
-        return Candidates(tuple(_probes(ordered)), ordered)
+        return Candidates(tuple(_probes(ordered)), ordered, group, settled)
 
 
-def _probes(levels: Sequence[_Pairs]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+def _probes(levels: Sequence[_Pairs]) -> Iterator[Probe]:
     for level in levels:
         if len(level) == 1:
             pair, known = level[0]

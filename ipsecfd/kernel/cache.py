@@ -123,10 +123,13 @@ def definitions(generation: Generation, directions: Iterable[Direction]) -> str:
 
 
 def passing(generation: Generation, direction: Direction, queue: str) -> str:
-    """The rules before the queue: what was learnt goes its way, all else to `queue`."""
+    """The rules before the queue: what was learnt goes its way, all else to `queue`.
+
+    What comes in for the host is whole: the kernel puts IPv4's fragments together before INPUT.
+    """
     found: dict[bool, list[str]] = {True: [], False: []}
     for one in flow_sets(generation, direction):
-        whole = f"{_WHOLE} " if one.family == 4 else ""
+        whole = f"{_WHOLE} " if one.family == 4 and direction is not Direction.IN else ""
         statement = "accept" if one.verdict is Verdict.PERMIT else "drop"
         rule = f"{whole}{one.key} @{one.name} counter name {one.counter} {statement}"
         found[one.ported].append(rule)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netfilterqueue import COPY_PACKET, NetfilterQueue, Packet
@@ -40,18 +42,32 @@ _SEND_TRIES = 50
 _MARKS = 256  # marks of others for which a batch is kept ready
 _PERMIT = Verdict.PERMIT  # a global is found faster than an enum's member
 _NEGOTIATE = Reason.NEGOTIATE
+_OF_HEADERS = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
+_lengths: Final = struct.Struct("!BxHH").unpack_from
+"""First byte; length of an IPv4 packet; length of what follows the header of an IPv6 one. What is
+copied of a packet is shorter."""
 
 OnDrop = Callable[[Decision, Direction, int, bytes], None]
 """Told of each dropped packet: why, which way, its interface's index, its first bytes."""
 
 
-class Handler(NamedTuple):
+@dataclass(slots=True)
+class Count:
+    """How often a decision was made."""
+
+    packets: int = 0
+    octets: int = 0
+    passes: bool = False
+    """Whether all such packets pass as they are, whatever mark they have, and all have headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
     """What to do with the packets of one hook."""
 
     judge: Judge
     direction: Direction
-    counts: dict[Decision, list[int]]
-    """How often each decision was made: packets and bytes."""
+    counts: dict[Decision, Count]
     learn_blocked: bool = False
     """Whether the kernel may learn blocked flows, too: nobody wants a record of each drop."""
 
@@ -94,7 +110,7 @@ class Queue:
         self._permit_mark = self._block_mark = 0
         self._held: bytearray | None = None  # the batch that will answer the packets held back
         self._last = 0  # id of the newest of them
-        self._since = 0  # packets since the last pause
+        self._left = BATCH  # packets until the next pause
         self.use(handlers)
         # While the library waits for the kernel's answers it has those packets judged that come
         # before them. So all of the above is ready by now, and nothing else is done meanwhile.
@@ -129,7 +145,7 @@ class Queue:
 
     def use(self, handlers: Handlers) -> None:
         """Judge by these from the next packet on; call it when no verdict is held back."""
-        self._handlers = handlers
+        self._of_hook, self._by_interface, self._generation = handlers
         self._permit_mark = self._marks.permit(handlers.generation)
         self._block_mark = self._marks.block(handlers.generation)
 
@@ -143,7 +159,7 @@ class Queue:
         while self._held is not None:
             self._flush()
             self._queue.run(block=False)
-        self._since = 0
+        self._left = BATCH
 
     def close(self) -> None:
         """Give the queue up; the kernel drops what still waits."""
@@ -159,52 +175,61 @@ class Queue:
         batch = self._drop_batch
         try:
             data = packet.get_payload()
-            handlers = self._handlers
-            if handlers.by_interface is None:
-                judge, direction, counts, learn_blocked = handlers.of_hook[packet.hook]
-            else:
-                judge, direction, counts, learn_blocked = handlers.by_interface(_interface(packet))[
-                    packet.hook
-                ]
-            decision = judge(data)
-            if decision.reason is _NEGOTIATE and packet.get_mark() & self._marks.protected:
-                decision = through_ipsec(decision)
-            count = counts.get(decision)
-            if count is None:
-                count = counts[decision] = [0, 0]
-            count[0] += 1
-            if len(data) >= 20:  # the copy is short, so the length is what the header says
-                if data[0] < 0x60:
-                    count[1] += data[2] << 8 | data[3]
-                else:
-                    count[1] += (data[4] << 8 | data[5]) + 40
-            if decision.verdict is _PERMIT:
-                if decision.learnable and handlers.generation:
-                    batch = self._learning(packet, self._permit_mark)
-                else:
-                    batch = self._accept_batch
-            elif learn_blocked and decision.learnable and handlers.generation:
-                batch = self._learning(packet, self._block_mark)
-            else:
-                self._on_drop(decision, direction, _interface(packet), data)
+            of_hook = self._of_hook
+            if self._by_interface is not None:
+                of_hook = self._by_interface(_interface(packet))
+            handler = of_hook[packet.hook]
+            decision = handler.judge(data)
+            count = handler.counts.get(decision)
+            if count is None or not count.passes:
+                batch = self._weigh(packet, data, decision, handler)
+            else:  # by far most packets, so what they need stands here
+                batch = self._accept_batch
+                count.packets += 1
+                first, length, payload = _lengths(data)
+                count.octets += length if first < 0x60 else payload + 40
         except Exception:  # noqa: BLE001 - nothing may end the loop, and this packet is dropped
             batch = self._drop_batch
             self.faults += 1
         finally:
-            if batch is self._held or self._held is None:
-                self._held = batch
+            if batch is self._held:
                 self._last = packet.id
-            elif batch is self._drop_batch:
+            elif batch is self._drop_batch and self._held is not None:
                 self._send(self._drop_one, packet.id)
             else:
                 self._flush()
                 self._held = batch
                 self._last = packet.id
-            self._since += 1
-            if self._since >= BATCH:
+            self._left -= 1
+            if not self._left:
                 self._flush()
-                self._since = 0
+                self._left = BATCH
                 self._between()
+
+    def _weigh(
+        self, packet: Packet, data: bytes, decision: Decision, handler: Handler
+    ) -> bytearray:
+        """Count a packet, and find the batch with its verdict: by the decision about it, and by its
+        mark."""
+        if decision.reason is _NEGOTIATE and packet.get_mark() & self._marks.protected:
+            decision = through_ipsec(decision)
+        count = handler.counts.get(decision)
+        if count is None:
+            count = handler.counts[decision] = Count()
+        count.packets += 1
+        if len(data) >= 20:
+            first, length, payload = _lengths(data)
+            count.octets += length if first < 0x60 else payload + 40
+        learnable = decision.learnable and self._generation != 0
+        if decision.verdict is _PERMIT:
+            if learnable:
+                return self._learning(packet, self._permit_mark)
+            count.passes = decision.reason in _OF_HEADERS
+            return self._accept_batch
+        if learnable and handler.learn_blocked:
+            return self._learning(packet, self._block_mark)
+        self._on_drop(decision, handler.direction, _interface(packet), data)
+        return self._drop_batch
 
     def _learning(self, packet: Packet, mark: int) -> bytearray:
         """The batch that lets packets go on with our mark, and with the bits that are not ours."""

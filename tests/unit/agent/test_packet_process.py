@@ -22,7 +22,7 @@ from ipsecfd.driver.decision import Decision, Reason, Verdict
 from ipsecfd.driver.modes import Mode
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.queue import Handlers
+from ipsecfd.kernel.queue import Count, Handlers
 from tests.builders import ME, ipv4, make_driver, udp
 
 PACKET = ipv4("203.0.113.66", ME, 17, udp(4000, 7))
@@ -63,7 +63,7 @@ class FakeQueue:
         os.read(self.out, 1)
         handler = self.handlers.of_hook[1]
         decision = handler.judge(PACKET)
-        handler.counts.setdefault(decision, [0, 0])[0] += 1
+        handler.counts.setdefault(decision, Count()).packets += 1
         self.verdicts.append(decision.verdict)
         self.between()
 
@@ -180,7 +180,7 @@ def test_an_agent_that_does_not_listen_holds_no_packet_up(world: World) -> None:
     counted = world.queue.handlers.of_hook[1].counts
     number = 2000 * COUNTS  # far more than a socket holds
     for order in range(number):
-        counted[Decision(Verdict.PERMIT, Reason.FILTER, order=order)] = [1, 100]
+        counted[Decision(Verdict.PERMIT, Reason.FILTER, order=order)] = Count(1, 100)
     world.tell(b"R")
     deadline = time.monotonic() + 10
     while len(counted) == number:

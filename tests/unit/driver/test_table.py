@@ -82,7 +82,7 @@ def test_cost_does_not_grow() -> None:
     )
     packet = tcp_packet("10.0.5.1", 6)
     assert few.find(packet) is not None
-    assert len(few._candidates(packet).probes) == len(many._candidates(packet).probes) == 2
+    assert len(few.between(packet.ends).probes) == len(many.between(packet.ends).probes) == 2
 
 
 @pytest.mark.parametrize(

@@ -105,20 +105,23 @@ def test_the_interface_is_that_of_the_direction() -> None:
     assert begins == {Direction.IN: {"iif"}, Direction.OUT: {"oif"}, Direction.FORWARD: {"iif"}}
 
 
-def test_everything_else_is_queued() -> None:
-    """TCP and UDP never meet the sets without ports; IPv4 fragments meet none, and the queue
-    comes last."""
-    generation = Generation(1, blocked=BLOCKED)
-    rules = cache.passing(generation, Direction.IN, "goto queue").splitlines()
+@pytest.mark.parametrize("direction", Direction)
+def test_everything_else_is_queued(direction: Direction) -> None:
+    """TCP and UDP never meet the sets without ports; IPv4 fragments, of which none is left where
+    packets come in, meet none, and the queue comes last."""
+    generation = Generation(1, blocked=frozenset(Direction))
+    rules = cache.passing(generation, direction, "goto queue").splitlines()
     assert rules[4] == "meta l4proto { tcp, udp } goto queue"
     assert rules[-1] == "goto queue"
     assert all("_ports_" in one for one in rules[:4])
     assert not any("_ports_" in one for one in rules[4:])
     for one in rules:
-        if "@in4" in one:
-            assert one.startswith("ip frag-off & 0x3fff == 0 ")
+        if f"@{direction}4" in one:
+            whole = one.startswith("ip frag-off & 0x3fff == 0 ")
+            assert whole is (direction is not Direction.IN)
         if "@" in one:
-            assert one.endswith("in_block drop" if "block" in one else "in_permit accept")
+            end = f"{direction}_block drop" if "block" in one else f"{direction}_permit accept"
+            assert one.endswith(end)
 
 
 def test_only_the_mark_of_the_day_is_learnt() -> None:

@@ -20,7 +20,7 @@ from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
 from ipsecfd.kernel import queue
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.queue import BATCH, Handler, Handlers, Queue
+from ipsecfd.kernel.queue import BATCH, Count, Handler, Handlers, Queue
 
 MARKS = Marks()
 GENERATION = 3
@@ -335,10 +335,10 @@ def test_bytes_are_those_of_the_header() -> None:
     ipv6 = bytes([0x60, 0, 0, 0, 0x05, 0xB4]) + bytes(34)
     with pytest.MonkeyPatch.context() as monkeypatch:
         scene = make_scene(monkeypatch)
-        counts: dict[Decision, list[int]] = {}
+        counts: dict[Decision, Count] = {}
         scene.queue.use(Handlers({1: Handler(lambda *_: PERMIT, Direction.IN, counts)}))
         scene.judged(FakePacket(1, ipv4), FakePacket(2, ipv6), FakePacket(3, b"\x45"))
-    assert counts == {PERMIT: [3, 3000]}
+    assert (counts[PERMIT].packets, counts[PERMIT].octets) == (3, 3000)
 
 
 def test_the_interface_chooses_the_judge(scene: Scene) -> None:
