@@ -23,7 +23,7 @@ class CacheReport:
     missing_octets: int
     """Those of them that no other count has: of flows that ended between two readings."""
     refused: int
-    """Packets that were judged although their flow could have been learnt: a set was full."""
+    """Packets that were judged although their flow could have been learnt: it found no room."""
     read: str | None
     """The last reading; what came later is in no count."""
     losses: int

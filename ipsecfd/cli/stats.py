@@ -210,4 +210,4 @@ def _about_kernel(cache: CacheReport) -> Iterator[str]:
     if cache.refused:
         be = "was" if cache.refused == 1 else "were"
         packets = many(cache.refused, "packet")
-        yield f"{packets} {be} judged because their flows found no room: a set was full."
+        yield f"{packets} {be} judged because their flows found no room in a set."

@@ -163,7 +163,7 @@ def _cache(cache: CacheReport) -> Iterator[str]:
         return
     yield f"{many(cache.packets, 'packet')} ({size(cache.octets)}) decided by the kernel alone"
     if cache.refused:
-        yield f"{many(cache.refused, 'packet')} queued because a set was full"
+        yield f"{many(cache.refused, 'packet')} queued for want of room in a set"
 
 
 def _lost(found: StatusReport) -> str:

@@ -97,7 +97,8 @@ def decided(direction: Direction, verdict: Verdict) -> str:
 
 
 def refused(direction: Direction) -> str:
-    """The name of the counter of packets whose flow found no room in a set."""
+    """The name of the counter of packets whose flow found no room in a set: it is full, or new ones
+    come faster than the kernel enlarges its hash table, and are learnt by a later packet."""
     return f"{direction}_full"
 
 

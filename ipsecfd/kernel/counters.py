@@ -19,7 +19,7 @@ class Counters(NamedTuple):
     octets: int = 0
     """Packets of learnt flows and their bytes; none of these was judged."""
     refused: int = 0
-    """Packets, judged, whose flow was not learnt because a set was full."""
+    """Packets, judged, whose flow was not learnt because it found no room."""
 
 
 def read() -> Counters:

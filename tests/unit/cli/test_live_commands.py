@@ -156,7 +156,7 @@ def test_status_fits_and_ends_with_the_warnings() -> None:
         "last looked at 2026-01-02",
         "cache        on, 321 flows learnt",
         "8,765,432 packets (12.3 GB) decided by the kernel alone",
-        "2 packets queued because a set was full",
+        "2 packets queued for want of room in a set",
         "2 warnings",
     ):
         assert words in text

@@ -54,7 +54,7 @@ def test_what_the_kernel_did_and_what_is_missing_is_said() -> None:
         "2026-01-02 03:04:05.",
         "Of these 1,234 packets (98.8 kB) are in no line above: of flows that ended",
         "between two readings.",
-        "2 packets were judged because their flows found no room: a set was full.",
+        "2 packets were judged because their flows found no room in a set.",
     ]
     calm = stats_lines(StatsReport(SINCE, [COUNT], replace(CACHE, refused=0), CALM), 2, 80)
     assert calm == lines[:-1]
