@@ -129,7 +129,7 @@ class Queue(_Section):
     length: StrictInt = Field(
         default=16_384, ge=32, le=1_000_000, description="a number of packets from 32 to 1000000"
     )
-    """Packets that may wait in a queue; the kernel drops what comes on top."""
+    """Packets of a burst that may wait in a queue; the kernel drops what comes on top."""
     mark: Annotated[StrictInt, AfterValidator(_mask)] = Field(
         default=DEFAULT_MASK,
         description=f"a number with {LEAST_BITS} or more bits in a row, such as {DEFAULT_MASK:#x}",

@@ -30,7 +30,7 @@ _DUMP_BYTES: Final = 1 << 18
 _QUEUE_VERDICT = _SUBSYS_QUEUE << 8 | 1
 _QUEUE_CONFIG = _SUBSYS_QUEUE << 8 | 2
 _QUEUE_VERDICT_BATCH = _SUBSYS_QUEUE << 8 | 3
-_QUEUE_CONFIG_MASK, _QUEUE_CONFIG_FLAGS = 4, 5
+_QUEUE_CONFIG_LENGTH, _QUEUE_CONFIG_MASK, _QUEUE_CONFIG_FLAGS = 3, 4, 5
 _VERDICT_HEADER, _VERDICT_MARK = 2, 3
 QUEUE_FLAG_GSO: Final = 1 << 2
 
@@ -65,6 +65,13 @@ def queue_flags(queue: int, flags: int) -> bytes:
     payload = _attribute(_QUEUE_CONFIG_MASK, struct.pack("!I", flags))
     payload += _attribute(_QUEUE_CONFIG_FLAGS, struct.pack("!I", flags))
     return _message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload)
+
+
+def queue_length(queue: int) -> bytearray:
+    """The message that sets how many packets may wait in a queue: the number, in network order, is
+    the last four bytes."""
+    payload = _attribute(_QUEUE_CONFIG_LENGTH, bytes(4))
+    return bytearray(_message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload))
 
 
 def verdict(queue: int, verdict: int, *, batch: bool, mark: int | None = None) -> bytearray:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from ipsecfd.kernel.queue_health import health
+from ipsecfd.kernel.queue_health import Health, health
 from ipsecfd.lab import Host, Lab, Probe
 from ipsecfd.lab.daemon import Daemon
 
@@ -36,12 +36,17 @@ def status(daemon: Daemon) -> dict[str, Any]:
 def wait_until_judged(guard: Host, processes: int = 1) -> None:
     """Wait until no packet waits for its verdict; none may have found its queue full."""
     deadline = time.monotonic() + 10
-    for queue in range(_FIRST_QUEUE, _FIRST_QUEUE + processes):
-        while (found := guard.call(partial(health, queue, _QUEUES))) is None or (found.waiting):
+    for queue in range(FIRST_QUEUE, FIRST_QUEUE + processes):
+        while (found := health_of(guard, queue)) is None or found.waiting:
             assert time.monotonic() < deadline, found
             time.sleep(0.005)
         assert not found.dropped_full
 
 
-_FIRST_QUEUE: Final = 88
+def health_of(guard: Host, queue: int) -> Health | None:
+    """What the guard's kernel says of a queue."""
+    return guard.call(partial(health, queue, _QUEUES))
+
+
+FIRST_QUEUE: Final = 88
 _QUEUES: Final = Path("/proc/thread-self/net/netfilter/nfnetlink_queue")

@@ -7,16 +7,20 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from threading import Thread
 
 import pytest
 
 from ipsecfd.kernel.cache import SIZE
+from ipsecfd.kernel.queue import STANDING
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import Daemon
-from tests.live.asking import status, wait_until_judged
+from tests.live.asking import FIRST_QUEUE, health_of, status, wait_until_judged
 from tests.live.streams import GUARD, PEER, Stream
 
 pytestmark = [pytest.mark.live, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -333,6 +337,42 @@ def test_full_queue(lab: Lab) -> None:
     with Stream(lab, ALWAYS, rate=200) as stream:
         time.sleep(0.3)
     assert sorted(stream.arrived) == list(range(stream.sent))
+
+
+@needs_trafgen
+def test_standing_queue(lab: Lab) -> None:
+    """In a flood that is more than can be judged nobody waits behind thousands of packets; once it
+    is over there is room again for a burst."""
+    daemon = lab.start_daemon(POLICY, {"cache": "off"})
+    (queue,) = status(daemon)["queues"]
+    guard = lab["guard"]
+
+    def waiting() -> int:
+        found = health_of(guard, FIRST_QUEUE)
+        assert found is not None
+        return found.waiting
+
+    flood = Thread(target=send, args=(lab, FLOOD, 2_000_000))
+    flood.start()
+    seen = []
+    while flood.is_alive():
+        seen.append(waiting())
+        time.sleep(0.02)
+    flood.join()
+    # Most of the time: it may run empty when the sender has to rest, and then a burst follows.
+    assert STANDING / 2 < statistics.median(seen) <= STANDING < max(seen)
+    wait_until_none_waits = partial(eventually, lambda: waiting() == 0)
+    wait_until_none_waits()
+    count = arrivals(guard, f"udp dport {ALWAYS}")
+    before = status(daemon)["queues"]
+    guard.run(["kill", "-STOP", str(queue["pid"])], check=True)
+    send(lab, f"ipv4(saddr={FROM4}, daddr={GUARD}), udp(sp=1, dp={ALWAYS})", 5_000)
+    assert waiting() >= 5_000
+    guard.run(["kill", "-CONT", str(queue["pid"])], check=True)
+    wait_until_none_waits()
+    assert count() == 5_000
+    (after,) = status(daemon)["queues"]
+    assert {**after, "memory": 0} == {**before[0], "memory": 0}
 
 
 @needs_trafgen

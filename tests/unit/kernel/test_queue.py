@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import queue
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.queue import BATCH, Count, Handler, Handlers, Queue
+from ipsecfd.kernel.queue import BATCH, STANDING, Count, Handler, Handlers, Queue
 
 MARKS = Marks()
 GENERATION = 3
@@ -68,6 +69,8 @@ class FakeKernel:
     verdicts: dict[int, tuple[int, int | None]] = field(default_factory=dict)
     """By id: the verdict, and the mark it set or None."""
     flags: bytes = b""
+    lengths: list[int] = field(default_factory=list)
+    """How many packets may wait, each time that it was changed."""
     options: list[tuple[int, int, int]] = field(default_factory=list)
     bound: dict[str, Any] = field(default_factory=dict)
     failures: list[int] = field(default_factory=list)
@@ -101,10 +104,11 @@ class FakeKernel:
 
     def run(self, *, block: bool) -> None:
         assert not block
-        for packet in list(self.waiting.values()):
-            self.judging = packet.id
-            self.callback(packet)
-            self.most_held = max(self.most_held, self.held)
+        while new := [one for one in self.waiting.values() if one.id > self.judging]:
+            for packet in new:
+                self.judging = packet.id
+                self.callback(packet)
+                self.most_held = max(self.most_held, self.held)
 
     # ... and as its socket.
 
@@ -114,7 +118,10 @@ class FakeKernel:
     def send(self, message: bytes) -> None:
         kind, content = struct.unpack_from("=H", message, 4)[0], dict(_attributes(message))
         if kind == _CONFIG:
-            self.flags = content[5]
+            self.flags = content.get(5, self.flags)
+            self.lengths += [
+                int.from_bytes(one, "big") for kind, one in content.items() if kind == 3
+            ]
             return
         if self.failures:
             number = self.failures[0] if len(self.failures) == 1 else self.failures.pop(0)
@@ -170,6 +177,7 @@ def make_scene(
     monkeypatch: pytest.MonkeyPatch,
     *,
     learn_blocked: bool = True,
+    length: int = 1000,
     early: Sequence[FakePacket] = (),
 ) -> Scene:
     kernel = FakeKernel(early=early)
@@ -180,7 +188,7 @@ def make_scene(
     pauses: list[tuple[int, int]] = []
     made = Queue(
         88,
-        1000,
+        length,
         MARKS,
         lambda _decision, _direction, _interface, data: drops.append(data),
         lambda: pauses.append((len(kernel.waiting), kernel.held)),
@@ -236,6 +244,35 @@ def test_answers_are_judged_at_once(scene: Scene) -> None:
         2: expected(b"learn", 0),
         3: expected(b"block", 0),
     }
+
+
+def without_end(first: int, count: int) -> dict[int, FakePacket]:
+    """Answers that keep a queue from running empty for so many packets."""
+    return {number: FakePacket(number + 1, b"permit") for number in range(first, first + count - 1)}
+
+
+@pytest.mark.parametrize(("length", "standing"), [(1024, STANDING), (100, 100)])
+def test_a_standing_queue_is_a_short_one(
+    monkeypatch: pytest.MonkeyPatch, length: int, standing: int
+) -> None:
+    """Where more comes than can be judged a long queue only makes packets wait; it is as long as it
+    was once nothing waits."""
+    scene = make_scene(monkeypatch, length=length)
+    kernel = scene.kernel
+    for first in (1, 100_001):
+        kernel.answers = without_end(first, 2 * length + 2 * BATCH)
+        scene.judged(FakePacket(first, b"permit"))
+    assert kernel.lengths == 2 * [standing, length]
+
+
+def test_a_burst_that_filled_the_queue_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do many of them, if for once nothing waits in between."""
+    scene = make_scene(monkeypatch, length=1024)
+    for first in range(1, 50_000, 10_000):
+        scene.kernel.answers = without_end(first, 2 * 1024 - 1)
+        scene.judged(FakePacket(first, b"permit"))
+    assert len(scene.kernel.verdicts) == 5 * (2 * 1024 - 1)
+    assert scene.kernel.lengths == []
 
 
 def test_drops_are_told(scene: Scene) -> None:
@@ -329,16 +366,18 @@ def test_packets_that_come_while_it_is_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert scene.pauses == [(0, 0)]
 
 
-def test_bytes_are_those_of_the_header() -> None:
-    """What is copied of a packet is shorter; IPv6 does not count its own header."""
-    ipv4 = bytes([0x45, 0, 0x05, 0xDC]) + bytes(16)
-    ipv6 = bytes([0x60, 0, 0, 0, 0x05, 0xB4]) + bytes(34)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        scene = make_scene(monkeypatch)
-        counts: dict[Decision, Count] = {}
-        scene.queue.use(Handlers({1: Handler(lambda *_: PERMIT, Direction.IN, counts)}))
-        scene.judged(FakePacket(1, ipv4), FakePacket(2, ipv6), FakePacket(3, b"\x45"))
-    assert (counts[PERMIT].packets, counts[PERMIT].octets) == (3, 3000)
+def test_bytes_are_those_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large packets only the beginning is copied; IPv6 does not count its own header."""
+    ipv4 = bytes([0x45, 0, 0x05, 0xDC])
+    ipv6 = bytes([0x60, 0, 0, 0, 0x05, 0xB4])
+    short = bytes([0x45, 0, 0, 60])
+    sizes = {ipv4: COPY_RANGE, ipv6: COPY_RANGE, short: 60}
+    packets = [start.ljust(size, b"\0") for start, size in sizes.items()] * 2
+    scene = make_scene(monkeypatch)
+    counts: dict[Decision, Count] = {}
+    scene.queue.use(Handlers({1: Handler(lambda *_: PERMIT, Direction.IN, counts)}))
+    scene.judged(FakePacket(1, b"\x45"), *(FakePacket(2 + i, p) for i, p in enumerate(packets)))
+    assert (counts[PERMIT].packets, counts[PERMIT].octets) == (7, 2 * (1500 + 1500 + 60))
 
 
 def test_the_interface_chooses_the_judge(scene: Scene) -> None:
