@@ -74,7 +74,7 @@ class QueueWatch:
         if newest.dropped_full:
             yield (
                 f"queue {self._number} was full: {newest.dropped_full:,} packets dropped unjudged;"
-                " a higher `length` or more `processes` in [queue] help"
+                " more `processes` in [queue] help, for bursts a higher `length`"
             )
         if newest.dropped_socket:
             yield (

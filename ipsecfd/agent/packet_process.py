@@ -106,6 +106,8 @@ class PacketProcess:
                     self._queue.judge_waiting()
                 else:
                     self._take_commands()
+            if not ready and self._queue is not None:
+                self._queue.rested()
             self._do_what_is_due()
 
     def _on_drop(

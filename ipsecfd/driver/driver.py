@@ -272,7 +272,6 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
     worth it there.
     """
     profile, exempt = settings.profile, settings.exempt
-    unfiltered_ipv6 = not profile.filters_ipv6
     lookup = Lookup(table, roles, direction)
     # By addresses and ports, as they stand side by side in the packet; others by protocol, too.
     portless: dict[bytes, Decision] = {}
@@ -291,7 +290,12 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             if flows is portless:
                 flow = data[9:10] + data[12:20]
             whole = length >= 24
-        elif first >> 4 == 6 and size >= 44 and flags >> 8 not in _JUDGED_ONE_BY_ONE:
+        elif (
+            first >> 4 == 6
+            and size >= 44
+            and flags >> 8 not in _JUDGED_ONE_BY_ONE
+            and profile.filters_ipv6
+        ):
             protocol = flags >> 8
             flows = of_protocol[protocol]
             flow = data[6:7] + data[8:40] if flows is portless else data[8:44]
@@ -314,7 +318,6 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             candidates.group is not None
             or ports >> 16 in EXEMPTION_PORTS
             or ports & 0xFFFF in EXEMPTION_PORTS
-            or (unfiltered_ipv6 and first != 0x45)
         ):
             return others(data, cut, flow, flows)
         decision = lookup.find_ported(ends, protocol, ports) or NO_FILTER

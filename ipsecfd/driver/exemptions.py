@@ -10,7 +10,7 @@ from ipsecfd.policy.model import TCP, UDP
 
 KERBEROS_PORT, IKE_PORT, NATT_PORT = 88, 500, 4500
 EXEMPTION_PORTS = frozenset({KERBEROS_PORT, IKE_PORT, NATT_PORT})
-"""Ports of TCP and UDP that `default_exemption` asks for."""
+"""Ports that `default_exemption` asks for, of TCP or UDP."""
 RSVP = 46
 NEIGHBOUR_DISCOVERY = frozenset(range(133, 138))
 MULTICAST_LISTENER = frozenset({130, 131, 132, 143})

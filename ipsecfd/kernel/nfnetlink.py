@@ -67,11 +67,10 @@ def queue_flags(queue: int, flags: int) -> bytes:
     return _message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload)
 
 
-def queue_length(queue: int) -> bytearray:
-    """The message that sets how many packets may wait in a queue: the number, in network order, is
-    the last four bytes."""
-    payload = _attribute(_QUEUE_CONFIG_LENGTH, bytes(4))
-    return bytearray(_message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload))
+def queue_length(queue: int, packets: int) -> bytes:
+    """The message that sets how many packets may wait in a queue."""
+    payload = _attribute(_QUEUE_CONFIG_LENGTH, struct.pack("!I", packets))
+    return _message(_QUEUE_CONFIG, _REQUEST, socket.AF_UNSPEC, queue, payload)
 
 
 def verdict(queue: int, verdict: int, *, batch: bool, mark: int | None = None) -> bytearray:

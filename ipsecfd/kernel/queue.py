@@ -23,15 +23,11 @@ from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import nfnetlink
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.queue_health import QUEUES
+from ipsecfd.kernel.queue_health import QUEUES, health
+from ipsecfd.kernel.room import Room
 
 BATCH: Final = 32
 """Packets after which held verdicts are given; they are given as well when none are waiting."""
-
-STANDING: Final = 512
-"""Packets that may wait while more come than can be judged. In a longer queue as many are lost then
-and all others wait for longer; and by their turn they have left the processor's cache, which makes
-judging slower by a quarter."""
 
 _INPUT, _FORWARD, _POSTROUTING = 1, 2, 4  # netfilter's numbers of the hooks
 DIRECTION_OF_HOOK: Final = {
@@ -47,7 +43,6 @@ _SEND_TRIES = 50
 _MARKS = 256  # marks of others for which a batch is kept ready
 _PERMIT = Verdict.PERMIT  # a global is found faster than an enum's member
 _NEGOTIATE = Reason.NEGOTIATE
-_OF_HEADERS = (Reason.FILTER, Reason.NO_FILTER, Reason.EXEMPTION)
 _lengths: Final = struct.Struct("!BxHH").unpack_from
 """First byte; length of an IPv4 packet; length of what follows the header of an IPv6 one."""
 
@@ -62,7 +57,7 @@ class Count:
     packets: int = 0
     octets: int = 0
     passes: bool = False
-    """Whether all such packets pass as they are, whatever mark they have, and all have headers."""
+    """Whether all such packets pass as they are, whatever mark they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +81,8 @@ class Handlers(NamedTuple):
 
 
 class Queue:
-    """A bound queue in this process' network namespace, in which up to `length` packets wait.
-
-    That is room for a burst. One that filled the queue is over by the time that twice as many were
-    judged; where packets still wait then, more come than can be judged, and no more than STANDING
-    may wait until for once none does.
+    """A bound queue in this process' network namespace, in which up to `length` packets wait, or
+    fewer in a flood (see `Room`).
 
     `between` is called after each batch, when no verdict is held back: the place for everything
     else that a process has to do, even in a flood. Packets may be judged by `handlers` before the
@@ -119,10 +111,7 @@ class Queue:
         self._held: bytearray | None = None  # the batch that will answer the packets held back
         self._last = 0  # id of the newest of them
         self._left = BATCH  # packets until the next pause
-        self._set_length = nfnetlink.queue_length(number)
-        self._length = length
-        self._pauses = 0  # since no packet waited
-        self._burst = 2 * length // BATCH  # as many after the longest burst
+        self._room = Room(length, self._dropped, self._make_room)
         self.use(handlers)
         # While the library waits for the kernel's answers it has those packets judged that come
         # before them. So all of the above is ready by now, and nothing else is done meanwhile.
@@ -172,9 +161,11 @@ class Queue:
             self._flush()
             self._queue.run(block=False)
         self._left = BATCH
-        if self._pauses >= self._burst:
-            self._send(self._set_length, self._length)
-        self._pauses = 0
+        self._room.emptied()
+
+    def rested(self) -> None:
+        """Note that no packet came for a while."""
+        self._room.rested()
 
     def close(self) -> None:
         """Give the queue up; the kernel drops what still waits."""
@@ -202,7 +193,7 @@ class Queue:
                 batch = self._accept_batch
                 count.packets += 1
                 size = len(data)
-                count.octets += size if size < COPY_RANGE else _length(data)
+                count.octets += size if size < COPY_RANGE else _octets(data)
         except Exception:  # noqa: BLE001 - nothing may end the loop, and this packet is dropped
             batch = self._drop_batch
             self.faults += 1
@@ -219,9 +210,7 @@ class Queue:
             if not self._left:
                 self._flush()
                 self._left = BATCH
-                self._pauses += 1
-                if self._pauses == self._burst:
-                    self._send(self._set_length, min(self._length, STANDING))
+                self._room.judged(BATCH)
                 self._between()
 
     def _weigh(
@@ -235,12 +224,12 @@ class Queue:
         if count is None:
             count = handler.counts[decision] = Count()
         count.packets += 1
-        count.octets += _length(data)
+        count.octets += _octets(data)
         learnable = decision.learnable and self._generation != 0
         if decision.verdict is _PERMIT:
             if learnable:
                 return self._learning(packet, self._permit_mark)
-            count.passes = decision.reason in _OF_HEADERS
+            count.passes = decision.reason is not _NEGOTIATE
             return self._accept_batch
         if learnable and handler.learn_blocked:
             return self._learning(packet, self._block_mark)
@@ -263,14 +252,21 @@ class Queue:
             self._send(self._held, self._last)
             self._held = None
 
-    def _send(self, message: bytearray, number: int) -> None:
-        """Send a message that ends in a number, a verdict with a packet's id as a rule, and make
-        sure that it was taken.
+    def _dropped(self) -> int:
+        """How many packets found no room in the queue."""
+        found = health(self._number)
+        return found.dropped_full if found else 0
+
+    def _make_room(self, room: int) -> None:
+        self._socket.send(nfnetlink.queue_length(self._number, room))
+
+    def _send(self, message: bytearray, packet_id: int) -> None:
+        """Send a verdict, and make sure that it was taken.
 
         A lost drop would be accepted by the next batch. So when the kernel has no memory for the
         message it is tried again, and then the process ends, which closes the queue: closed.
         """
-        message[-4:] = number.to_bytes(4, "big")
+        message[-4:] = packet_id.to_bytes(4, "big")
         for _ in range(_SEND_TRIES):
             try:
                 self._socket.send(message)
@@ -285,10 +281,10 @@ class Queue:
         raise SystemExit("cannot give verdicts: the kernel takes no messages")
 
 
-def _length(data: bytes) -> int:
-    """The octets of a packet of which this much was copied, by its header; 0 where it has none."""
-    if len(data) < 20:
-        return 0
+def _octets(data: bytes) -> int:
+    """The size of a packet of which this was copied: all of it, or else it says so itself."""
+    if len(data) < COPY_RANGE:
+        return len(data)
     first, length, payload = _lengths(data)
     return int(length if first < 0x60 else payload + 40)
 

@@ -51,6 +51,7 @@ class FakeQueue:
         self.handlers: Handlers = arguments[-1]
         self.verdicts: list[Verdict] = []
         self.faults = 0
+        self.rests = 0
         self.out, self.into = os.pipe()
 
     def fileno(self) -> int:
@@ -66,6 +67,9 @@ class FakeQueue:
         handler.counts.setdefault(decision, Count()).packets += 1
         self.verdicts.append(decision.verdict)
         self.between()
+
+    def rested(self) -> None:
+        self.rests += 1
 
     def close(self) -> None:
         os.close(self.out)
@@ -172,6 +176,16 @@ def test_taken_queue_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     """As the answer to the settings."""
     monkeypatch.setattr(FakeQueue, "taken", True)
     assert world.install() == ("queue 88 cannot be bound", 0)
+
+
+def test_the_queue_is_told_of_a_rest(world: World) -> None:
+    """When no packet came for a while, after some did."""
+    world.install()
+    world.send_packet()
+    deadline = time.monotonic() + 10
+    while not world.queue.rests:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_an_agent_that_does_not_listen_holds_no_packet_up(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -215,6 +216,25 @@ class TestFlowMemory:
             for port, expected in ((80, "web"), (81, "all'")):
                 data = ipv4(f"203.0.113.{number}", ME, 6, tcp(4000 + number, port))
                 assert inbound(driver, data) == expected
+
+    def test_memories_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nobody fills the host's by sending from everywhere: a flow takes some 200 bytes."""
+        monkeypatch.setattr(driver_module, "FLOW_MEMORY", 100)
+        monkeypatch.setattr(table_module, "PAIR_MEMORY", 100)
+        judge = make_driver(*WEB).judge(Direction.IN)
+        packets = [
+            ipv4(f"203.0.{number % 256}.{number // 256}", ME, protocol, tcp(4000, 80))
+            for number in range(10_000)
+            for protocol in (6, 17, 47)
+        ]
+        tracemalloc.start()
+        try:
+            for data in packets:
+                judge(data)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert most < 500_000
 
 
 class TestFragments:

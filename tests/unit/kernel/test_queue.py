@@ -16,12 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict
+from ipsecfd.driver.decision import Decision, Direction, Reason, Verdict, through_ipsec
 from ipsecfd.driver.packet import COPY_RANGE
 from ipsecfd.kernel import queue
 from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
-from ipsecfd.kernel.queue import BATCH, STANDING, Count, Handler, Handlers, Queue
+from ipsecfd.kernel.queue import BATCH, Count, Handler, Handlers, Queue
+from ipsecfd.kernel.queue_health import Health
+from ipsecfd.kernel.room import STANDING
 
 MARKS = Marks()
 GENERATION = 3
@@ -251,28 +253,17 @@ def without_end(first: int, count: int) -> dict[int, FakePacket]:
     return {number: FakePacket(number + 1, b"permit") for number in range(first, first + count - 1)}
 
 
-@pytest.mark.parametrize(("length", "standing"), [(1024, STANDING), (100, 100)])
-def test_a_standing_queue_is_a_short_one(
-    monkeypatch: pytest.MonkeyPatch, length: int, standing: int
-) -> None:
-    """Where more comes than can be judged a long queue only makes packets wait; it is as long as it
-    was once nothing waits."""
-    scene = make_scene(monkeypatch, length=length)
-    kernel = scene.kernel
-    for first in (1, 100_001):
-        kernel.answers = without_end(first, 2 * length + 2 * BATCH)
-        scene.judged(FakePacket(first, b"permit"))
-    assert kernel.lengths == 2 * [standing, length]
-
-
-def test_a_burst_that_filled_the_queue_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor do many of them, if for once nothing waits in between."""
+def test_a_flood_gets_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While packets find none, until nothing waits or nothing comes."""
     scene = make_scene(monkeypatch, length=1024)
-    for first in range(1, 50_000, 10_000):
-        scene.kernel.answers = without_end(first, 2 * 1024 - 1)
+    dropped = iter(range(100))
+    monkeypatch.setattr(queue, "health", lambda _number: Health(1024, next(dropped), 0))
+    for first in (1, 100_001):
+        scene.kernel.answers = without_end(first, 2 * 1024)
         scene.judged(FakePacket(first, b"permit"))
-    assert len(scene.kernel.verdicts) == 5 * (2 * 1024 - 1)
-    assert scene.kernel.lengths == []
+    assert scene.kernel.lengths == 2 * [STANDING, 1024]
+    scene.queue.rested()
+    assert len(scene.kernel.lengths) == 4
 
 
 def test_drops_are_told(scene: Scene) -> None:
@@ -286,6 +277,33 @@ def test_blocked_flows_are_learnt_on_demand_only(monkeypatch: pytest.MonkeyPatch
     scene = make_scene(monkeypatch, learn_blocked=False)
     assert scene.judged(FakePacket(1, b"learn-block")) == {1: (DROP, None)}
     assert scene.drops == [b"learn-block"]
+
+
+def test_nothing_is_learnt_without_a_generation(scene: Scene) -> None:
+    """Where there is no cache no mark is set."""
+    scene.queue.use(Handlers({1: Handler(judge, Direction.IN, {}, learn_blocked=True)}))
+    words = [b"learn", b"learn-block"]
+    assert scene.judged(
+        *(FakePacket(number, word) for number, word in enumerate(words * 2, 1))
+    ) == {
+        1: (ACCEPT, None),
+        2: (DROP, None),
+        3: (ACCEPT, None),
+        4: (DROP, None),
+    }
+
+
+def test_what_ipsec_protects_is_counted_as_such(scene: Scene) -> None:
+    """Also where clear packets of the flow pass, and one of them came before."""
+    soft = Decision(Verdict.PERMIT, Reason.NEGOTIATE)
+    counts: dict[Decision, Count] = {}
+    scene.queue.use(Handlers({1: Handler(lambda *_: soft, Direction.IN, counts)}))
+    marks = [0, MARKS.protected, 0, MARKS.protected, MARKS.protected]
+    scene.judged(*(FakePacket(number, b"", mark) for number, mark in enumerate(marks, 1)))
+    assert {decision: one.packets for decision, one in counts.items()} == {
+        soft: 2,
+        through_ipsec(soft): 3,
+    }
 
 
 def test_a_failing_record_drops_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,8 +384,8 @@ def test_packets_that_come_while_it_is_bound(monkeypatch: pytest.MonkeyPatch) ->
     assert scene.pauses == [(0, 0)]
 
 
-def test_bytes_are_those_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of large packets only the beginning is copied; IPv6 does not count its own header."""
+def test_bytes_are_those_of_the_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of large ones only the beginning is copied; IPv6 does not count its own header."""
     ipv4 = bytes([0x45, 0, 0x05, 0xDC])
     ipv6 = bytes([0x60, 0, 0, 0, 0x05, 0xB4])
     short = bytes([0x45, 0, 0, 60])
@@ -377,7 +395,7 @@ def test_bytes_are_those_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
     counts: dict[Decision, Count] = {}
     scene.queue.use(Handlers({1: Handler(lambda *_: PERMIT, Direction.IN, counts)}))
     scene.judged(FakePacket(1, b"\x45"), *(FakePacket(2 + i, p) for i, p in enumerate(packets)))
-    assert (counts[PERMIT].packets, counts[PERMIT].octets) == (7, 2 * (1500 + 1500 + 60))
+    assert (counts[PERMIT].packets, counts[PERMIT].octets) == (7, 1 + 2 * (1500 + 1500 + 60))
 
 
 def test_the_interface_chooses_the_judge(scene: Scene) -> None:
