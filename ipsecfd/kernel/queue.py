@@ -252,10 +252,10 @@ class Queue:
             self._send(self._held, self._last)
             self._held = None
 
-    def _dropped(self) -> int:
-        """How many packets found no room in the queue."""
+    def _dropped(self) -> int | None:
+        """How many packets found no room in the queue, if the kernel tells."""
         found = health(self._number)
-        return found.dropped_full if found else 0
+        return found.dropped_full if found else None
 
     def _make_room(self, room: int) -> None:
         self._socket.send(nfnetlink.queue_length(self._number, room))

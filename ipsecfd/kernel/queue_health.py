@@ -21,13 +21,12 @@ class Health(NamedTuple):
 
 
 def health(number: int, table: Path = QUEUES) -> Health | None:
-    """The state of a queue, or None when nobody is bound to it."""
+    """The state of a queue, or None when nobody is bound to it or the table cannot be read."""
     try:
-        lines = table.read_text().splitlines()
-    except OSError:
+        for line in table.read_text().splitlines():
+            fields = line.split()
+            if fields and int(fields[0]) == number:
+                return Health(int(fields[2]), int(fields[5]), int(fields[6]))
+    except (OSError, ValueError, IndexError):
         return None
-    for line in lines:
-        fields = line.split()
-        if fields and int(fields[0]) == number:
-            return Health(int(fields[2]), int(fields[5]), int(fields[6]))
     return None

@@ -23,7 +23,6 @@ from ipsecfd.kernel.errors import KernelError
 from ipsecfd.kernel.marks import Marks
 from ipsecfd.kernel.queue import BATCH, Count, Handler, Handlers, Queue
 from ipsecfd.kernel.queue_health import Health
-from ipsecfd.kernel.room import STANDING
 
 MARKS = Marks()
 GENERATION = 3
@@ -256,12 +255,12 @@ def without_end(first: int, count: int) -> dict[int, FakePacket]:
 def test_a_flood_gets_less_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """While packets find none, until nothing waits or nothing comes."""
     scene = make_scene(monkeypatch, length=1024)
-    dropped = iter(range(100))
+    dropped = iter(range(0, 100_000, 100))
     monkeypatch.setattr(queue, "health", lambda _number: Health(1024, next(dropped), 0))
     for first in (1, 100_001):
-        scene.kernel.answers = without_end(first, 2 * 1024)
+        scene.kernel.answers = without_end(first, 3 * 1024)
         scene.judged(FakePacket(first, b"permit"))
-    assert scene.kernel.lengths == 2 * [STANDING, 1024]
+    assert scene.kernel.lengths == 2 * [768, 1024]
     scene.queue.rested()
     assert len(scene.kernel.lengths) == 4
 

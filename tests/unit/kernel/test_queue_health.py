@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ipsecfd.kernel.queue_health import Health, health
 
 TABLE = """\
@@ -26,3 +28,11 @@ def test_a_queue_without_anybody(tmp_path: Path) -> None:
     assert health(88, table) is None
     table.write_text(TABLE)
     assert health(8, table) is None
+
+
+@pytest.mark.parametrize("line", ["88", "88 x", "88 4021 many 2 256 0 0 9 1"])
+def test_a_table_that_nobody_understands(tmp_path: Path, line: str) -> None:
+    """Nothing is known, and nothing raised: the packet path asks as well."""
+    table = tmp_path / "nfnetlink_queue"
+    table.write_text(f"{line}\n")
+    assert health(88, table) is None
