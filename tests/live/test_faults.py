@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import pytest
 
 from ipsecfd.agent.packet_process import TICK
 from ipsecfd.kernel.cache import SIZE
+from ipsecfd.kernel.queue_health import Health
 from ipsecfd.kernel.room import STANDING
 from ipsecfd.lab import Host, Lab
 from ipsecfd.lab.daemon import Daemon
@@ -228,6 +228,9 @@ FROM4, FROM6 = "10.0.11.9", "2001:db8:66::66"
 TO6 = "2001:db8::10"
 FLOOD = f"ipv4(saddr={FROM4}, daddr={GUARD}), udp(sp=drnd(), dp={NEVER}), fill(0, 9)"
 GARBAGE = (
+    # Fragments within whole packets that say that they are parts: the kernel puts together only
+    # these. It has no room even for them once it waits for the rest of the others below.
+    f"ipv6(saddr={FROM6}, daddr={TO6}, nexthdr=44), 44, fill(0, 7), 6, 0, drnd(6), fill(0, 40)",
     f"ipv4(saddr={FROM4}, daddr={GUARD}, proto=drnd()), drnd(8), fill(0, 32)",
     f"ipv4(saddr={FROM4}, daddr={GUARD}, proto=17, id=drnd(), frag=drnd()), fill(0, 40)",
     f"ipv6(saddr={FROM6}, daddr={TO6}, nexthdr=drnd()), drnd(16), fill(0, 40)",
@@ -344,37 +347,43 @@ def test_full_queue(lab: Lab) -> None:
 def test_standing_queue(lab: Lab) -> None:
     """In a flood that is more than can be judged hardly any packet waits behind thousands; once it
     is over there is room again for a burst."""
-    daemon = lab.start_daemon(POLICY, {"cache": "off"})
-    (queue,) = status(daemon)["queues"]
+    lab.start_daemon(POLICY, {"cache": "off"})
     guard = lab["guard"]
 
-    def waiting() -> int:
+    def state() -> Health:
         found = health_of(guard, FIRST_QUEUE)
         assert found is not None
-        return found.waiting
+        return found
 
-    flood = Thread(target=send, args=(lab, FLOOD, 3_000_000))
-    flood.start()
-    seen = []
-    while flood.is_alive():
-        seen.append(waiting())
-        time.sleep(0.02)
-    flood.join()
-    # Most of the time, and somewhat longer where the sender has to pause.
-    assert STANDING / 2 < statistics.median(seen) <= 2 * STANDING
-    wait_until_none_waits = partial(eventually, lambda: waiting() == 0)
+    def stands_short() -> bool:
+        """Flood: whether half a second of it went by in which packets were lost all the time and
+        few waited. On a busy machine the sender may not be fast enough for as long."""
+        flood = Thread(target=send, args=(lab, FLOOD, 3_000_000))
+        flood.start()
+        before, since = state(), time.monotonic()
+        found = False
+        while flood.is_alive():
+            time.sleep(0.02)
+            now = state()
+            lost = now.dropped_full > before.dropped_full
+            if not (lost and now.waiting <= 2 * STANDING):  # room again where the sender paused
+                since = time.monotonic()
+            found = found or time.monotonic() - since > 0.5
+            before = now
+        flood.join()
+        return found
+
+    eventually(stands_short, 120)
+    wait_until_none_waits = partial(eventually, lambda: state().waiting == 0)
     wait_until_none_waits()
-    time.sleep(2 * TICK)
+    time.sleep(10 * TICK)
     count = arrivals(guard, f"udp dport {ALWAYS}")
-    before = status(daemon)["queues"]
-    guard.run(["kill", "-STOP", str(queue["pid"])], check=True)
-    send(lab, f"ipv4(saddr={FROM4}, daddr={GUARD}), udp(sp=1, dp={ALWAYS})", 5_000)
-    assert waiting() >= 5_000
-    guard.run(["kill", "-CONT", str(queue["pid"])], check=True)
+    before = state()
+    # Faster than they can be judged: some thousands wait.
+    send(lab, f"ipv4(saddr={FROM4}, daddr={GUARD}), udp(sp=1, dp={ALWAYS})", 10_000)
     wait_until_none_waits()
-    assert count() == 5_000
-    (after,) = status(daemon)["queues"]
-    assert {**after, "memory": 0} == {**before[0], "memory": 0}
+    assert count() == 10_000
+    assert state() == before
 
 
 @needs_trafgen
