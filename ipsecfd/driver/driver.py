@@ -272,6 +272,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
     worth it there.
     """
     profile, exempt = settings.profile, settings.exempt
+    ipv6 = profile.filters_ipv6
     lookup = Lookup(table, roles, direction)
     # By addresses and ports, as they stand side by side in the packet; others by protocol, too.
     portless: dict[bytes, Decision] = {}
@@ -290,12 +291,7 @@ def _secure(direction: Direction, settings: Settings, roles: Roles, table: Table
             if flows is portless:
                 flow = data[9:10] + data[12:20]
             whole = length >= 24
-        elif (
-            first >> 4 == 6
-            and size >= 44
-            and flags >> 8 not in _JUDGED_ONE_BY_ONE
-            and profile.filters_ipv6
-        ):
+        elif ipv6 and first >> 4 == 6 and size >= 44 and flags >> 8 not in _JUDGED_ONE_BY_ONE:
             protocol = flags >> 8
             flows = of_protocol[protocol]
             flow = data[6:7] + data[8:40] if flows is portless else data[8:44]
